@@ -1,0 +1,1 @@
+"""The gate unit: reads a code, takes the temperature, moves the barrier, tells the server afterwards."""

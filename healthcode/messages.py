@@ -1,0 +1,364 @@
+"""Every MQTT payload as a typed struct: unknown fields are refused and every length is bounded.
+
+What people watch (events, status, requests) is JSON with units in the names; what is signed is deterministic CBOR inside a COSE_Sign1
+(`healthcode.signed`). Times are UTC: RFC 3339 strings in JSON, whole seconds since 1970 in signed objects.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from healthcode.terms import ClockState, Colour, Decision, Form, LaneMode, PassageOutcome, Reason, Screening, Use
+
+T = TypeVar("T")
+
+MAX_EVENTS = 100
+MAX_CHUNK = 64 * 1024
+MAX_CHANGES = 20_000
+MAX_HEAD = 1024
+MAX_SIGNED = 256 * 1024
+MAX_TRUST = 1024 * 1024
+MAX_SNAPSHOT = 64 * 1024 * 1024
+MAX_BATCH = 256 * 1024
+
+UnitId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+IssuerId = UnitId
+BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Uri = Annotated[str, Meta(min_length=1, max_length=120)]
+Seq = Annotated[int, Meta(ge=1, le=2**53)]
+Seconds = Annotated[int, Meta(ge=0, le=2**40)]
+Version = Annotated[int, Meta(ge=0, le=2**53)]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Stamp = Annotated[datetime, Meta(tz=True)]
+Index = Annotated[int, Meta(ge=0, lt=2**26)]
+Celsius = Annotated[float, Meta(ge=-100.0, le=200.0)]
+Short = Annotated[str, Meta(max_length=200)]
+CodeText = Annotated[str, Meta(max_length=300)]
+
+
+def stamp(seconds: float) -> datetime:
+    """`seconds` since 1970 as the UTC time that goes into a message, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base of all payloads."""
+
+
+class Event(Message, frozen=True, tag_field="kind"):
+    """One thing that happened at a unit; (unit, boot_id, seq) names it for ever."""
+
+    seq: Seq
+    at: Stamp
+    clock: ClockState
+
+
+class PassEvent(Event, frozen=True, tag="pass"):
+    """A verdict on a person. `code` is the text that was read, so that the server can judge it anew; readings only where one was taken.
+
+    `list` and `index` name the person; `said_at` is when the issuer said the colour that counted; `ms` is sighting to verdict.
+    """
+
+    decision: Decision
+    reason: Reason
+    code: CodeText | None = None
+    issuer: IssuerId | None = None
+    list: Uri | None = None
+    index: Index | None = None
+    form: Form | None = None
+    colour: Colour | None = None
+    said_at: Stamp | None = None
+    screening: Screening | None = None
+    skin_c: Celsius | None = None
+    ambient_c: Celsius | None = None
+    body_c: Celsius | None = None
+    samples: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    ms: Annotated[float, Meta(ge=0)] | None = None
+    reader: Short | None = None
+
+
+class PassageEvent(Event, frozen=True, tag="passage"):
+    """How a grant, or the lack of one, ended at the barrier; `grant` is the seq of the event that granted it."""
+
+    outcome: PassageOutcome
+    grant: Seq | None = None
+    list: Uri | None = None
+    index: Index | None = None
+
+
+class ReleaseEvent(Event, frozen=True, tag="release"):
+    """The barrier was opened by a person in charge, without a code."""
+
+    by: Literal["staff", "command", "exit"]
+    note: Short = ""
+
+
+class LaneEvent(Event, frozen=True, tag="lane"):
+    """The lane changed: its mode, the fire loop, the tamper contact."""
+
+    mode: LaneMode
+    fire: bool = False
+    tamper: bool = False
+
+
+class UnitEvent(Event, frozen=True, tag="unit"):
+    """The unit itself: started, stopping, a device lost or back. `what` is a stable word, `detail` one line for people."""
+
+    what: Short
+    detail: Short = ""
+
+
+AnyEvent = PassEvent | PassageEvent | ReleaseEvent | LaneEvent | UnitEvent
+
+
+class EventBatch(Message, frozen=True):
+    """up/events: up to 100 events of one boot of one unit."""
+
+    unit: UnitId
+    boot_id: BootId
+    events: Annotated[list[AnyEvent], Meta(min_length=1, max_length=MAX_EVENTS)]
+
+
+class Info(Message, frozen=True):
+    """up/info: what the unit is and runs."""
+
+    unit: UnitId
+    boot_id: BootId
+    software: Short
+    hardware: Short
+    started_at: Stamp
+
+
+class UnitStatus(Message, frozen=True):
+    """up/status: flat numbers, as Telegraf and the like expect. Ages in seconds; an age of None is a thing not held."""
+
+    uptime_s: float
+    outbox_pending: int
+    lists_held: int
+    list_age_s: float | None = None
+    trust_version: int | None = None
+    clock_trusted: int = 0
+    passes: int = 0
+    admitted: int = 0
+    refused: int = 0
+    called_guard: int = 0
+    frames_per_s: float | None = None
+    sensor_ok: int = 0
+    camera_ok: int = 0
+
+
+class Alert(Message, frozen=True):
+    """up/alert/{name}, retained; an empty payload clears it."""
+
+    name: Short
+    since: Stamp
+    detail: Short = ""
+
+
+class Response(Message, frozen=True):
+    """up/response/{command}: the answer to a request."""
+
+    status: Literal["ok", "error"]
+    transaction: Short
+    data: dict[str, str | int | float | bool | None] = {}
+    error: Short = ""
+
+
+class Request(Message, frozen=True):
+    """down/request/{command} where it needs no signature (identify, selftest)."""
+
+    transaction: Short
+
+
+class RangeRequest(Message, frozen=True, tag_field="kind", tag="range"):
+    """up/sync: the deltas of `uri` that lead from version `from_version` to `to_version`."""
+
+    uri: Uri
+    epoch: Version
+    from_version: Version
+    to_version: Version
+
+
+class ChunkRequest(Message, frozen=True, tag_field="kind", tag="chunk"):
+    """up/sync: at most MAX_CHUNK bytes from `offset` of a snapshot (`uri` set) or of the trust list (`uri` empty), at `version`."""
+
+    uri: Annotated[str, Meta(max_length=120)]
+    epoch: Version
+    version: Version
+    offset: Annotated[int, Meta(ge=0, le=MAX_SNAPSHOT)]
+
+
+class TimeRequest(Message, frozen=True, tag_field="kind", tag="time"):
+    """up/sync: asks a time key to sign what time it is, together with `nonce` (16 random bytes in hexadecimal)."""
+
+    nonce: BootId
+
+
+SyncRequest = RangeRequest | ChunkRequest | TimeRequest
+
+
+class DeltaAnswer(Message, frozen=True, tag_field="kind", tag="delta"):
+    """down/sync: one signed delta of a range."""
+
+    body: Annotated[bytes, Meta(max_length=MAX_SIGNED)]
+
+
+class ChunkAnswer(Message, frozen=True, tag_field="kind", tag="chunk"):
+    """down/sync: a piece of a signed snapshot or trust list; `total` is the whole object's length in bytes."""
+
+    uri: Annotated[str, Meta(max_length=120)]
+    epoch: Version
+    version: Version
+    offset: Annotated[int, Meta(ge=0, le=MAX_SNAPSHOT)]
+    total: Annotated[int, Meta(ge=1, le=MAX_SNAPSHOT)]
+    body: Annotated[bytes, Meta(min_length=1, max_length=MAX_CHUNK)]
+
+
+class TimeAnswerEnvelope(Message, frozen=True, tag_field="kind", tag="time"):
+    """down/sync: a signed TimeAnswer."""
+
+    body: Annotated[bytes, Meta(max_length=MAX_HEAD)]
+
+
+SyncAnswer = DeltaAnswer | ChunkAnswer | TimeAnswerEnvelope
+
+
+class SnapshotRef(Message, frozen=True):
+    """The snapshot that a head points to: its version, its length in bytes and its SHA-256."""
+
+    version: Version
+    size: Annotated[int, Meta(ge=1, le=MAX_SNAPSHOT)]
+    sha256: Digest
+
+
+class Head(Message, frozen=True):
+    """Signed: where a status list stands at `as_of`. `digest` ends the chain of changes; deltas reach back to version `oldest`."""
+
+    uri: Uri
+    epoch: Version
+    version: Version
+    digest: Digest
+    oldest: Version
+    snapshot: SnapshotRef
+    as_of: Seconds
+
+
+class Delta(Message, frozen=True):
+    """Signed: the changes that lead a status list from version `start` to `to`, as `healthcode.status` packs them.
+
+    On the wire `start` is called "from". `digest` is the chain's digest after the changes.
+    """
+
+    uri: Uri
+    epoch: Version
+    start: Version = msgspec.field(name="from")
+    to: Version
+    as_of: Seconds
+    gaps: Annotated[bytes, Meta(max_length=128 * 1024)]
+    values: Annotated[bytes, Meta(max_length=8 * 1024)]
+    digest: Digest
+
+
+class BootMark(Message, frozen=True):
+    """Of one boot: the database holds every seq from 1 to `up_to`, except those in `missing`."""
+
+    boot_id: BootId
+    up_to: Annotated[int, Meta(ge=0, le=2**53)]
+    missing: Annotated[list[Seq], Meta(max_length=500)] = []
+
+
+class Watermark(Message, frozen=True):
+    """Signed, down/ack: what of a unit's events the database holds. Names the unit; `at` orders watermarks (milliseconds since 1970)."""
+
+    unit: UnitId
+    at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+    boots: Annotated[list[BootMark], Meta(max_length=64)]
+
+
+class TimeAnswer(Message, frozen=True):
+    """Signed: the time, in milliseconds since 1970, answering one unit's nonce."""
+
+    unit: UnitId
+    nonce: BootId
+    at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class TrustEntry(Message, frozen=True):
+    """What one key may do. Algorithm, issuer, use and scope of whatever it signs come from here, never from the signed object.
+
+    `key` is the raw public key: 65 bytes uncompressed point for ES256 (SEC 1), 32 bytes for Ed25519 (RFC 8032).
+    A signature counts where its own time lies in [sign_from, sign_until] and the time of checking is at most verify_until.
+    """
+
+    issuer: IssuerId
+    kid: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    algorithm: Literal["ES256", "Ed25519"]
+    key: Annotated[bytes, Meta(min_length=32, max_length=65)]
+    use: Use
+    sign_from: Seconds
+    sign_until: Seconds
+    verify_until: Seconds
+    uris: Annotated[list[Uri], Meta(max_length=16)] = []
+    forms: Annotated[list[Form], Meta(max_length=2)] = []
+    max_lifetime_s: Seconds = 0
+    epoch: Version = 0
+
+
+class TrustList(Message, frozen=True):
+    """Signed by the root key: every key that counts here. Versions only go up."""
+
+    version: Version
+    signed_at: Seconds
+    expires_at: Seconds
+    entries: Annotated[list[TrustEntry], Meta(max_length=1000)]
+
+
+class TrustHead(Message, frozen=True):
+    """Signed by the root key, all/trust/head: the newest trust list's version, length in bytes and SHA-256."""
+
+    version: Version
+    size: Annotated[int, Meta(ge=1, le=MAX_TRUST)]
+    sha256: Digest
+    signed_at: Seconds
+
+
+class BadPayload(ValueError):
+    """A payload that is not what its topic calls for; the text is one line for the log."""
+
+
+_ENCODER = msgspec.json.Encoder()
+_SYNC_REQUEST: msgspec.json.Decoder[SyncRequest] = msgspec.json.Decoder(SyncRequest)
+
+
+def encode(message: Message) -> bytes:
+    """`message` as JSON bytes."""
+    return _ENCODER.encode(message)
+
+
+def decode(payload: bytes, kind: type[T], limit: int = MAX_BATCH) -> T:
+    """`payload`, JSON, as a `kind`; BadPayload names what was wrong where it is too long, no JSON or no such message."""
+    if len(payload) > limit:
+        raise BadPayload(f"payload of {len(payload)} bytes: expected at most {limit}")
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
+        raise BadPayload(f"{wrong}: expected {_name(kind)}") from None
+
+
+def decode_sync_request(payload: bytes) -> SyncRequest:
+    """An up/sync payload; BadPayload where it is none."""
+    if len(payload) > MAX_HEAD:
+        raise BadPayload(f"payload of {len(payload)} bytes: expected at most {MAX_HEAD}")
+    try:
+        request: SyncRequest = _SYNC_REQUEST.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
+        raise BadPayload(f"{wrong}: expected a range, chunk or time request") from None
+    return request
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -1,0 +1,1 @@
+"""The command line; the only room that may import both the unit's side and the server's."""
