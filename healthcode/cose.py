@@ -1,0 +1,259 @@
+"""COSE_Sign1 (RFC 9052) with ES256 and Ed25519, and the keys that make and check it.
+
+Every object carries its kind in the protected header `typ` (RFC 9596), so that none can stand in another's place.
+The algorithm to check with comes from the caller's key, never from the object; the object's must merely be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, cast
+
+import cbor2
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+Algorithm = Literal["ES256", "Ed25519"]
+
+ALG_IDS: dict[Algorithm, int] = {"ES256": -7, "Ed25519": -8}
+"""COSE algorithm numbers (RFC 9053 sections 2.1 and 2.2)."""
+ALG_NAMES: dict[int, Algorithm] = {number: name for name, number in ALG_IDS.items()}
+
+ALG, KID, TYP = 1, 4, 16
+TAG_SIGN1 = 18
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Order of the group of P-256 (SEC 2 section 2.4.2)."""
+_ECDSA = ec.ECDSA(hashes.SHA256())
+
+DECODE_ERRORS = (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError, AttributeError)
+"""What `cbor2.loads` may raise on bytes of a stranger."""
+
+
+@dataclass(frozen=True)
+class Sign1:
+    """A parsed, unverified COSE_Sign1. `header` is the decoded protected header."""
+
+    protected: bytes
+    header: Mapping[object, object]
+    payload: bytes
+    signature: bytes
+
+    @property
+    def kid(self) -> bytes:
+        """The key identifier, empty where there is none."""
+        kid = self.header.get(KID)
+        return kid if isinstance(kid, bytes) else b""
+
+    @property
+    def typ(self) -> str:
+        """The kind of object, empty where there is none."""
+        typ = self.header.get(TYP)
+        return typ if isinstance(typ, str) else ""
+
+    @property
+    def algorithm(self) -> Algorithm | None:
+        """What the object says it is signed with; None for anything but ES256 and Ed25519."""
+        alg = self.header.get(ALG)
+        return ALG_NAMES.get(alg) if type(alg) is int else None
+
+
+class NotCbor(ValueError):
+    """Bytes that are not (deterministic) CBOR."""
+
+
+class NotSign1(ValueError):
+    """CBOR that is not a tagged COSE_Sign1 in our profile."""
+
+
+def load_cbor(data: bytes, *, deterministic: bool = True) -> object:
+    """The one CBOR item in `data`; NotCbor where it is none, has bytes left over or, if asked, is not deterministically encoded.
+
+    Deterministic is RFC 8949 section 4.2.1: shortest forms, sorted keys, no duplicates, which re-encoding shows.
+    """
+    try:
+        value: object = cbor2.loads(data)
+        again = cbor2.dumps(value, canonical=True) if deterministic else b""
+    except DECODE_ERRORS as wrong:
+        raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
+    if deterministic and again != data:
+        raise NotCbor("not deterministically encoded CBOR")
+    return value
+
+
+def parse(data: bytes, *, strict: bool = True) -> Sign1:
+    """`data` as an unverified COSE_Sign1; NotCbor or NotSign1 says what is wrong with it.
+
+    `strict` is our own profile: deterministic encoding and an empty unprotected header.
+    """
+    value = load_cbor(data, deterministic=strict)
+    if not isinstance(value, cbor2.CBORTag) or value.tag != TAG_SIGN1:
+        raise NotSign1("expected a CBOR value tagged 18, COSE_Sign1")
+    parts = value.value
+    if not isinstance(parts, (list, tuple)) or len(parts) != 4:
+        raise NotSign1("expected an array of protected header, unprotected header, payload and signature")
+    protected, unprotected, payload, signature = parts
+    if not (isinstance(protected, bytes) and isinstance(payload, bytes) and isinstance(signature, bytes)):
+        raise NotSign1("expected byte strings as protected header, payload and signature")
+    if not isinstance(unprotected, Mapping):
+        raise NotSign1("expected a map as unprotected header")
+    if strict and unprotected:
+        raise NotSign1("expected an empty unprotected header")
+    try:
+        header = load_cbor(protected, deterministic=strict)
+    except NotCbor as wrong:
+        raise NotSign1(f"protected header: {wrong}") from None
+    if not isinstance(header, Mapping):
+        raise NotSign1("expected a map as protected header")
+    return Sign1(protected, header, payload, signature)
+
+
+def signed_bytes(protected: bytes, payload: bytes) -> bytes:
+    """The Sig_structure that is signed (RFC 9052 section 4.4), without external data."""
+    return cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
+
+
+class Signer(Protocol):
+    """A private key that can sign: in a file today, in a hardware module later."""
+
+    @property
+    def kid(self) -> bytes:
+        """The key identifier, 8 bytes."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What it signs with."""
+
+    @property
+    def public(self) -> bytes:
+        """The raw public key: 65 bytes uncompressed point, or 32 bytes of Ed25519."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64-byte signature of `data`."""
+
+
+def sign1(payload: bytes, typ: str, signer: Signer) -> bytes:
+    """`payload` as a tagged COSE_Sign1 with alg, kid and typ in the protected header and nothing in the unprotected one."""
+    protected = cbor2.dumps({ALG: ALG_IDS[signer.algorithm], KID: signer.kid, TYP: typ}, canonical=True)
+    signature = signer.sign(signed_bytes(protected, payload))
+    return cbor2.dumps(cbor2.CBORTag(TAG_SIGN1, [protected, {}, payload, signature]), canonical=True)
+
+
+def kid_of(public: bytes) -> bytes:
+    """The key identifier of a raw public key: the first 8 bytes of its SHA-256. Identifiers can collide."""
+    return hashlib.sha256(public).digest()[:8]
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A public key ready to check signatures with."""
+
+    algorithm: Algorithm
+    raw: bytes
+    handle: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+    @classmethod
+    def from_raw(cls, algorithm: Algorithm, raw: bytes) -> PublicKey:
+        """The key of the raw bytes; ValueError where they are no point of the curve."""
+        if algorithm == "ES256":
+            return cls(algorithm, raw, ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw))
+        return cls(algorithm, raw, ed25519.Ed25519PublicKey.from_public_bytes(raw))
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> PublicKey:
+        """The key in a PEM file; ValueError where it holds no public key of P-256 or Ed25519."""
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm) as wrong:
+            raise ValueError(f"not a public key in PEM: {wrong}") from None
+        return _public_of(key)
+
+    def to_pem(self) -> bytes:
+        """The key as PEM, SubjectPublicKeyInfo."""
+        return self.handle.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def kid(self) -> bytes:
+        """The key identifier, 8 bytes."""
+        return kid_of(self.raw)
+
+    def verify(self, signature: bytes, data: bytes, *, low_s: bool = True) -> bool:
+        """Whether `signature` (64 bytes) is this key's over `data`.
+
+        ES256 also takes (r, n - s); `low_s` refuses that twin, so that one code has one text.
+        """
+        if len(signature) != 64:
+            return False
+        try:
+            if isinstance(self.handle, ed25519.Ed25519PublicKey):
+                self.handle.verify(signature, data)
+                return True
+            r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+            if low_s and s > P256_ORDER // 2:
+                return False
+            self.handle.verify(encode_dss_signature(r, s), data, _ECDSA)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def _public_of(key: object) -> PublicKey:
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        raw = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        return PublicKey("ES256", raw, key)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        return PublicKey("Ed25519", raw, key)
+    raise ValueError("expected a key of the curve P-256 or Ed25519")
+
+
+class SoftwareKey:
+    """A private key held in memory, from a file of mode 0600."""
+
+    def __init__(self, handle: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> None:
+        self._handle = handle
+        self.public_key = _public_of(handle.public_key())
+
+    @classmethod
+    def generate(cls, algorithm: Algorithm = "ES256") -> SoftwareKey:
+        """A fresh key from the operating system's randomness."""
+        return cls(ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> SoftwareKey:
+        """The key in a PEM file; ValueError where it holds no private key of P-256 or Ed25519."""
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+            raise ValueError(f"not a private key in PEM: {wrong}") from None
+        _public_of(key.public_key() if hasattr(key, "public_key") else key)
+        return cls(cast("ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey", key))
+
+    def to_pem(self) -> bytes:
+        """The key as PEM, PKCS #8, not encrypted: for a file of mode 0600."""
+        return self._handle.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+    @property
+    def kid(self) -> bytes:
+        """The key identifier, 8 bytes."""
+        return self.public_key.kid
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What it signs with."""
+        return self.public_key.algorithm
+
+    @property
+    def public(self) -> bytes:
+        """The raw public key."""
+        return self.public_key.raw
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64-byte signature of `data`; of ES256 always the one with the low s."""
+        if isinstance(self._handle, ed25519.Ed25519PrivateKey):
+            return self._handle.sign(data)
+        r, s = decode_dss_signature(self._handle.sign(data, _ECDSA))
+        return r.to_bytes(32, "big") + min(s, P256_ORDER - s).to_bytes(32, "big")

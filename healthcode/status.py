@@ -1,0 +1,281 @@
+"""The two-bit status list of the IETF Token Status List, held in memory, and our signed deltas that keep it in step.
+
+The standard knows whole lists only. A delta is ours: it leads from one version to the next, and a SHA-256 chain over the changes ends in
+the digest that the head states; signatures stop attackers, the chain catches our own faults and bad cards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from enum import StrEnum
+
+import cbor2
+import numpy as np
+from numpy.typing import NDArray
+
+from healthcode import cose, signed
+from healthcode.cose import Signer
+from healthcode.messages import MAX_CHANGES, MAX_SNAPSHOT, Delta, Head
+from healthcode.signed import SignedFault
+from healthcode.terms import Status, Use
+from healthcode.trust import KeyRing
+
+CAPACITY = 2**26
+"""Entries of a list: more than any province has residents; a full list opens the next."""
+BITS = 2
+SNAPSHOT_TYP = "application/statuslist+cwt"
+"""The standard's media type (draft-ietf-oauth-status-list, section Status List Token in CWT format)."""
+SUB, IAT = 2, 6
+TTL, STATUS_LIST = 65534, 65533
+"""The standard's claim keys, requested from IANA."""
+CHAIN = -65539
+"""Private claim of our snapshots: [epoch, version, digest, capacity]."""
+TTL_S = 30
+_MAX_VARINT = 4
+_MAX_GAPS = MAX_CHANGES * _MAX_VARINT
+
+
+class DeltaFault(StrEnum):
+    """Why a delta is not applied to the list held, in the order in which it is checked."""
+
+    URI = "URI"
+    EPOCH = "EPOCH"
+    OLD = "OLD"
+    GAP = "GAP"
+    CONTENT = "CONTENT"
+    DIGEST = "DIGEST"
+
+
+def genesis(uri: str, epoch: int) -> bytes:
+    """The digest that the chain of a list begins with."""
+    return hashlib.sha256(f"{uri}\n{epoch}".encode()).digest()
+
+
+def chain(digest: bytes, to: int, gaps: bytes, values: bytes) -> bytes:
+    """The digest after the changes that lead to version `to`; over the uncompressed gaps, so that compression does not matter."""
+    return hashlib.sha256(digest + to.to_bytes(8, "big") + len(gaps).to_bytes(4, "big") + gaps + values).digest()
+
+
+class StatusList:
+    """One list in memory, `capacity` entries of two bits, least significant first: 16 MiB at full capacity.
+
+    `version` counts deltas, `digest` ends their chain, `as_of` is when the issuer last said that this is the list (seconds since 1970).
+    """
+
+    def __init__(self, uri: str, epoch: int, packed: NDArray[np.uint8], *, version: int, digest: bytes, as_of: int) -> None:
+        self.uri = uri
+        self.epoch = epoch
+        self.version = version
+        self.digest = digest
+        self.as_of = as_of
+        self.packed = packed
+
+    @classmethod
+    def empty(cls, uri: str, epoch: int, capacity: int = CAPACITY, as_of: int = 0) -> StatusList:
+        """A list of green entries at version 0; `capacity` is a multiple of four."""
+        if capacity % 4:
+            raise ValueError(f"capacity {capacity}: expected a multiple of 4")
+        return cls(uri, epoch, np.zeros(capacity // 4, np.uint8), version=0, digest=genesis(uri, epoch), as_of=as_of)
+
+    @property
+    def capacity(self) -> int:
+        """How many entries the list has."""
+        return len(self.packed) * 4
+
+    def get(self, index: int) -> Status:
+        """The entry at `index`; IndexError outside the list."""
+        if not 0 <= index < self.capacity:
+            raise IndexError(f"index {index}: expected 0 to {self.capacity - 1}")
+        return Status(int(self.packed[index >> 2]) >> (index & 3) * 2 & 3)
+
+    def make_delta(self, changes: Mapping[int, Status], as_of: int) -> Delta:
+        """The delta that would make `changes` (index to new entry) as the next version. It is not applied."""
+        if not 0 < len(changes) <= MAX_CHANGES:
+            raise ValueError(f"{len(changes)} changes: expected 1 to {MAX_CHANGES}")
+        order = sorted(changes)
+        if order[0] < 0 or order[-1] >= self.capacity:
+            raise IndexError(f"index {order[0] if order[0] < 0 else order[-1]}: expected 0 to {self.capacity - 1}")
+        gaps = write_gaps(np.array(order, np.int64))
+        values = write_values(np.array([changes[index] for index in order], np.uint8))
+        return Delta(
+            uri=self.uri,
+            epoch=self.epoch,
+            start=self.version,
+            to=self.version + 1,
+            as_of=as_of,
+            gaps=zlib.compress(gaps, 9),
+            values=values,
+            digest=chain(self.digest, self.version + 1, gaps, values),
+        )
+
+    def apply(self, delta: Delta) -> DeltaFault | None:
+        """Makes the changes of `delta`, or leaves the list as it is and says why not."""
+        place = self.check_place(delta)
+        if place is not None:
+            return place
+        read = read_changes(delta, self.capacity)
+        if read is None:
+            return DeltaFault.CONTENT
+        indices, values, gaps = read
+        if chain(self.digest, delta.to, gaps, delta.values) != delta.digest:
+            return DeltaFault.DIGEST
+        self._set(indices, values)
+        self.version, self.digest = delta.to, delta.digest
+        self.as_of = max(self.as_of, delta.as_of)
+        return None
+
+    def check_place(self, delta: Delta) -> DeltaFault | None:
+        """Whether `delta` starts at the version held: URI, EPOCH, OLD (already in it) or GAP (something is missing before it)."""
+        if delta.uri != self.uri:
+            return DeltaFault.URI
+        if delta.epoch != self.epoch:
+            return DeltaFault.EPOCH
+        if delta.to <= self.version:
+            return DeltaFault.OLD
+        if delta.start != self.version or delta.to != delta.start + 1:
+            return DeltaFault.GAP
+        return None
+
+    def adopt(self, head: Head) -> bool:
+        """Takes over `as_of` from a verified head that states exactly what is held; says whether it does."""
+        same = (head.uri, head.epoch, head.version, head.digest) == (self.uri, self.epoch, self.version, self.digest)
+        if same:
+            self.as_of = max(self.as_of, head.as_of)
+        return same
+
+    def snapshot(self, signer: Signer, at: int) -> bytes:
+        """The whole list as the standard's signed CWT, made at `at`, with our epoch, version and digest as a private claim."""
+        payload = cbor2.dumps(
+            {
+                SUB: self.uri,
+                IAT: at,
+                TTL: TTL_S,
+                STATUS_LIST: {"bits": BITS, "lst": zlib.compress(self.packed.tobytes(), 9)},
+                CHAIN: [self.epoch, self.version, self.digest, self.capacity],
+            },
+            canonical=True,
+        )
+        return cose.sign1(payload, SNAPSHOT_TYP, signer)
+
+    def _set(self, indices: NDArray[np.int64], values: NDArray[np.uint8]) -> None:
+        places, slots = indices >> 2, indices & 3
+        for slot in range(4):
+            mine = slots == slot
+            where, shift = places[mine], slot * 2
+            self.packed[where] = (self.packed[where] & np.uint8(~(3 << shift) & 0xFF)) | (values[mine] << np.uint8(shift))
+
+
+def read_snapshot(data: bytes, uri: str, keys: KeyRing, at: float) -> StatusList | SignedFault:
+    """The list in a signed snapshot, if it is the list `uri` by a key that may sign it at its current epoch. Inflating is bounded."""
+    if len(data) > MAX_SNAPSHOT:
+        return SignedFault.SIZE
+    try:
+        sign1 = cose.parse(data, strict=False)
+    except cose.NotCbor:
+        return SignedFault.CBOR
+    except cose.NotSign1:
+        return SignedFault.COSE
+    if sign1.typ != SNAPSHOT_TYP:
+        return SignedFault.TYPE
+    if sign1.algorithm is None:
+        return SignedFault.ALGORITHM
+    signers = signed.verify(sign1, keys.find(sign1.kid, Use.LIST), low_s=False)
+    if isinstance(signers, SignedFault):
+        return signers
+    held = _read_list(sign1.payload, uri)
+    if held is None:
+        return SignedFault.CONTENT
+    for candidate in signers:
+        entry = candidate.entry
+        in_time = entry.sign_from <= held.as_of <= entry.sign_until and at <= entry.verify_until
+        if uri in entry.uris and held.epoch == entry.epoch and in_time:
+            return held
+    return SignedFault.SCOPE
+
+
+def _read_list(payload: bytes, uri: str) -> StatusList | None:
+    try:
+        claims = cose.load_cbor(payload, deterministic=False)
+    except cose.NotCbor:
+        return None
+    match claims:
+        case {
+            2: str(sub),
+            6: int(at),
+            65533: {"bits": 2, "lst": bytes(compressed)},
+            -65539: [int(epoch), int(version), bytes(digest), int(capacity)],
+        } if sub == uri and len(digest) == 32 and 0 < capacity <= CAPACITY and capacity % 4 == 0 and min(epoch, version, at) >= 0:
+            packed = inflate(compressed, capacity // 4)
+            if packed is None or len(packed) != capacity // 4:
+                return None
+            return StatusList(uri, epoch, np.frombuffer(bytearray(packed), np.uint8), version=version, digest=digest, as_of=at)
+    return None
+
+
+def inflate(data: bytes, limit: int) -> bytes | None:
+    """zlib `data` inflated to at most `limit` bytes; None where it is no complete zlib stream or would be longer."""
+    inflater = zlib.decompressobj()
+    try:
+        out = inflater.decompress(data, limit + 1)
+    except zlib.error:
+        return None
+    if len(out) > limit or not inflater.eof or inflater.unused_data:
+        return None
+    return out
+
+
+def write_gaps(indices: NDArray[np.int64]) -> bytes:
+    """Strictly rising indices as gaps (index minus the one before minus 1, the first from -1), each a little-endian base-128 varint."""
+    gaps = np.diff(indices, prepend=-1) - 1
+    groups = np.stack([gaps >> 7 * place & 0x7F for place in range(_MAX_VARINT)], axis=1)
+    length = 1 + (gaps > 0x7F).astype(int) + (gaps > 0x3FFF) + (gaps > 0x1FFFFF)
+    place = np.arange(_MAX_VARINT)
+    more = place < (length - 1)[:, None]
+    kept = place < length[:, None]
+    out: bytes = (groups | more * 0x80)[kept].astype(np.uint8).tobytes()
+    return out
+
+
+def read_gaps(data: bytes, capacity: int) -> NDArray[np.int64] | None:
+    """The indices in gaps that `write_gaps` made; None where they are cut short, not in shortest form, or leave the list."""
+    raw = np.frombuffer(data, np.uint8)
+    last = np.flatnonzero(raw < 0x80)
+    if not len(last) or last[-1] != len(raw) - 1 or len(last) > MAX_CHANGES:
+        return None
+    first = np.concatenate(([0], last[:-1] + 1))
+    length = last - first + 1
+    if int(length.max()) > _MAX_VARINT or bool(np.any((raw[last] == 0) & (length > 1))):
+        return None
+    place = np.arange(len(raw)) - np.repeat(first, length)
+    gaps = np.add.reduceat((raw & 0x7F).astype(np.int64) << 7 * place, first)
+    indices: NDArray[np.int64] = np.cumsum(gaps + 1) - 1
+    return indices if int(indices[-1]) < capacity else None
+
+
+def write_values(values: NDArray[np.uint8]) -> bytes:
+    """Two-bit values, four a byte, least significant first, the last byte filled up with zeros."""
+    padded = np.zeros(-(-len(values) // 4) * 4, np.uint8)
+    padded[: len(values)] = values
+    four = padded.reshape(-1, 4)
+    return (four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6).astype(np.uint8).tobytes()
+
+
+def read_values(data: bytes, count: int) -> NDArray[np.uint8] | None:
+    """The `count` values in `data`; None where there are not just so many or the filling is not zero."""
+    if len(data) != -(-count // 4):
+        return None
+    raw = np.frombuffer(data, np.uint8)
+    values: NDArray[np.uint8] = np.stack([raw >> 2 * place & 3 for place in range(4)], axis=1).reshape(-1).astype(np.uint8)
+    return None if values[count:].any() else values[:count]
+
+
+def read_changes(delta: Delta, capacity: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], bytes] | None:
+    """Indices, values and the uncompressed gaps of a delta; None where they are not what `make_delta` writes."""
+    gaps = inflate(delta.gaps, _MAX_GAPS)
+    indices = read_gaps(gaps, capacity) if gaps else None
+    if gaps is None or indices is None:
+        return None
+    values = read_values(delta.values, len(indices))
+    return None if values is None else (indices, values, gaps)

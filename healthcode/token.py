@@ -1,0 +1,206 @@
+"""The signed code: `HB1:` + base45 + COSE_Sign1 + CWT (RFC 8392), written and read as a visible row of stages.
+
+A code is a bearer token. Nothing keys on its text: (list, index) names the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cbor2
+
+from healthcode import base45, cose, signed
+from healthcode.cose import Signer
+from healthcode.messages import TrustEntry
+from healthcode.signed import SignedFault
+from healthcode.terms import COLOUR_OF_STATUS, STATUS_OF_COLOUR, Colour, Fault, Form, Status, Use
+from healthcode.trust import Candidate, KeyRing
+
+PREFIX = "HB1:"
+MAX_TEXT = 300
+"""Longest code in characters; QR version 10 at level M holds 311 alphanumeric ones (ISO/IEC 18004 table 7)."""
+TYP = "hc+cwt"
+LEEWAY_S = 5
+"""How far ahead of the reader's clock an issuer's clock may be, in seconds."""
+MAX_INDEX = 2**26 - 1
+
+ISS, EXP, NBF, IAT = 1, 4, 5, 6
+"""CWT claim keys (RFC 8392 section 3.1)."""
+STATUS = 65535
+"""The claim `status` of the IETF Token Status List, as requested from IANA."""
+COLOUR = -65537
+"""Private claim: the colour, in the values of the status list."""
+FORM = -65538
+"""Private claim: 1 live, 2 paper."""
+_FORMS = {1: Form.LIVE, 2: Form.PAPER}
+_FORM_VALUES = {form: value for value, form in _FORMS.items()}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a code says. Times in whole seconds since 1970.
+
+    `ruled_at` (iat) is the time of the ruling that the registry knew when it signed, the same in every code of one pack;
+    `not_before` and `expires` cut the slot in which the code is good.
+    """
+
+    issuer: str
+    uri: str
+    index: int
+    colour: Colour
+    form: Form
+    ruled_at: int
+    not_before: int
+    expires: int
+
+    @property
+    def person(self) -> tuple[str, int]:
+        """(list, index): who is meant, whatever the code's text."""
+        return (self.uri, self.index)
+
+
+@dataclass(frozen=True)
+class HealthCode(Claims):
+    """A code that was read and found valid; `kid` names the key that signed it."""
+
+    kid: bytes
+
+
+@dataclass(frozen=True)
+class TokenFault:
+    """Why a text is not a valid code: the stage, and one line for people."""
+
+    fault: Fault
+    detail: str
+
+
+_STAGE_OF_SIGNED_FAULT = {
+    SignedFault.UNKNOWN_KEY: TokenFault(Fault.UNKNOWN_KEY, "no key of the trust list that signs codes has this identifier"),
+    SignedFault.ALGORITHM: TokenFault(Fault.ALGORITHM, "the key signs with another algorithm than the code says"),
+    SignedFault.SIGNATURE: TokenFault(Fault.SIGNATURE, "no key with this identifier made the signature"),
+}
+
+
+def write(claims: Claims, signer: Signer) -> str:
+    """The signed code of `claims`; ValueError where it would be longer than MAX_TEXT."""
+    payload = cbor2.dumps(
+        {
+            ISS: claims.issuer,
+            EXP: claims.expires,
+            NBF: claims.not_before,
+            IAT: claims.ruled_at,
+            STATUS: {"status_list": {"idx": claims.index, "uri": claims.uri}},
+            COLOUR: int(STATUS_OF_COLOUR[claims.colour]),
+            FORM: _FORM_VALUES[claims.form],
+        },
+        canonical=True,
+    )
+    text = PREFIX + base45.encode(cose.sign1(payload, TYP, signer))
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"code of {len(text)} characters: expected at most {MAX_TEXT}, shorten the list's uri or the issuer's name")
+    return text
+
+
+def read(text: str, keys: KeyRing, at: float) -> HealthCode | TokenFault:
+    """The code in `text`, checked at time `at` (seconds since 1970), or the first stage at which it fails.
+
+    TOO_LONG, PREFIX, BASE45, CBOR, COSE, ALGORITHM, UNKNOWN_KEY, SIGNATURE, CLAIMS, NOT_YET_VALID, EXPIRED, ISSUER_SCOPE.
+    """
+    sign1 = unwrap(text)
+    if isinstance(sign1, TokenFault):
+        return sign1
+    signers = signed.verify(sign1, keys.find(sign1.kid, Use.TOKEN))
+    if isinstance(signers, SignedFault):
+        return _STAGE_OF_SIGNED_FAULT[signers]
+    claims = read_claims(sign1.payload)
+    if isinstance(claims, TokenFault):
+        return claims
+    return check_time(claims, at) or check_scope(claims, signers, at)
+
+
+def unwrap(text: str) -> cose.Sign1 | TokenFault:
+    """The unverified COSE_Sign1 in `text`: the stages TOO_LONG to ALGORITHM."""
+    if len(text) > MAX_TEXT:
+        return TokenFault(Fault.TOO_LONG, f"{len(text)} characters: expected at most {MAX_TEXT}")
+    if not text.startswith(PREFIX):
+        return TokenFault(Fault.PREFIX, f"begins with {text[:4]!r}: expected {PREFIX!r}")
+    try:
+        sign1 = cose.parse(base45.decode(text[len(PREFIX) :]))
+    except cose.NotCbor as wrong:
+        return TokenFault(Fault.CBOR, str(wrong))
+    except cose.NotSign1 as wrong:
+        return TokenFault(Fault.COSE, str(wrong))
+    except ValueError as wrong:
+        return TokenFault(Fault.BASE45, str(wrong))
+    if sign1.typ != TYP or len(sign1.kid) != 8:
+        return TokenFault(Fault.COSE, f"typ {sign1.typ[:40]!r}, kid of {len(sign1.kid)} bytes: expected {TYP!r} and 8 bytes")
+    if sign1.algorithm is None:
+        return TokenFault(Fault.ALGORITHM, f"algorithm {str(sign1.header.get(cose.ALG))[:20]}: expected ES256 (-7) or Ed25519 (-8)")
+    return sign1
+
+
+def read_claims(payload: bytes) -> Claims | TokenFault:
+    """The claims in a verified payload: the stage CLAIMS. Unknown claims are passed over, as RFC 8392 section 3 asks."""
+    try:
+        found = cose.load_cbor(payload)
+    except cose.NotCbor as wrong:
+        return TokenFault(Fault.CLAIMS, str(wrong))
+    match found:
+        case {
+            1: str(issuer),
+            4: int(expires),
+            5: int(not_before),
+            6: int(ruled_at),
+            65535: {"status_list": {"idx": int(index), "uri": str(uri)}},
+            -65537: int(colour),
+            -65538: int(form),
+        } if isinstance(found, Mapping):
+            pass
+        case _:
+            return TokenFault(Fault.CLAIMS, "expected iss, exp, nbf, iat, status, colour and form of the right types")
+    numbers = (expires, not_before, ruled_at, index, colour, form)
+    if any(isinstance(number, bool) for number in numbers) or not all(0 <= number < 2**40 for number in numbers):
+        return TokenFault(Fault.CLAIMS, "a number among the claims is out of range")
+    if index > MAX_INDEX or colour not in tuple(STATUS_OF_COLOUR.values()) or form not in _FORMS or not 0 < len(issuer) <= 32:
+        return TokenFault(Fault.CLAIMS, "index, colour, form or issuer out of range")
+    if expires <= not_before:
+        return TokenFault(Fault.CLAIMS, "expires before it begins")
+    return Claims(issuer, uri, index, COLOUR_OF_STATUS[Status(colour)], _FORMS[form], ruled_at, not_before, expires)
+
+
+def check_time(claims: Claims, at: float) -> TokenFault | None:
+    """The stages NOT_YET_VALID and EXPIRED at `at`, seconds since 1970; None where the code is within its time."""
+    begins = max(claims.not_before, claims.ruled_at)
+    if begins > at + LEEWAY_S:
+        return TokenFault(Fault.NOT_YET_VALID, f"begins in {begins - at:.0f} s")
+    if at >= claims.expires:
+        return TokenFault(Fault.EXPIRED, f"ended {at - claims.expires:.0f} s ago")
+    return None
+
+
+def check_scope(claims: Claims, signers: tuple[Candidate, ...], at: float) -> HealthCode | TokenFault:
+    """The stage ISSUER_SCOPE: whether one of the keys that signed may sign such a code."""
+    outside = ""
+    for candidate in signers:
+        outside = outside_scope(claims, candidate.entry, at)
+        if not outside:
+            return HealthCode(**vars(claims), kid=candidate.entry.kid)
+    return TokenFault(Fault.ISSUER_SCOPE, outside)
+
+
+def outside_scope(claims: Claims, entry: TrustEntry, at: float) -> str:
+    """What of the claims lies outside the entry, in one line; empty where nothing does."""
+    if claims.issuer != entry.issuer:
+        return f"says issuer {claims.issuer!r}: the key belongs to {entry.issuer!r}"
+    if claims.uri not in entry.uris:
+        return f"list {claims.uri!r}: the key may sign for {', '.join(entry.uris) or 'none'}"
+    if claims.form not in entry.forms:
+        return f"form {claims.form.value}: the key may sign {', '.join(entry.forms) or 'none'}"
+    if claims.expires - claims.not_before > entry.max_lifetime_s:
+        return f"lasts {claims.expires - claims.not_before} s: the key may sign for {entry.max_lifetime_s} s"
+    if not entry.sign_from <= claims.not_before <= entry.sign_until:
+        return "begins outside the time in which the key may sign"
+    if at > entry.verify_until:
+        return "the key no longer counts"
+    return ""
