@@ -34,7 +34,11 @@ class Camera(Section, frozen=True):
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
-    stages: Annotated[list[Literal["zxing_local", "zxing_global", "zbar"]], Meta(min_length=1)] = ["zxing_local", "zxing_global", "zbar"]
+    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "zbar"], ...], Meta(min_length=1)] = (
+        "zxing_local",
+        "zxing_global",
+        "zbar",
+    )
 
 
 class Sensor(Section, frozen=True):
@@ -117,7 +121,7 @@ class Link(Section, frozen=True):
     backoff_max_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
     resend_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
     status_period_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
-    issuers: list[IssuerId] = []
+    issuers: tuple[IssuerId, ...] = ()
 
 
 class Config(Section, frozen=True):
@@ -126,7 +130,7 @@ class Config(Section, frozen=True):
     unit: UnitId
     hardware: Literal["pi", "simulated"]
     data: Name
-    roots: Annotated[list[Name], Meta(min_length=1, max_length=4)]
+    roots: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=4)]
     world: Annotated[str, Meta(max_length=100)] = ""
     camera: Camera = Camera()
     sensor: Sensor = Sensor()
