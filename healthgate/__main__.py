@@ -1,0 +1,68 @@
+"""The command line. Each command's module is imported only when it is called, so that a unit needs none of the server's packages."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives, what it does in one line, and the extra of the distribution that it needs."""
+
+    module: str
+    summary: str
+    extra: str
+
+
+COMMANDS = {
+    "demo": Command(
+        "healthgate.demo", "A broker, the server and two simulated gates on this machine; --story plays and checks a day.", "server"
+    ),
+    "edge": Command("healthgate.edge", "Run a gate unit, or check its configuration.", "edge"),
+    "server": Command("healthgate.server", "Run the server: bridge, lists, issuer.", "server"),
+    "keys": Command("healthgate.keys", "Make, show, recognise and withdraw keys.", "edge"),
+    "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
+    "code": Command("healthgate.code", "Write, read and show health codes.", "edge"),
+    "scan": Command("healthgate.scan", "Read the QR codes in image files and folders.", "edge"),
+}
+
+
+OURS = ("healthgate", "edge", "server", "healthcode")
+
+
+def main() -> None:
+    """Entry point of the `healthgate` command: hands the rest of the line to the command's own typer app."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ("", "-h", "--help", "help"):
+        print_help()
+        sys.exit(0 if name else 2)
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f", did you mean {near[0]!r}?" if near else ": expected one of " + ", ".join(COMMANDS)
+        print(f"healthgate: no command {name!r}{hint}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    command = COMMANDS[name]
+    try:
+        module = importlib.import_module(command.module)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").split(".")[0]
+        if package in OURS:
+            raise
+        print(f"healthgate {name} needs the package {package}: type pip install 'healthgate[{command.extra}]'", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    module.app(args=sys.argv[2:], prog_name=f"healthgate {name}")
+
+
+def print_help() -> None:
+    """The commands and what each is for, one line each."""
+    lines = ["Usage: healthgate COMMAND [ARGS]...", "", "The health-code checkpoint that keeps working when the network does not.", ""]
+    lines += [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "healthgate COMMAND --help says more about one."]
+    print("\n".join(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
