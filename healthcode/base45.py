@@ -1,6 +1,6 @@
 """Base45 (RFC 9285), strict: one text for one byte string, no white space, no lower case.
 
-The `base45` package takes a trailing newline, so two texts would be one code; docs/decisions/0050-own-base45.md.
+The `base45` package takes a trailing newline, so two texts would be one code; docs/decisions/0051-own-base45.md.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ The algorithm to check with comes from the caller's key, never from the object; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from io import BytesIO
+from typing import Literal, NoReturn, Protocol, cast
 
 import cbor2
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,14 +24,14 @@ ALG_IDS: dict[Algorithm, int] = {"ES256": -7, "Ed25519": -8}
 """COSE algorithm numbers (RFC 9053 sections 2.1 and 2.2)."""
 ALG_NAMES: dict[int, Algorithm] = {number: name for name, number in ALG_IDS.items()}
 
-ALG, KID, TYP = 1, 4, 16
+ALG, CRIT, KID, TYP = 1, 2, 4, 16
 TAG_SIGN1 = 18
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Order of the group of P-256 (SEC 2 section 2.4.2)."""
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
 DECODE_ERRORS = (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError, AttributeError)
-"""What `cbor2.loads` may raise on bytes of a stranger."""
+"""What `cbor2` may raise on bytes of a stranger."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,42 @@ class NotSign1(ValueError):
     """CBOR that is not a tagged COSE_Sign1 in our profile."""
 
 
+class _OnlySign1(Mapping[int, cbor2.SemanticDecoderCallback]):
+    """Decoders of CBOR tags: 18 stays a CBORTag, every other tag is refused before its content becomes a date, a fraction or a pattern."""
+
+    def __getitem__(self, tag: int) -> cbor2.SemanticDecoderCallback:
+        if tag == TAG_SIGN1:
+            raise KeyError(tag)
+        return _refuse_tag
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _refuse_tag(_decoder: object, _immutable: bool) -> NoReturn:
+    raise cbor2.CBORDecodeError(f"expected no tag but {TAG_SIGN1}")
+
+
+_TAGS = _OnlySign1()
+
+
 def load_cbor(data: bytes, *, deterministic: bool = True) -> object:
     """The one CBOR item in `data`; NotCbor where it is none, has bytes left over or, if asked, is not deterministically encoded.
 
-    Deterministic is RFC 8949 section 4.2.1: shortest forms, sorted keys, no duplicates, which re-encoding shows.
+    Deterministic is RFC 8949 section 4.2.1, shortest forms, sorted keys, no duplicates, which re-encoding shows; keys are sorted shortest
+    first (section 4.2.3), which for the keys in our formats is the same. Tags other than 18 are refused always.
     """
+    source = BytesIO(data)
     try:
-        value: object = cbor2.loads(data)
-        again = cbor2.dumps(value, canonical=True) if deterministic else b""
+        value: object = cbor2.CBORDecoder(source, semantic_decoders=_TAGS, allow_duplicate_keys=False).decode()
+        again = cbor2.dumps(value, canonical=True) if deterministic else data[: source.tell()]
     except DECODE_ERRORS as wrong:
         raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
+    if source.tell() != len(data):
+        raise NotCbor(f"{len(data) - source.tell()} bytes after the end of the CBOR item")
     if deterministic and again != data:
         raise NotCbor("not deterministically encoded CBOR")
     return value
@@ -87,7 +114,7 @@ def load_cbor(data: bytes, *, deterministic: bool = True) -> object:
 def parse(data: bytes, *, strict: bool = True) -> Sign1:
     """`data` as an unverified COSE_Sign1; NotCbor or NotSign1 says what is wrong with it.
 
-    `strict` is our own profile: deterministic encoding and an empty unprotected header.
+    `strict` is our own profile: deterministic encoding, an empty unprotected header, and alg, kid and typ alone in the protected one.
     """
     value = load_cbor(data, deterministic=strict)
     if not isinstance(value, cbor2.CBORTag) or value.tag != TAG_SIGN1:
@@ -108,6 +135,10 @@ def parse(data: bytes, *, strict: bool = True) -> Sign1:
         raise NotSign1(f"protected header: {wrong}") from None
     if not isinstance(header, Mapping):
         raise NotSign1("expected a map as protected header")
+    if strict and set(header) != {ALG, KID, TYP}:
+        raise NotSign1("expected alg, kid and typ in the protected header and nothing else")
+    if CRIT in header:
+        raise NotSign1("the protected header holds crit: nothing that it can name is known here")
     return Sign1(protected, header, payload, signature)
 
 
@@ -157,8 +188,10 @@ class PublicKey:
 
     @classmethod
     def from_raw(cls, algorithm: Algorithm, raw: bytes) -> PublicKey:
-        """The key of the raw bytes; ValueError where they are no point of the curve."""
+        """The key of the raw bytes, 65 of ES256 and 32 of Ed25519; ValueError where they are no point of the curve."""
         if algorithm == "ES256":
+            if len(raw) != 65:
+                raise ValueError(f"ES256 key of {len(raw)} bytes: expected an uncompressed point of 65")
             return cls(algorithm, raw, ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw))
         return cls(algorithm, raw, ed25519.Ed25519PublicKey.from_public_bytes(raw))
 

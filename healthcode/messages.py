@@ -25,9 +25,9 @@ MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
 MAX_BATCH = 256 * 1024
 
-UnitId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+UnitId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z")]
 IssuerId = UnitId
-BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Uri = Annotated[str, Meta(min_length=1, max_length=120)]
 Seq = Annotated[int, Meta(ge=1, le=2**53)]
 Seconds = Annotated[int, Meta(ge=0, le=2**40)]
@@ -36,6 +36,8 @@ Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Stamp = Annotated[datetime, Meta(tz=True)]
 Index = Annotated[int, Meta(ge=0, lt=2**26)]
 Celsius = Annotated[float, Meta(ge=-100.0, le=200.0)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Short = Annotated[str, Meta(max_length=200)]
 CodeText = Annotated[str, Meta(max_length=300)]
 
@@ -77,7 +79,7 @@ class PassEvent(Event, frozen=True, tag="pass"):
     ambient_c: Celsius | None = None
     body_c: Celsius | None = None
     samples: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    ms: Annotated[float, Meta(ge=0)] | None = None
+    ms: Amount | None = None
     reader: Short | None = None
 
 
@@ -136,19 +138,19 @@ class Info(Message, frozen=True):
 class UnitStatus(Message, frozen=True):
     """up/status: flat numbers, as Telegraf and the like expect. Ages in seconds; an age of None is a thing not held."""
 
-    uptime_s: float
-    outbox_pending: int
-    lists_held: int
-    list_age_s: float | None = None
-    trust_version: int | None = None
-    clock_trusted: int = 0
-    passes: int = 0
-    admitted: int = 0
-    refused: int = 0
-    called_guard: int = 0
-    frames_per_s: float | None = None
-    sensor_ok: int = 0
-    camera_ok: int = 0
+    uptime_s: Amount
+    outbox_pending: Count
+    lists_held: Count
+    list_age_s: Annotated[float, Meta(ge=-1e12, le=1e12)] | None = None
+    trust_version: Version | None = None
+    clock_trusted: Count = 0
+    passes: Count = 0
+    admitted: Count = 0
+    refused: Count = 0
+    called_guard: Count = 0
+    frames_per_s: Amount | None = None
+    sensor_ok: Count = 0
+    camera_ok: Count = 0
 
 
 class Alert(Message, frozen=True):
@@ -164,7 +166,7 @@ class Response(Message, frozen=True):
 
     status: Literal["ok", "error"]
     transaction: Short
-    data: dict[str, str | int | float | bool | None] = {}
+    data: Annotated[dict[Short, Annotated[str, Meta(max_length=2000)] | int | float | bool | None], Meta(max_length=100)] = {}
     error: Short = ""
 
 

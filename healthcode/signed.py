@@ -86,7 +86,7 @@ def unpack(data: bytes, kind: type[T], limit: int) -> T:
     if len(data) > limit:
         raise BadPayload(f"{len(data)} bytes: expected at most {limit}")
     try:
-        return msgspec.convert(cose.load_cbor(data), type=kind)
+        return msgspec.convert(cose.load_cbor(data), type=kind, builtin_types=(bytes,))
     except (cose.NotCbor, msgspec.ValidationError, RecursionError) as wrong:
         raise BadPayload(f"{wrong}: expected {getattr(kind, '__name__', kind)}") from None
 

@@ -74,9 +74,9 @@ class StatusList:
 
     @classmethod
     def empty(cls, uri: str, epoch: int, capacity: int = CAPACITY, as_of: int = 0) -> StatusList:
-        """A list of green entries at version 0; `capacity` is a multiple of four."""
-        if capacity % 4:
-            raise ValueError(f"capacity {capacity}: expected a multiple of 4")
+        """A list of green entries at version 0; `capacity` is a multiple of four, at most CAPACITY."""
+        if capacity % 4 or not 0 < capacity <= CAPACITY:
+            raise ValueError(f"capacity {capacity}: expected a multiple of 4, at most {CAPACITY}")
         return cls(uri, epoch, np.zeros(capacity // 4, np.uint8), version=0, digest=genesis(uri, epoch), as_of=as_of)
 
     @property

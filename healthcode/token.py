@@ -172,9 +172,9 @@ def read_claims(payload: bytes) -> Claims | TokenFault:
 def check_time(claims: Claims, at: float) -> TokenFault | None:
     """The stages NOT_YET_VALID and EXPIRED at `at`, seconds since 1970; None where the code is within its time."""
     begins = max(claims.not_before, claims.ruled_at)
-    if begins > at + LEEWAY_S:
+    if not begins <= at + LEEWAY_S:
         return TokenFault(Fault.NOT_YET_VALID, f"begins in {begins - at:.0f} s")
-    if at >= claims.expires:
+    if not at < claims.expires:
         return TokenFault(Fault.EXPIRED, f"ended {at - claims.expires:.0f} s ago")
     return None
 
@@ -201,6 +201,6 @@ def outside_scope(claims: Claims, entry: TrustEntry, at: float) -> str:
         return f"lasts {claims.expires - claims.not_before} s: the key may sign for {entry.max_lifetime_s} s"
     if not entry.sign_from <= claims.not_before <= entry.sign_until:
         return "begins outside the time in which the key may sign"
-    if at > entry.verify_until:
+    if not at <= entry.verify_until:
         return "the key no longer counts"
     return ""
