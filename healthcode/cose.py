@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal, NoReturn, Protocol, cast
 
 import cbor2
@@ -98,17 +97,25 @@ def load_cbor(data: bytes, *, deterministic: bool = True) -> object:
     Deterministic is RFC 8949 section 4.2.1, shortest forms, sorted keys, no duplicates, which re-encoding shows; keys are sorted shortest
     first (section 4.2.3), which for the keys in our formats is the same. Tags other than 18 are refused always.
     """
-    source = BytesIO(data)
     try:
-        value: object = cbor2.CBORDecoder(source, semantic_decoders=_TAGS, allow_duplicate_keys=False).decode()
-        again = cbor2.dumps(value, canonical=True) if deterministic else data[: source.tell()]
+        value: object = cbor2.loads(data, semantic_decoders=_TAGS, allow_duplicate_keys=False)
+        again = cbor2.dumps(value, canonical=True) if deterministic else data
     except DECODE_ERRORS as wrong:
         raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
-    if source.tell() != len(data):
-        raise NotCbor(f"{len(data) - source.tell()} bytes after the end of the CBOR item")
-    if deterministic and again != data:
+    if again != data:
         raise NotCbor("not deterministically encoded CBOR")
+    if not deterministic and _is_cbor(data[:-1]):
+        raise NotCbor("bytes after the end of the CBOR item")
     return value
+
+
+def _is_cbor(data: bytes) -> bool:
+    """Whether `data` begins with a CBOR item. `cbor2.loads` passes over what follows one; without its last byte no item is whole."""
+    try:
+        cbor2.loads(data, semantic_decoders=_TAGS, allow_duplicate_keys=False)
+    except DECODE_ERRORS:
+        return False
+    return True
 
 
 def parse(data: bytes, *, strict: bool = True) -> Sign1:
