@@ -1,0 +1,108 @@
+"""The server process: wires store, keys, lists and bridge together and runs until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from healthcode.status import CAPACITY
+from healthcode.terms import Use
+from server.answers import Answers
+from server.config import Config, ConfigError, load
+from server.intake import Intake
+from server.keys import KeyFileError, TrustFiles, find_missing, load_roots, load_signer
+from server.lists import Publisher
+from server.mqtt_bridge import Bridge, Parts
+from server.registry import Registry
+from server.sealing import SealError, load_seal
+from server.store import Store, StoreError, to_ms
+
+log = logging.getLogger("server")
+
+STARTING_ERRORS = (ConfigError, KeyFileError, SealError, StoreError)
+"""What can be wrong before anything runs; the text of each is one line for people."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """The store and what needs no broker: what commands work on."""
+
+    config: Config
+    store: Store
+    registry: Registry
+
+
+def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
+    """Opens the database, bringing its schema up to date, and the registry."""
+    seal = load_seal(config.seal_file)
+    store = Store.open(config.database_url)
+    try:
+        for name in store.migrate(to_ms(now())):
+            log.info("database: migration %s applied", name)
+        registry = Registry(store, seal, issuer=config.issuer, uri=config.uri, now=now, capacity=capacity)
+    except BaseException:
+        store.close()
+        raise
+    return Office(config, store, registry)
+
+
+def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
+    """The bridge's parts, with keys from the keys folder; what the trust list does not say of them is warned of."""
+    config, store, registry = office.config, office.store, office.registry
+    folder = Path(config.keys)
+    trust = TrustFiles(folder, load_roots(config.roots))
+    signers = {use: load_signer(folder, use) for use in (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)}
+    for line in find_missing(trust.current.ring, signers, config.uri):
+        log.warning("%s", line)
+    return Parts(
+        store=store,
+        intake=Intake(store, registry, lambda: trust.current.ring, now, config.intake.fevers_an_hour),
+        answers=Answers(store, signers[Use.TIME], lambda: trust.current, now),
+        publisher=Publisher(
+            store,
+            signers[Use.LIST],
+            issuer=config.issuer,
+            uri=config.uri,
+            capacity=registry.capacity,
+            keys=lambda: trust.current.ring,
+            settings=config.lists,
+            now=now,
+        ),
+        trust=trust,
+        ack_key=signers[Use.ACK],
+        now=now,
+    )
+
+
+def serve(config: Config, stop: threading.Event) -> int:
+    """Runs the server until `stop` is set; its exit status."""
+    office = open_office(config)
+    try:
+        return Bridge(config, build(office)).run(stop)
+    finally:
+        office.store.close()
+
+
+def main(path: Path) -> int:
+    """The process: configuration from `path`, log to the standard error, a graceful end on SIGTERM and SIGINT. Its exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return serve(load(path), stop)
+    except STARTING_ERRORS as wrong:
+        log.error("%s", wrong)
+        return 2
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m server CONFIG")
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,118 @@
+"""The server's configuration: one TOML file, frozen; an unknown key or an impossible value is an error at start.
+
+Units are in the names: `_s` seconds, `_ms` milliseconds, `_days` days. Paths are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from healthcode.messages import IssuerId, Uri
+
+Name = Annotated[str, Meta(min_length=1, max_length=400)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text is one line that names the key and what was expected."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: unknown keys are errors."""
+
+
+class Broker(Section, frozen=True):
+    """The MQTT broker. The session outlives the connection by `session_s`, so that events wait for a server that is down."""
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    username: Annotated[str, Meta(max_length=64)] = ""
+    password_file: Annotated[str, Meta(max_length=400)] = ""
+    client_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "healthgate-bridge"
+    keepalive_s: Annotated[int, Meta(ge=5, le=600)] = 30
+    session_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 604_800
+    backoff_max_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    in_flight: Annotated[int, Meta(ge=1, le=5000)] = 500
+
+
+class Intake(Section, frozen=True):
+    """How messages from units are gathered into one database commit, and when a unit's fevers go to review instead of ruling."""
+
+    batch_messages: Annotated[int, Meta(ge=1, le=2000)] = 500
+    batch_ms: Annotated[int, Meta(ge=0, le=1000)] = 20
+    fevers_an_hour: Annotated[int, Meta(ge=1, le=100_000)] = 10
+
+
+class Lists(Section, frozen=True):
+    """How often the status list's deltas, heads and snapshots are published. `keep_deltas` bounds how far back a range may reach."""
+
+    poll_s: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.1
+    delta_period_s: Annotated[float, Meta(ge=0.05, le=10.0)] = 0.5
+    head_period_s: Annotated[float, Meta(ge=1.0, le=600.0)] = 30.0
+    snapshot_period_s: Annotated[float, Meta(ge=1.0, le=86400.0)] = 600.0
+    keep_deltas: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
+
+
+class Codes(Section, frozen=True):
+    """How long codes live: slots and packs of live codes, and paper. `overlap_s` is added at both ends of a slot for clocks that differ."""
+
+    slot_s: Annotated[int, Meta(ge=10, le=600)] = 120
+    overlap_s: Annotated[int, Meta(ge=0, le=60)] = 10
+    pack_s: Annotated[int, Meta(ge=60, le=14_400)] = 14_400
+    paper_days: Annotated[int, Meta(ge=1, le=90)] = 28
+
+
+class Config(Section, frozen=True):
+    """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder."""
+
+    issuer: IssuerId
+    uri: Uri
+    data: Name = "data"
+    keys: Name = "keys"
+    roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = ["keys/root.pub.pem"]
+    database: Annotated[str, Meta(max_length=400)] = ""
+    broker: Broker = Broker()
+    intake: Intake = Intake()
+    lists: Lists = Lists()
+    codes: Codes = Codes()
+
+    @property
+    def database_url(self) -> str:
+        """Where the store is."""
+        return self.database or f"sqlite:///{Path(self.data) / 'registry.sqlite'}"
+
+    @property
+    def seal_file(self) -> Path:
+        """The key file under which names and numbers are sealed."""
+        return Path(self.keys) / "seal.key"
+
+
+def parse(text: str, name: str = "configuration", folder: Path | None = None) -> Config:
+    """The configuration in `text`, TOML, its paths made absolute from `folder`; ConfigError says in one line what is wrong."""
+    try:
+        config = msgspec.convert(tomllib.loads(text), type=Config)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as wrong:
+        raise ConfigError(f"{name}: {wrong}") from None
+    if folder is None:
+        return config
+    password = config.broker.password_file
+    return msgspec.structs.replace(
+        config,
+        data=str(folder / config.data),
+        keys=str(folder / config.keys),
+        roots=[str(folder / root) for root in config.roots],
+        broker=msgspec.structs.replace(config.broker, password_file=str(folder / password) if password else ""),
+    )
+
+
+def load(path: Path) -> Config:
+    """The configuration in the file `path`; ConfigError names the file and what is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise ConfigError(f"{path}: cannot be read: {wrong}") from None
+    return parse(text, str(path), path.resolve().parent)

@@ -1,0 +1,258 @@
+"""What units report, taken into the database: events once each, fevers as facts, the watermark that lets the unit forget.
+
+`Intake.take` is one transaction for a batch of messages; only after it returns may they be acknowledged. Whatever a stranger sends is
+counted, put in quarantine while there is room, and named in one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from healthcode import token, topics
+from healthcode.messages import AnyEvent, BadPayload, BootMark, EventBatch, Info, PassEvent, Watermark, decode
+from healthcode.terms import ClockState, Screening
+from healthcode.token import HealthCode
+from healthcode.trust import KeyRing
+from server.colours import FeverAtGate
+from server.marks import advance
+from server.registry import Registry
+from server.store import Store, events, to_ms
+from server.store.events import EventRow, Quarantined
+
+log = logging.getLogger(__name__)
+
+AHEAD_S = 60.0
+"""How far ahead of the server's clock an event's time may be before nobody believes it, in seconds."""
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message as it came from the broker."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a batch: events stored and already held, messages refused, and the watermarks to sign."""
+
+    new: int
+    known: int
+    refused: int
+    watermarks: tuple[Watermark, ...]
+
+
+@dataclass
+class _Work:
+    """One batch on its way through its transaction."""
+
+    at: float
+    new: int = 0
+    known: int = 0
+    quarantined: list[Quarantined] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    batches: list[EventBatch] = field(default_factory=list)
+
+    def refuse(self, message: Incoming, unit: str, why: str, boot_id: str = "", seq: int = 0) -> None:
+        self.quarantined.append(Quarantined(why[:200], message.topic[:200], unit, boot_id, seq, to_ms(self.at), message.payload[:4096]))
+        self.lines.append(f"{ascii(message.topic[:120])[1:-1]}: {ascii(why[:200])[1:-1]}")
+
+
+class Intake:
+    """Takes units' messages into the store. `keys` is the trust list in force, `now` seconds since 1970."""
+
+    def __init__(
+        self, store: Store, registry: Registry, keys: Callable[[], KeyRing], now: Callable[[], float], fevers_an_hour: int
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._keys = keys
+        self._now = now
+        self._fevers_an_hour = fevers_an_hour
+        self.refused = 0
+
+    def take(self, messages: Sequence[Incoming]) -> Taken:
+        """Takes a batch. What the database itself refuses is found message by message, so that one cannot hold up the others.
+
+        Raises OperationalError where the database cannot be written now: nothing of the batch is in it, and it may be tried again.
+        """
+        try:
+            return self._take(messages)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as wrong:  # noqa: BLE001  one message that the database cannot hold must not end the bridge
+            if len(messages) == 1:
+                return self._set_aside(messages[0], wrong)
+        parts = [self.take([message]) for message in messages]
+        watermarks = {watermark.unit: watermark for part in parts for watermark in part.watermarks}
+        return Taken(
+            sum(part.new for part in parts),
+            sum(part.known for part in parts),
+            sum(part.refused for part in parts),
+            tuple(watermarks.values()),
+        )
+
+    def watermarks(self) -> list[Watermark]:
+        """The watermark of every unit that has reported: a broker that was restarted has forgotten them."""
+        with self._store.write() as tx:
+            at_ms = to_ms(self._now())
+            return [_watermark(tx, unit, at_ms) for unit in events.units_with_boots(tx)]
+
+    def _take(self, messages: Sequence[Incoming]) -> Taken:
+        with self._store.write() as tx:
+            work = _Work(self._now())
+            self._sort(tx, messages, work)
+            self._store_events(tx, work)
+            events.quarantine(tx, work.quarantined)
+            at_ms = to_ms(work.at)
+            watermarks = tuple(_watermark(tx, unit, at_ms) for unit in sorted({batch.unit for batch in work.batches}))
+        for line in work.lines:
+            log.warning("%s", line)
+        self.refused += len(work.quarantined)
+        return Taken(work.new, work.known, len(work.quarantined), watermarks)
+
+    def _set_aside(self, message: Incoming, wrong: Exception) -> Taken:
+        log.exception("%s: not taken: %s", ascii(message.topic[:120])[1:-1], type(wrong).__name__)
+        with self._store.write() as tx:
+            work = _Work(self._now())
+            work.refuse(message, "", f"not taken: {type(wrong).__name__}")
+            events.quarantine(tx, work.quarantined)
+        self.refused += 1
+        return Taken(0, 0, 1, ())
+
+    def _sort(self, tx: Connection, messages: Sequence[Incoming], work: _Work) -> None:
+        """Refuses what is no message of a known unit, notes what units say of themselves, and gathers the batches of events."""
+        parsed = [(message, topics.parse(message.topic)) for message in messages]
+        known = events.known_units(tx, {topic.unit for _, topic in parsed if isinstance(topic, topics.UpTopic)})
+        for message, topic in parsed:
+            if not isinstance(topic, topics.UpTopic):
+                work.refuse(message, "", "no topic of a unit")
+            elif topic.unit not in known:
+                work.refuse(message, topic.unit, f"unit {topic.unit} is not known here")
+            else:
+                self._hear(tx, message, topic, work)
+        for unit in {topic.unit for _, topic in parsed if isinstance(topic, topics.UpTopic) and topic.unit in known}:
+            events.touch_unit(tx, unit, to_ms(work.at))
+
+    def _hear(self, tx: Connection, message: Incoming, topic: topics.UpTopic, work: _Work) -> None:
+        try:
+            match topic.channel:
+                case "events":
+                    batch = decode(message.payload, EventBatch)
+                    if batch.unit != topic.unit:
+                        raise BadPayload(f"speaks for unit {batch.unit}: a unit may speak for itself only")
+                    work.batches.append(batch)
+                case "state":
+                    if message.payload not in (b"online", b"offline"):
+                        raise BadPayload(f"state {message.payload[:20]!r}: expected online or offline")
+                    events.set_unit_state(tx, topic.unit, message.payload.decode())
+                case "info":
+                    info = decode(message.payload, Info)
+                    if info.unit != topic.unit:
+                        raise BadPayload(f"speaks for unit {info.unit}: a unit may speak for itself only")
+                    events.set_unit_software(tx, topic.unit, info.software)
+                case _:
+                    pass
+        except BadPayload as wrong:
+            work.refuse(message, topic.unit, str(wrong))
+
+    def _store_events(self, tx: Connection, work: _Work) -> None:
+        rows: dict[tuple[str, str, int], tuple[EventRow, AnyEvent]] = {}
+        arrived: dict[tuple[str, str], set[int]] = defaultdict(set)
+        for row, event in _rows(work):
+            key = (row.unit, row.boot_id, row.seq)
+            arrived[(row.unit, row.boot_id)].add(row.seq)
+            first = rows.setdefault(key, (row, event))
+            if first[0] is row:
+                continue
+            work.known += 1
+            if first[0].hash != row.hash:
+                _conflict(tx, row, work)
+        new = events.insert_new(tx, [row for row, _ in rows.values()])
+        for key, (row, event) in rows.items():
+            if key in new:
+                work.new += 1
+                if isinstance(event, PassEvent) and event.screening is Screening.FEBRILE:
+                    self._take_fever(tx, row, event, work)
+                continue
+            work.known += 1
+            if events.stored_hash(tx, *key) != row.hash:
+                _conflict(tx, row, work)
+        for (unit, boot_id), seqs in arrived.items():
+            mark = events.find_mark(tx, unit, boot_id)
+            mark = advance(mark, seqs, events.seqs_beyond(tx, unit, boot_id, mark.up_to))
+            events.put_mark(tx, unit, boot_id, mark, to_ms(work.at))
+
+    def _take_fever(self, tx: Connection, row: EventRow, event: PassEvent, work: _Work) -> None:
+        """Makes a fever a fact about a person, if the code that came with it was valid then and is a resident's."""
+        happened = event.at.timestamp()
+        code = None if event.code is None else token.read(event.code, self._keys(), happened)
+        if not isinstance(code, HealthCode):
+            detail = "without a code" if code is None else f"its code is {code.fault.value}"
+            work.lines.append(f"fever of {_name(row)} is no fact: {detail}")
+            return
+        resident = self._registry.resident_at(tx, code.uri, code.index)
+        if resident is None:
+            work.lines.append(f"fever of {_name(row)} is no fact: its code is of no resident here")
+            return
+        count = events.note_fever(tx, row.unit, row.boot_id, row.seq, resident, row.received_ms)
+        why = self._why_review(event, happened, count, work.at)
+        if why:
+            events.insert_review(tx, why, row.unit, row.boot_id, row.seq, resident, row.at_ms, row.received_ms)
+            events.raise_alert(tx, "fevers_for_review", row.unit, why, row.received_ms)
+            work.lines.append(f"fever of {_name(row)} goes to review: {why}")
+            return
+        self._registry.record(tx, resident, FeverAtGate(min(happened, work.at), row.unit, event.body_c, event.clock), work.at)
+
+    def _why_review(self, event: PassEvent, happened: float, count: int, at: float) -> str:
+        if event.clock is ClockState.UNTRUSTED:
+            return "the unit does not know the time for certain"
+        if happened > at + AHEAD_S:
+            return f"its time is {happened - at:.0f} s ahead of the server's"
+        if count > self._fevers_an_hour:
+            return f"{count} fevers within an hour: the limit is {self._fevers_an_hour}"
+        return ""
+
+
+def _rows(work: _Work) -> Iterator[tuple[EventRow, AnyEvent]]:
+    for batch in work.batches:
+        for event in batch.events:
+            body = _ENCODER.encode(event)
+            yield (
+                EventRow(
+                    batch.unit,
+                    batch.boot_id,
+                    event.seq,
+                    str(event.__struct_config__.tag),
+                    to_ms(event.at.timestamp()),
+                    to_ms(work.at),
+                    hashlib.sha256(body).digest(),
+                    body.decode(),
+                ),
+                event,
+            )
+
+
+def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
+    message = Incoming(topics.up(row.unit, "events"), row.body.encode())
+    work.refuse(message, row.unit, f"event {_name(row)} is held with other content", row.boot_id, row.seq)
+    events.raise_alert(tx, "event_conflict", row.unit, f"event {_name(row)} came again with other content", row.received_ms)
+
+
+def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:
+    boots = [BootMark(boot_id=boot_id, up_to=mark.up_to, missing=list(mark.missing)) for boot_id, mark in events.newest_marks(tx, unit)]
+    return Watermark(unit=unit, at_ms=events.next_watermark_ms(tx, unit, at_ms), boots=boots)
+
+
+def _name(row: EventRow) -> str:
+    return f"{row.unit}/{row.boot_id[:8]}/{row.seq}"

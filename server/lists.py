@@ -1,0 +1,306 @@
+"""The status list: rulings become signed deltas, heads are signed anew, snapshots compacted, foreign lists passed on.
+
+`Publisher.step` is called often with the time; it gives what to publish and never waits. The list in memory is changed only after
+the delta's transaction has committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from healthcode import topics
+from healthcode.cose import Signer
+from healthcode.messages import MAX_CHANGES, Delta, Head, SnapshotRef
+from healthcode.signed import Signed, SignedFault, read, write
+from healthcode.status import StatusList, read_snapshot
+from healthcode.terms import STATUS_OF_COLOUR, Colour, Status
+from healthcode.trust import KeyRing
+from server.config import Lists
+from server.store import Store, publication, to_ms
+from server.store.publication import Change, HeadRow, SnapshotRow
+
+log = logging.getLogger(__name__)
+
+
+class ListError(Exception):
+    """A status list that cannot be published or imported; the text is one line."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Something for the broker."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A snapshot that was made and not stored yet."""
+
+    version: int
+    body: bytes
+    made_at: int
+
+
+class Publisher:
+    """Publishes our own list. `keys` is the trust list in force, `now` seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        *,
+        issuer: str,
+        uri: str,
+        capacity: int,
+        keys: Callable[[], KeyRing],
+        settings: Lists,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._issuer = issuer
+        self._uri = uri
+        self._capacity = capacity
+        self._keys = keys
+        self._settings = settings
+        self._now = now
+        self._last_delta = float("-inf")
+        self._last_head = float("-inf")
+        self._list: StatusList | None = None
+        self._snapshot: SnapshotRow | None = None
+
+    def step(self) -> list[Publication]:
+        """What has become due: deltas of waiting changes, a head after them or after the head period."""
+        try:
+            return self._step(self._now())
+        except BaseException:
+            self._list = None
+            raise
+
+    def reload(self) -> None:
+        """Reads the list from the store again at the next step: the trust list may have raised its epoch."""
+        self._list = None
+        self._last_head = float("-inf")
+
+    def _step(self, at: float) -> list[Publication]:
+        held = self._held()
+        out: list[Publication] = []
+        if not self._last_delta <= at < self._last_delta + self._settings.delta_period_s:
+            out += self._publish_changes(held)
+        is_due = not self._last_head <= at < self._last_head + self._settings.head_period_s
+        if out or is_due:
+            out.append(self._publish_head(self._held()))
+            self._last_head = at
+        if out[:-1]:
+            self._last_delta = at
+        return out
+
+    def copy_for_snapshot(self) -> StatusList | None:
+        """A copy to compact elsewhere, where the list has changed since the last snapshot and that is old enough; otherwise None."""
+        held, newest = self._held(), self._snapshot
+        if (
+            newest is None
+            or newest.version == held.version
+            or self._now() * 1000 - newest.made_ms < self._settings.snapshot_period_s * 1000
+        ):
+            return None
+        return StatusList(held.uri, held.epoch, held.packed.copy(), version=held.version, digest=held.digest, as_of=held.as_of)
+
+    def compact(self, copy: StatusList) -> Compacted:
+        """The signed snapshot of a copy. Takes seconds for a full list; touches nothing else."""
+        at = copy.as_of
+        return Compacted(copy.version, copy.snapshot(self._signer, at), at)
+
+    def take_snapshot(self, made: Compacted) -> None:
+        """Stores a snapshot, so that the next head names it, and forgets deltas that nobody can ask for any more."""
+        held = self._held()
+        with self._store.write() as tx:
+            self._snapshot = _store_snapshot(tx, self._uri, held.epoch, made, to_ms(self._now()))
+            publication.drop_deltas(tx, self._uri, held.epoch, min(made.version, max(0, held.version - self._settings.keep_deltas)))
+        self._last_head = float("-inf")
+
+    def _publish_changes(self, held: StatusList) -> list[Publication]:
+        with self._store.read() as tx:
+            if not publication.has_changes(tx, self._uri):
+                return []
+        out = []
+        while True:
+            with self._store.write() as tx:
+                waiting = publication.waiting_changes(tx, self._uri, MAX_CHANGES)
+                wanted = settle(held, waiting)
+                publication.delete_changes(tx, waiting)
+                if wanted:
+                    is_last = len(waiting) < MAX_CHANGES
+                    as_of = max(int(self._now()), held.as_of, *(change.ruled_at for change in waiting)) if is_last else held.as_of
+                    delta = held.make_delta(wanted, as_of)
+                    body = write(delta, self._signer)
+                    publication.insert_delta(tx, self._uri, held.epoch, delta.start, delta.to, body)
+            if wanted:
+                self._apply(held, delta)
+                out.append(Publication(topics.list_topic(self._issuer, "delta"), body, retain=False))
+            if len(waiting) < MAX_CHANGES:
+                return out
+
+    def _apply(self, held: StatusList, delta: Delta) -> None:
+        fault = held.apply(delta)
+        if fault is not None:
+            raise ListError(f"our own delta to version {delta.to} of {self._uri} does not apply: {fault.value}")
+
+    def _publish_head(self, held: StatusList) -> Publication:
+        with self._store.write() as tx:
+            if not publication.has_changes(tx, self._uri):
+                held.as_of = max(held.as_of, int(self._now()))
+            body = self._sign_head(tx, held)
+        return Publication(topics.list_topic(self._issuer, "head"), body, retain=True)
+
+    def _sign_head(self, tx: Connection, held: StatusList) -> bytes:
+        newest = self._snapshot
+        if newest is None:
+            raise ListError(f"no snapshot of {self._uri} is stored: expected the one made at start")
+        oldest = publication.oldest_delta(tx, self._uri, held.epoch)
+        body = make_head(held, newest, held.version if oldest is None else oldest, self._signer)
+        publication.put_head(tx, HeadRow(self._uri, self._issuer, held.epoch, held.version, held.as_of, True, body))
+        return body
+
+    def _held(self) -> StatusList:
+        if self._list is None:
+            self._list = self._load()
+        return self._list
+
+    def _load(self) -> StatusList:
+        entry = self._keys().list_entries().get(self._uri)
+        if entry is None or entry.issuer != self._issuer:
+            raise ListError(f"trust list {self._keys().version} names no list key of {self._issuer} for {self._uri}")
+        with self._store.read() as tx:
+            self._snapshot = publication.newest_snapshot(tx, self._uri)
+        if self._snapshot is None or self._snapshot.epoch < entry.epoch:
+            return self._begin_epoch(entry.epoch)
+        if self._snapshot.epoch > entry.epoch:
+            raise ListError(f"{self._uri} is at epoch {self._snapshot.epoch}, trust list {self._keys().version} says {entry.epoch}")
+        with self._store.read() as tx:
+            return load_list(tx, self._uri, self._keys(), self._now())
+
+    def _begin_epoch(self, epoch: int) -> StatusList:
+        """A new chain at version 0, holding what the registry says now."""
+        with self._store.write() as tx:
+            at = int(self._now())
+            fresh = StatusList.empty(self._uri, epoch, self._capacity, as_of=at)
+            publication.drop_deltas(tx, self._uri, epoch, 0)
+            self._snapshot = _store_snapshot(tx, self._uri, epoch, Compacted(0, fresh.snapshot(self._signer, at), at), to_ms(at))
+            entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
+            order = sorted(entries)
+            for first in range(0, len(order), MAX_CHANGES):
+                delta = fresh.make_delta({idx: entries[idx] for idx in order[first : first + MAX_CHANGES]}, at)
+                publication.insert_delta(tx, self._uri, epoch, delta.start, delta.to, write(delta, self._signer))
+                fault = fresh.apply(delta)
+                if fault is not None:
+                    raise ListError(f"our own delta to version {delta.to} of {self._uri} does not apply: {fault.value}")
+            while waiting := publication.waiting_changes(tx, self._uri, MAX_CHANGES):
+                publication.delete_changes(tx, waiting)
+        log.info("list %s begins epoch %d with %d entries that are not green", self._uri, epoch, len(entries))
+        return fresh
+
+
+def settle(held: StatusList, waiting: Sequence[Change]) -> dict[int, Status]:
+    """The entries that the waiting changes really change: the last one counts, revoked is final."""
+    last: dict[int, Status] = {}
+    for change in waiting:
+        if last.get(change.idx) is not Status.REVOKED:
+            last[change.idx] = change.status
+    return {idx: status for idx, status in last.items() if held.get(idx) not in (status, Status.REVOKED)}
+
+
+def make_head(held: StatusList, snapshot: SnapshotRow, oldest: int, signer: Signer) -> bytes:
+    """The signed head of a list at its `as_of`."""
+    head = Head(
+        uri=held.uri,
+        epoch=held.epoch,
+        version=held.version,
+        digest=held.digest,
+        oldest=oldest,
+        snapshot=SnapshotRef(version=snapshot.version, size=snapshot.size, sha256=snapshot.sha256),
+        as_of=held.as_of,
+    )
+    return write(head, signer)
+
+
+def make_pair(held: StatusList, signer: Signer, at: int) -> tuple[bytes, bytes]:
+    """(head, snapshot), signed at `at`, of a list: what one province hands another for import."""
+    held.as_of = max(held.as_of, at)
+    body = held.snapshot(signer, at)
+    row = SnapshotRow(held.epoch, held.version, hashlib.sha256(body).digest(), len(body), to_ms(at))
+    return make_head(held, row, held.version, signer), body
+
+
+def load_list(tx: Connection, uri: str, keys: KeyRing, at: float) -> StatusList:
+    """The stored list: its newest snapshot and the deltas after it, all checked."""
+    newest = publication.newest_snapshot(tx, uri)
+    if newest is None:
+        raise ListError(f"no snapshot of {uri} is stored")
+    chunk = publication.snapshot_chunk(tx, uri, newest.epoch, newest.version, 0, newest.size)
+    held = read_snapshot(chunk[1] if chunk else b"", uri, keys, at)
+    if isinstance(held, SignedFault):
+        raise ListError(f"the stored snapshot of {uri} is not accepted: {held.value}; a raised epoch in the trust list begins it anew")
+    while deltas := publication.list_deltas(tx, uri, held.epoch, held.version, 2**53, 1000):
+        for body in deltas:
+            _apply_signed(held, body, keys, at)
+    return held
+
+
+def import_foreign(store: Store, uri: str, head: bytes, snapshot: bytes, deltas: Sequence[bytes], keys: KeyRing, at: float) -> Head:
+    """Takes over another issuer's list from its signed files, to pass on unchanged; ListError says what does not hold together."""
+    stated = read(head, Head, keys, at)
+    if isinstance(stated, SignedFault):
+        raise ListError(f"head of {uri}: {stated.value}")
+    message, entry = stated.message, stated.entry
+    if message.uri != uri:
+        raise ListError(f"head is of {message.uri}: expected {uri}")
+    held = read_snapshot(snapshot, uri, keys, at)
+    if isinstance(held, SignedFault):
+        raise ListError(f"snapshot of {uri}: {held.value}")
+    reference = SnapshotRef(version=held.version, size=len(snapshot), sha256=hashlib.sha256(snapshot).digest())
+    if message.snapshot != reference:
+        raise ListError(f"head of {uri} names another snapshot than the one given")
+    starts = [(held.version, body, _apply_signed(held, body, keys, at)) for body in deltas]
+    if not held.adopt(message):
+        raise ListError(f"head of {uri} is at version {message.version}: snapshot and deltas lead to version {held.version}")
+    with store.write() as tx:
+        for row in publication.list_heads(tx):
+            if row.uri == uri and (row.is_ours or (row.epoch, row.version, row.as_of) > (message.epoch, message.version, message.as_of)):
+                raise ListError(f"head of {uri} is older than the one held, or the list is our own")
+        publication.drop_deltas(tx, uri, held.epoch, reference.version)
+        for start, body, to in starts:
+            publication.insert_delta(tx, uri, held.epoch, start, to, body)
+        publication.insert_snapshot(
+            tx, uri, SnapshotRow(held.epoch, reference.version, reference.sha256, reference.size, to_ms(at)), snapshot
+        )
+        publication.put_head(tx, HeadRow(uri, entry.issuer, held.epoch, held.version, message.as_of, False, head))
+    return message
+
+
+def _apply_signed(held: StatusList, body: bytes, keys: KeyRing, at: float) -> int:
+    delta = read(body, Delta, keys, at)
+    if not isinstance(delta, Signed):
+        raise ListError(f"delta of {held.uri} after version {held.version}: {delta.value}")
+    fault = held.apply(delta.message)
+    if fault is not None:
+        raise ListError(f"delta of {held.uri} after version {held.version}: {fault.value}")
+    return delta.message.to
+
+
+def _store_snapshot(tx: Connection, uri: str, epoch: int, made: Compacted, made_ms: int) -> SnapshotRow:
+    row = SnapshotRow(epoch, made.version, hashlib.sha256(made.body).digest(), len(made.body), made_ms)
+    publication.insert_snapshot(tx, uri, row, made.body)
+    return row
+
+
+def _status(colour: str | None) -> Status:
+    return Status.REVOKED if colour is None else STATUS_OF_COLOUR[Colour(colour)]

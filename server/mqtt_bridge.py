@@ -1,0 +1,315 @@
+"""The bridge between the broker and the database: a thin shell of threads and paho around intake, answers and lists.
+
+A message is acknowledged only after the database has committed it, and only on the connection that it came by: after a reconnect the
+broker sends it again, and its old number may mean another message. Nothing that a stranger publishes ends a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from sqlalchemy.exc import SQLAlchemyError
+
+from healthcode import topics
+from healthcode.cose import Signer
+from healthcode.messages import MAX_BATCH, BadPayload, Watermark
+from healthcode.signed import write
+from server.answers import Answers
+from server.config import Broker, Config
+from server.intake import Incoming, Intake
+from server.keys import TrustFiles
+from server.lists import Compacted, ListError, Publication, Publisher
+from server.store import Store, publication, to_ms
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+FOREIGN_PERIOD_S = 1.0
+STALLED_S = 120.0
+"""A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
+MOST_REQUESTS = 10_000
+"""Sync requests that may wait; units ask again for what is dropped."""
+_PACKET_LIMIT = MAX_BATCH + 4096
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the bridge joins to the broker."""
+
+    store: Store
+    intake: Intake
+    answers: Answers
+    publisher: Publisher
+    trust: TrustFiles
+    ack_key: Signer
+    now: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A message that is to be acknowledged on the connection with this number."""
+
+    incoming: Incoming
+    mid: int
+    qos: int
+    connection: int
+
+
+@dataclass
+class _Loop:
+    """One of the threads, and when it last came round (monotonic seconds)."""
+
+    name: str
+    body: Callable[[], None]
+    progress: float = field(default_factory=time.monotonic)
+    thread: threading.Thread | None = None
+
+
+class Bridge:
+    """Runs until told to stop."""
+
+    def __init__(self, config: Config, parts: Parts) -> None:
+        self._config = config
+        self._parts = parts
+        self._stopping = threading.Event()
+        self._waiting: queue.Queue[_Waiting] = queue.Queue()
+        self._requests: queue.Queue[tuple[str, bytes]] = queue.Queue(MOST_REQUESTS)
+        self._announce = threading.Event()
+        self._connection = 0
+        self._connection_lock = threading.Lock()
+        self._foreign: dict[str, bytes] = {}
+        self._foreign_looked = float("-inf")
+        self._compacting: Future[Compacted] | None = None
+        self._compactor = ThreadPoolExecutor(1, "snapshot")
+        self._client = self._make_client(config.broker)
+        self._loops = [_Loop("intake", self._take_batch), _Loop("answers", self._answer_one), _Loop("lists", self._publish_due)]
+
+    def run(self, stop: threading.Event) -> int:
+        """Serves until `stop` is set; 0 then, 1 where a loop was stuck."""
+        broker = self._config.broker
+        self._client.connect_async(broker.host, broker.port, broker.keepalive_s, clean_start=False, properties=_session(broker))
+        self._client.loop_start()
+        for loop in self._loops:
+            loop.thread = threading.Thread(target=self._run_loop, args=(loop,), name=loop.name, daemon=True)
+            loop.thread.start()
+        status = 0
+        while not stop.wait(0.5):
+            stuck = [loop.name for loop in self._loops if time.monotonic() - loop.progress > STALLED_S]
+            if stuck:
+                log.error("no progress for %d s in %s: ending", STALLED_S, ", ".join(stuck))
+                status = 1
+                break
+        self._shut_down()
+        return status
+
+    def _shut_down(self) -> None:
+        self._stopping.set()
+        for loop in self._loops:
+            if loop.thread is not None:
+                loop.thread.join(10.0)
+        self._compactor.shutdown(wait=False, cancel_futures=True)
+        if self._client.is_connected():
+            info = self._client.publish(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
+            info.wait_for_publish(2.0)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _run_loop(self, loop: _Loop) -> None:
+        while not self._stopping.is_set():
+            try:
+                loop.body()
+            except (SQLAlchemyError, ListError, OSError) as wrong:
+                log.error("%s: %s; going on in %.0f s", loop.name, str(wrong).splitlines()[0], RETRY_S)
+                self._stopping.wait(RETRY_S)
+            except Exception:
+                log.exception("%s: going on in %.0f s", loop.name, RETRY_S)
+                self._stopping.wait(RETRY_S)
+            loop.progress = time.monotonic()
+
+    # ---- from the broker
+
+    def _make_client(self, broker: Broker) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        if broker.username:
+            password = Path(broker.password_file).read_text(encoding="utf-8").strip() if broker.password_file else None
+            client.username_pw_set(broker.username, password)
+        client.will_set(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
+        client.reconnect_delay_set(1, broker.backoff_max_s)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            log.error("broker %s:%d refuses the connection: %s", self._config.broker.host, self._config.broker.port, code)
+            return
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        client.subscribe(topics.ALL_UP, options=options)
+        client.publish(topics.BRIDGE_STATE, b"online", qos=1, retain=True)
+        log.info("connected to the broker %s:%d", self._config.broker.host, self._config.broker.port)
+        self._announce.set()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: object, _flags: mqtt.DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._connection_lock:
+            self._connection += 1
+        if not self._stopping.is_set():
+            log.warning("connection to the broker lost: %s", code)
+
+    def _on_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        """Sorts only. An exception here would end paho's thread in silence, so whatever goes wrong is named and the message let go."""
+        try:
+            topic = topics.parse(message.topic)
+            if isinstance(topic, topics.UpTopic) and topic.channel == "sync":
+                self._ask(topic.unit, bytes(message.payload))
+                client.ack(message.mid, message.qos)
+                return
+            incoming = Incoming(message.topic, bytes(message.payload))
+            self._waiting.put(_Waiting(incoming, message.mid, message.qos, self._connection))
+        except Exception:
+            log.exception("a message could not be read")
+            client.ack(message.mid, message.qos)
+
+    def _ask(self, unit: str, payload: bytes) -> None:
+        try:
+            self._requests.put_nowait((unit, payload))
+        except queue.Full:
+            log.warning("%d sync requests wait: that of %s is dropped", MOST_REQUESTS, unit)
+
+    # ---- to the database
+
+    def _take_batch(self) -> None:
+        batch = self._gather()
+        if not batch:
+            return
+        while True:
+            try:
+                taken = self._parts.intake.take([waiting.incoming for waiting in batch])
+                break
+            except SQLAlchemyError as wrong:
+                log.error("the database does not take %d messages: %s", len(batch), str(wrong).splitlines()[0])
+                if self._stopping.wait(RETRY_S):
+                    return
+        self._acknowledge(batch)
+        self._send_watermarks(taken.watermarks)
+
+    def _gather(self) -> list[_Waiting]:
+        intake = self._config.intake
+        try:
+            batch = [self._waiting.get(timeout=0.2)]
+        except queue.Empty:
+            return []
+        until = time.monotonic() + intake.batch_ms / 1000
+        while len(batch) < intake.batch_messages:
+            try:
+                batch.append(self._waiting.get(timeout=max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                break
+        return batch
+
+    def _acknowledge(self, batch: Sequence[_Waiting]) -> None:
+        with self._connection_lock:
+            for waiting in batch:
+                if waiting.connection == self._connection:
+                    self._client.ack(waiting.mid, waiting.qos)
+
+    def _send_watermarks(self, watermarks: Sequence[Watermark]) -> None:
+        for watermark in watermarks:
+            payload = write(watermark, self._parts.ack_key)
+            self._publish([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
+
+    def _answer_one(self) -> None:
+        try:
+            unit, payload = self._requests.get(timeout=0.2)
+        except queue.Empty:
+            return
+        try:
+            self._publish(self._parts.answers.answer(unit, payload))
+        except BadPayload as wrong:
+            log.warning("%s: %s", topics.up(unit, "sync"), ascii(str(wrong)[:200])[1:-1])
+
+    # ---- to the units
+
+    def _publish_due(self) -> None:
+        parts = self._parts
+        if parts.trust.refresh():
+            self._take_over_trust()
+        if self._announce.is_set():
+            self._announce.clear()
+            self._publish_retained()
+        self._publish(parts.publisher.step())
+        self._publish_foreign()
+        self._compact()
+        self._stopping.wait(self._config.lists.poll_s)
+
+    def _take_over_trust(self) -> None:
+        trusted = self._parts.trust.current
+        log.info("trust list %d is in force", trusted.head.version)
+        with self._parts.store.write() as tx:
+            publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
+        self._publish([Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)])
+        self._parts.publisher.reload()
+
+    def _publish_retained(self) -> None:
+        """Everything retained anew: a broker that was killed may have forgotten it."""
+        self._publish([Publication(topics.TRUST_HEAD, self._parts.trust.current.head_bytes, retain=True)])
+        self._foreign.clear()
+        self._foreign_looked = float("-inf")
+        with self._parts.store.read() as tx:
+            heads = publication.list_heads(tx)
+        self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True) for head in heads if head.is_ours])
+        self._send_watermarks(self._parts.intake.watermarks())
+
+    def _publish_foreign(self) -> None:
+        """Heads of other issuers, as they were imported, whenever they are others than before."""
+        if time.monotonic() - self._foreign_looked < FOREIGN_PERIOD_S:
+            return
+        self._foreign_looked = time.monotonic()
+        with self._parts.store.read() as tx:
+            heads = [head for head in publication.list_heads(tx) if not head.is_ours]
+        for head in heads:
+            if self._foreign.get(head.uri) != head.body and self._client.is_connected():
+                self._foreign[head.uri] = head.body
+                self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True)])
+
+    def _compact(self) -> None:
+        publisher = self._parts.publisher
+        if self._compacting is None:
+            copy = publisher.copy_for_snapshot()
+            if copy is not None:
+                self._compacting = self._compactor.submit(publisher.compact, copy)
+        elif self._compacting.done():
+            made, self._compacting = self._compacting.result(), None
+            publisher.take_snapshot(made)
+            log.info("snapshot of version %d: %d bytes", made.version, len(made.body))
+
+    def _publish(self, publications: Sequence[Publication]) -> None:
+        """Sends what is due. Without a connection it is dropped: heads and watermarks go again on connecting, units ask for the rest."""
+        for item in publications:
+            if self._client.is_connected():
+                self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
+
+
+def _session(broker: Broker) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = broker.session_s
+    properties.ReceiveMaximum = broker.in_flight
+    properties.MaximumPacketSize = _PACKET_LIMIT
+    return properties

@@ -1,0 +1,241 @@
+"""Residents: who they are (sealed), what is known of them, which colour follows, and under which index their codes stand.
+
+A fact, the ruling that follows from it and the status list's waiting change are written in one transaction. Whole seconds rule: a
+ruling's `ruled_at` is the second in which it was made, and is what codes carry as iat.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import Connection
+
+from healthcode.status import CAPACITY
+from healthcode.terms import STATUS_OF_COLOUR, Colour, Status
+from server.colours import COLOURS_OF_REASON, FACTS, Cleared, Fact, HandReason, Rule, Ruling, SetByHand, colour_of, fits
+from server.indices import permute
+from server.sealing import Seal
+from server.store import Store, people, publication, to_ms
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_ID_LETTERS = 8
+
+
+class RegistryFault(StrEnum):
+    """Why the registry did not do what it was asked."""
+
+    NO_SUCH_RESIDENT = "no_such_resident"
+    NUMBER_KNOWN = "number_known"
+    REASON_DOES_NOT_FIT = "reason_does_not_fit"
+    LIST_FULL = "list_full"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What was not done: the fault, and one line for people."""
+
+    fault: RegistryFault
+    detail: str
+
+
+class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is sealed about a resident."""
+
+    name: str
+    number: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A resident as the registry knows them: `since` is when the colour began, `ruled_at` when it was ruled (seconds since 1970)."""
+
+    resident: str
+    person: Person
+    uri: str
+    index: int
+    colour: Colour
+    rule: Rule
+    since: float
+    why: str
+    ruled_at: int
+
+
+class Registry:
+    """The registry of one issuer and its list. `now` and `random` come from outside; times are seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        seal: Seal,
+        *,
+        issuer: str,
+        uri: str,
+        now: Callable[[], float],
+        capacity: int = CAPACITY,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.store = store
+        self.issuer = issuer
+        self.uri = uri
+        self._seal = seal
+        self._now = now
+        self._random = random
+        self._index_key = seal.derive(f"indices {uri}")
+        with store.write() as tx:
+            self.capacity = people.open_list(tx, uri, issuer, capacity)
+
+    def add(
+        self,
+        person: Person,
+        *,
+        colour: Colour = Colour.GREEN,
+        reason: HandReason = HandReason.REVIEWED,
+        by: str = "officer",
+    ) -> Resident | Refused:
+        """A new resident, with an index drawn from the list and a first ruling."""
+        if not fits(reason, colour):
+            return _unfit(reason, colour)
+        with self.store.write() as tx:
+            at = self._now()
+            fingerprint = self._seal.fingerprint(person.number.strip().upper()) if person.number.strip() else None
+            known = people.find_by_number(tx, fingerprint) if fingerprint else None
+            if known:
+                return Refused(RegistryFault.NUMBER_KNOWN, f"this number belongs to resident {known}: one person has one code")
+            idx = self._draw_index(tx)
+            if isinstance(idx, Refused):
+                return idx
+            resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
+            sealed = self._seal.close(msgspec.json.encode(person), _context(resident))
+            people.insert_resident(tx, resident, sealed, fingerprint, self.uri, idx, to_ms(at))
+            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
+            return self._known(tx, resident)
+
+    def list_residents(self) -> list[Resident]:
+        """Every resident in order of registration."""
+        with self.store.read() as tx:
+            return [self._open(row) for row in people.list_all(tx)]
+
+    def find(self, resident: str) -> Resident | None:
+        """The resident with this id."""
+        with self.store.read() as tx:
+            row = people.find(tx, resident)
+            return None if row is None else self._open(row)
+
+    def set_colour(self, resident: str, colour: Colour, reason: HandReason, by: str = "officer") -> Resident | Refused:
+        """Sets a colour by hand, for a reason from the list that can lead to it."""
+        if not fits(reason, colour):
+            return _unfit(reason, colour)
+        with self.store.write() as tx:
+            if people.find(tx, resident) is None:
+                return _unknown(resident)
+            at = self._after_facts(tx, resident)
+            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
+            return self._known(tx, resident)
+
+    def clear(self, resident: str, body_c: float, by: str = "officer") -> Resident | Refused:
+        """An officer measured a normal temperature with a clinical thermometer: gate fevers before now no longer count."""
+        with self.store.write() as tx:
+            if people.find(tx, resident) is None:
+                return _unknown(resident)
+            at = self._after_facts(tx, resident)
+            self.record(tx, resident, Cleared(at, body_c, by), at)
+            return self._known(tx, resident)
+
+    def revoke(self, resident: str) -> Resident | Refused:
+        """Ends every code of the resident for good (lost phone, lost paper) and gives them a fresh index with the same colour."""
+        with self.store.write() as tx:
+            row = people.find(tx, resident)
+            if row is None:
+                return _unknown(resident)
+            at = self._now()
+            idx = self._draw_index(tx)
+            if isinstance(idx, Refused):
+                return idx
+            people.move_resident(tx, resident, self.uri, row.idx, idx, to_ms(at))
+            publication.insert_change(tx, row.uri, row.idx, Status.REVOKED, int(at))
+            self._rule(tx, resident, at)
+            return self._known(tx, resident)
+
+    def record(self, tx: Connection, resident: str, fact: Fact, at: float) -> bool:
+        """Stores a fact and the ruling that follows at `at`; whether that is a new ruling. The resident must exist."""
+        kind = next(word for word, cls in FACTS.items() if isinstance(fact, cls))
+        row = people.FactRow(kind, msgspec.json.encode(fact).decode())
+        people.insert_fact(tx, resident, row, to_ms(fact.at), to_ms(at))
+        return self._rule(tx, resident, at)
+
+    def resident_at(self, tx: Connection, uri: str, index: int) -> str | None:
+        """The id of the resident whose codes stand under this index now."""
+        return people.find_by_index(tx, uri, index)
+
+    def _rule(self, tx: Connection, resident: str, at: float) -> bool:
+        """Rules anew at `at`. A fresh index that is not green gets a time one second ahead: see the decision record on as_of and iat."""
+        facts = [msgspec.json.decode(row.body, type=FACTS[row.kind]) for row in people.list_facts(tx, resident)]
+        ruling = colour_of(facts, at)
+        before = people.find(tx, resident)
+        person = people.find_person(tx, resident)
+        is_fresh = before is None or before.ruled_person != person
+        if before is not None and not is_fresh and _same(before, ruling):
+            return False
+        ahead = 1 if is_fresh and ruling.colour is not Colour.GREEN else 0
+        ruled_at = max(int(at) + ahead, before.ruled_at if before is not None else 0)
+        people.insert_ruling(
+            tx,
+            resident,
+            person,
+            colour=ruling.colour.value,
+            rule=ruling.rule.value,
+            since_ms=to_ms(ruling.since),
+            why=ruling.why,
+            ruled_at=ruled_at,
+            made_ms=to_ms(at),
+        )
+        shown_before = before.colour if before is not None and not is_fresh else Colour.GREEN.value
+        if ruling.colour.value != shown_before:
+            publication.insert_change(tx, person[0], person[1], STATUS_OF_COLOUR[ruling.colour], ruled_at)
+        return True
+
+    def _after_facts(self, tx: Connection, resident: str) -> float:
+        """Now, or just after the newest fact where the clock went back: what an officer says now is the newest."""
+        return max(self._now(), people.newest_fact_ms(tx, resident) / 1000 + 0.001)
+
+    def _draw_index(self, tx: Connection) -> int | Refused:
+        position = people.take_position(tx, self.uri)
+        if position is None:
+            return Refused(RegistryFault.LIST_FULL, f"list {self.uri} is full: expected a further list in the configuration")
+        return permute(self._index_key, position, self.capacity)
+
+    def _known(self, tx: Connection, resident: str) -> Resident:
+        row = people.find(tx, resident)
+        if row is None:
+            raise LookupError(f"resident {resident} is gone within one transaction")
+        return self._open(row)
+
+    def _open(self, row: people.ResidentRow) -> Resident:
+        person = msgspec.json.decode(self._seal.open(row.sealed, _context(row.resident)), type=Person)
+        return Resident(
+            row.resident, person, row.uri, row.idx, Colour(row.colour), Rule(row.rule), row.since_ms / 1000, row.why, row.ruled_at
+        )
+
+
+def _context(resident: str) -> str:
+    return f"residents.sealed {resident}"
+
+
+def _same(before: people.ResidentRow, ruling: Ruling) -> bool:
+    return (before.colour, before.rule, before.since_ms, before.why) == (ruling.colour, ruling.rule, to_ms(ruling.since), ruling.why)
+
+
+def _unknown(resident: str) -> Refused:
+    return Refused(RegistryFault.NO_SUCH_RESIDENT, f"no resident {resident[:40]!r}: expected an id that `resident list` shows")
+
+
+def _unfit(reason: HandReason, colour: Colour) -> Refused:
+    fitting = ", ".join(word.value for word, colours in COLOURS_OF_REASON.items() if colour in colours)
+    return Refused(
+        RegistryFault.REASON_DOES_NOT_FIT, f"reason {reason.value!r} cannot make a code {colour.value}: expected one of {fitting}"
+    )

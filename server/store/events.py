@@ -1,0 +1,261 @@
+"""Queries about units and what they report: events, boots, fevers, reviews, quarantine, alerts. Inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, column, table, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from server.marks import Mark
+
+NEWEST_BOOTS = 64
+QUARANTINE_LIMIT = 10_000
+"""Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""
+_EVENTS = table("events", *(column(name) for name in ("unit", "boot_id", "seq", "kind", "at_ms", "received_ms", "hash", "body")))
+_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""Both databases have ON CONFLICT and RETURNING in an insert of many rows; SQLAlchemy keeps the two apart."""
+
+
+@dataclass(frozen=True)
+class UnitRow:
+    """A unit that the server knows. `state` is online, offline or unknown."""
+
+    unit: str
+    note: str
+    added_ms: int
+    state: str
+    software: str
+    last_seen_ms: int | None
+    watermark_ms: int
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """An event as it is stored; `hash` is the SHA-256 of `body`."""
+
+    unit: str
+    boot_id: str
+    seq: int
+    kind: str
+    at_ms: int
+    received_ms: int
+    hash: bytes
+    body: str
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """Something that was refused and is kept for people to look at."""
+
+    why: str
+    topic: str
+    unit: str
+    boot_id: str
+    seq: int
+    received_ms: int
+    body: bytes
+
+
+def add_unit(connection: Connection, unit: str, note: str, at_ms: int) -> bool:
+    """Makes a unit known; False where it already is."""
+    row = connection.execute(
+        text(
+            "INSERT INTO units (unit, note, added_ms, state, software, watermark_ms)"
+            " VALUES (:unit, :note, :at_ms, 'unknown', '', 0) ON CONFLICT DO NOTHING RETURNING unit"
+        ),
+        {"unit": unit, "note": note, "at_ms": at_ms},
+    ).one_or_none()
+    return row is not None
+
+
+def list_units(connection: Connection) -> list[UnitRow]:
+    """Every unit by name."""
+    rows = connection.execute(text("SELECT unit, note, added_ms, state, software, last_seen_ms, watermark_ms FROM units ORDER BY unit"))
+    return [UnitRow(**row._mapping) for row in rows]
+
+
+def known_units(connection: Connection, units: Collection[str]) -> frozenset[str]:
+    """Those of `units` that the server knows."""
+    query = text("SELECT unit FROM units WHERE unit IN :units").bindparams(bindparam("units", expanding=True))
+    return frozenset(str(unit) for (unit,) in connection.execute(query, {"units": sorted(units)})) if units else frozenset()
+
+
+def touch_unit(connection: Connection, unit: str, at_ms: int) -> None:
+    """Notes that the unit was heard."""
+    connection.execute(
+        text("UPDATE units SET last_seen_ms = :at_ms WHERE unit = :unit AND coalesce(last_seen_ms, 0) < :at_ms"),
+        {"unit": unit, "at_ms": at_ms},
+    )
+
+
+def set_unit_state(connection: Connection, unit: str, state: str) -> None:
+    """Notes the unit's last word about itself: online or offline."""
+    connection.execute(text("UPDATE units SET state = :state WHERE unit = :unit"), {"unit": unit, "state": state})
+
+
+def set_unit_software(connection: Connection, unit: str, software: str) -> None:
+    """Notes what the unit says that it runs."""
+    connection.execute(text("UPDATE units SET software = :software WHERE unit = :unit"), {"unit": unit, "software": software})
+
+
+def next_watermark_ms(connection: Connection, unit: str, at_ms: int) -> int:
+    """A time for the unit's next watermark, later than that of every one before, whatever the clock did."""
+    return int(
+        connection.execute(
+            text(
+                "UPDATE units SET watermark_ms = CASE WHEN watermark_ms >= :at_ms THEN watermark_ms + 1 ELSE :at_ms END"
+                " WHERE unit = :unit RETURNING watermark_ms"
+            ),
+            {"unit": unit, "at_ms": at_ms},
+        ).scalar_one()
+    )
+
+
+def insert_new(connection: Connection, rows: Sequence[EventRow]) -> set[tuple[str, str, int]]:
+    """Inserts those events whose id is not there yet; the ids of those that are new. `rows` hold each id once."""
+    if not rows:
+        return set()
+    insert = _INSERT[connection.dialect.name](_EVENTS).on_conflict_do_nothing()
+    found = connection.execute(insert.returning(_EVENTS.c.unit, _EVENTS.c.boot_id, _EVENTS.c.seq), [vars(row) for row in rows])
+    return {(str(unit), str(boot_id), int(seq)) for unit, boot_id, seq in found}
+
+
+def stored_hash(connection: Connection, unit: str, boot_id: str, seq: int) -> bytes | None:
+    """The content hash of a stored event."""
+    found = connection.execute(
+        text("SELECT hash FROM events WHERE unit = :unit AND boot_id = :boot_id AND seq = :seq"),
+        {"unit": unit, "boot_id": boot_id, "seq": seq},
+    ).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def seqs_beyond(connection: Connection, unit: str, boot_id: str, up_to: int, limit: int = 5000) -> list[int]:
+    """The held seqs of a boot above `up_to`, ascending, at most `limit`."""
+    rows = connection.execute(
+        text("SELECT seq FROM events WHERE unit = :unit AND boot_id = :boot_id AND seq > :up_to ORDER BY seq LIMIT :limit"),
+        {"unit": unit, "boot_id": boot_id, "up_to": up_to, "limit": limit},
+    )
+    return [int(seq) for (seq,) in rows]
+
+
+def find_mark(connection: Connection, unit: str, boot_id: str) -> Mark:
+    """The stored mark of a boot; an empty one where the boot is new."""
+    row = connection.execute(
+        text("SELECT up_to, missing FROM boots WHERE unit = :unit AND boot_id = :boot_id"), {"unit": unit, "boot_id": boot_id}
+    ).one_or_none()
+    return Mark() if row is None else Mark(int(row[0]), tuple(json.loads(row[1])))
+
+
+def put_mark(connection: Connection, unit: str, boot_id: str, mark: Mark, at_ms: int) -> None:
+    """Stores the mark of a boot."""
+    connection.execute(
+        text(
+            "INSERT INTO boots (unit, boot_id, up_to, missing, touched_ms) VALUES (:unit, :boot_id, :up_to, :missing, :at_ms)"
+            " ON CONFLICT (unit, boot_id) DO UPDATE SET up_to = excluded.up_to, missing = excluded.missing,"
+            " touched_ms = excluded.touched_ms"
+        ),
+        {"unit": unit, "boot_id": boot_id, "up_to": mark.up_to, "missing": json.dumps(mark.missing), "at_ms": at_ms},
+    )
+
+
+def newest_marks(connection: Connection, unit: str) -> list[tuple[str, Mark]]:
+    """(boot_id, mark) of the unit's boots that were heard of last."""
+    rows = connection.execute(
+        text("SELECT boot_id, up_to, missing FROM boots WHERE unit = :unit ORDER BY touched_ms DESC, boot_id LIMIT :limit"),
+        {"unit": unit, "limit": NEWEST_BOOTS},
+    )
+    return [(str(boot_id), Mark(int(up_to), tuple(json.loads(missing)))) for boot_id, up_to, missing in rows]
+
+
+def units_with_boots(connection: Connection) -> list[str]:
+    """The units that have reported events."""
+    return [str(unit) for (unit,) in connection.execute(text("SELECT DISTINCT unit FROM boots ORDER BY unit"))]
+
+
+def count_events(connection: Connection, unit: str = "") -> int:
+    """How many events are stored, of one unit or of all."""
+    return int(connection.execute(text("SELECT count(*) FROM events WHERE :unit = '' OR unit = :unit"), {"unit": unit}).scalar_one())
+
+
+def list_events(connection: Connection, unit: str = "", limit: int = 1000) -> list[EventRow]:
+    """The newest events, of one unit or of all, newest first."""
+    rows = connection.execute(
+        text(
+            "SELECT unit, boot_id, seq, kind, at_ms, received_ms, hash, body FROM events WHERE :unit = '' OR unit = :unit"
+            " ORDER BY received_ms DESC, seq DESC LIMIT :limit"
+        ),
+        {"unit": unit, "limit": limit},
+    )
+    return [EventRow(**row._mapping) for row in rows]
+
+
+def note_fever(connection: Connection, unit: str, boot_id: str, seq: int, resident: str, at_ms: int) -> int:
+    """Counts a fever that the unit found; how many it has found in the hour up to `at_ms`, the server's time."""
+    connection.execute(
+        text(
+            "INSERT INTO fevers (unit, boot_id, seq, resident, received_ms) VALUES (:unit, :boot_id, :seq, :resident, :at_ms)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"unit": unit, "boot_id": boot_id, "seq": seq, "resident": resident, "at_ms": at_ms},
+    )
+    return int(
+        connection.execute(
+            text("SELECT count(*) FROM fevers WHERE unit = :unit AND received_ms > :since"), {"unit": unit, "since": at_ms - 3_600_000}
+        ).scalar_one()
+    )
+
+
+def insert_review(connection: Connection, why: str, unit: str, boot_id: str, seq: int, resident: str, at_ms: int, received_ms: int) -> None:
+    """Puts a fever before people instead of making it a fact."""
+    connection.execute(
+        text(
+            "INSERT INTO reviews (why, unit, boot_id, seq, resident, at_ms, received_ms)"
+            " VALUES (:why, :unit, :boot_id, :seq, :resident, :at_ms, :received_ms)"
+        ),
+        {
+            "why": why,
+            "unit": unit,
+            "boot_id": boot_id,
+            "seq": seq,
+            "resident": resident,
+            "at_ms": at_ms,
+            "received_ms": received_ms,
+        },
+    )
+
+
+def quarantine(connection: Connection, rows: Sequence[Quarantined]) -> int:
+    """Keeps what was refused while there is room; how many rows were kept."""
+    if not rows:
+        return 0
+    room = QUARANTINE_LIMIT - int(connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one())
+    kept = list(rows[: max(0, room)])
+    if kept:
+        connection.execute(
+            text(
+                "INSERT INTO quarantine (why, topic, unit, boot_id, seq, received_ms, body)"
+                " VALUES (:why, :topic, :unit, :boot_id, :seq, :received_ms, :body)"
+            ),
+            [vars(row) for row in kept],
+        )
+    return len(kept)
+
+
+def raise_alert(connection: Connection, name: str, unit: str, detail: str, at_ms: int) -> None:
+    """Notes an alert; one that is already there is counted again."""
+    connection.execute(
+        text(
+            "INSERT INTO alerts (name, unit, since_ms, last_ms, times, detail) VALUES (:name, :unit, :at_ms, :at_ms, 1, :detail)"
+            " ON CONFLICT (name, unit) DO UPDATE SET last_ms = excluded.last_ms, times = alerts.times + 1, detail = excluded.detail"
+        ),
+        {"name": name, "unit": unit, "at_ms": at_ms, "detail": detail},
+    )
+
+
+def list_alerts(connection: Connection) -> list[tuple[str, str, int, str]]:
+    """(name, unit, times, detail) of every alert."""
+    rows = connection.execute(text("SELECT name, unit, times, detail FROM alerts ORDER BY last_ms DESC"))
+    return [(str(name), str(unit), int(times), str(detail)) for name, unit, times, detail in rows]
