@@ -92,9 +92,11 @@ def unpack(data: bytes, kind: type[T], limit: int) -> T:
 
 
 def write(message: Message, signer: Signer) -> bytes:
-    """`message`, signed. ValueError where it comes out longer than its kind may be."""
+    """`message`, signed. ValueError where it comes out longer than its kind may be, or no reader would take it."""
     kind = KINDS[type(message)]
-    data = cose.sign1(pack(message), kind.typ, signer)
+    payload = pack(message)
+    unpack(payload, type(message), kind.limit)
+    data = cose.sign1(payload, kind.typ, signer)
     if len(data) > kind.limit:
         raise ValueError(f"{type(message).__name__} of {len(data)} bytes: expected at most {kind.limit}")
     return data

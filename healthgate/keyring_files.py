@@ -1,0 +1,284 @@
+"""A province's keys folder: root, token, list, time and ack keys, and the trust list that the root signs over them.
+
+root.pem, token.pem, list.pem, time.pem and ack.pem are private keys of mode 0600; root.pub.pem goes onto every unit and server;
+trust.cbor and trust-head.cbor are what units hold. Keep root.pem off the server: only this module needs it.
+Every change of the trust list makes the next version. Time is a parameter, `at`, in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from edge.files import write_atomically
+from healthcode import cose, signed
+from healthcode.cose import Algorithm, PublicKey, SoftwareKey
+from healthcode.messages import MAX_TRUST, BadPayload, IssuerId, Message, Seconds, TrustEntry, TrustHead, TrustList, Uri
+from healthcode.signed import SignedFault
+from healthcode.terms import Form, Use
+from healthcode.trust import KeyRing, entry_for
+from server.keys import TRUST_FILE, TRUST_HEAD_FILE
+from server.sealing import SealError, read_private, write_private
+
+ROOT_FILE = "root.pem"
+ROOT_PUBLIC_FILE = "root.pub.pem"
+USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
+RECOGNISED_USES = (Use.TOKEN, Use.LIST)
+"""What another province's keys may be recognised for: its codes and its lists. Time and acknowledgements are one's own."""
+CLOCK_MARGIN_S = 3600
+"""How long before they are made keys count, for clocks that differ."""
+DAY_S = 86_400
+
+
+class KeysError(ValueError):
+    """A keys folder or file that cannot be used, or a change that cannot be made; the text is one line."""
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """How long things last, in days. A trust list that nobody signs anew stops every gate when it expires, so it lasts long.
+
+    `paper_days` is the longest life of a code, and how long a code still counts after its key has stopped signing.
+    """
+
+    keys_days: int = 730
+    paper_days: int = 28
+    trust_days: int = 400
+
+
+class PublicEntries(Message, frozen=True):
+    """What one province hands to another to be recognised, as JSON: its token and list entries, nothing secret."""
+
+    issuer: IssuerId
+    exported_at: Seconds
+    entries: Annotated[list[TrustEntry], Meta(min_length=1, max_length=64)]
+
+
+def init(
+    folder: Path, issuer: str, list_uri: str, at: float, *, algorithm: Algorithm = "ES256", lifetimes: Lifetimes = Lifetimes()
+) -> TrustList:
+    """Makes the keys of `issuer` in `folder` and version 1 of its trust list; KeysError where one of the files is there already."""
+    now = int(at)
+    entry_type = msgspec.json.Decoder(tuple[IssuerId, Uri])
+    try:
+        entry_type.decode(msgspec.json.encode((issuer, list_uri)))
+    except msgspec.ValidationError as wrong:
+        raise KeysError(f"issuer {issuer[:40]!r}, list {list_uri[:120]!r}: {wrong}") from None
+    names = (*(f"{name}.pem" for name in ("root", *USES)), ROOT_PUBLIC_FILE, TRUST_FILE, TRUST_HEAD_FILE)
+    for name in names:
+        if (folder / name).exists():
+            raise KeysError(f"{folder / name}: exists already, expected a folder without keys")
+    root = SoftwareKey.generate(algorithm)
+    signers = {use: SoftwareKey.generate(algorithm) for use in USES}
+    sign_until = now + lifetimes.keys_days * DAY_S
+    lifetime_s = lifetimes.paper_days * DAY_S
+    entries = [
+        entry_for(
+            signer,
+            issuer=issuer,
+            use=use,
+            sign_from=now - CLOCK_MARGIN_S,
+            sign_until=sign_until,
+            verify_until=sign_until + lifetime_s,
+            uris=[list_uri] if use in RECOGNISED_USES else [],
+            forms=[Form.LIVE, Form.PAPER] if use is Use.TOKEN else [],
+            max_lifetime_s=lifetime_s if use is Use.TOKEN else 0,
+            epoch=1 if use is Use.LIST else 0,
+        )
+        for use, signer in signers.items()
+    ]
+    trust_list = TrustList(version=1, signed_at=now, expires_at=now + lifetimes.trust_days * DAY_S, entries=entries)
+    try:
+        write_private(folder / ROOT_FILE, root.to_pem())
+        for use, signer in signers.items():
+            write_private(folder / f"{use.value}.pem", signer.to_pem())
+        write_atomically(folder / ROOT_PUBLIC_FILE, root.public_key.to_pem())
+    except SealError as wrong:
+        raise KeysError(str(wrong)) from None
+    except OSError as wrong:
+        raise KeysError(f"{folder}: cannot be written: {wrong.strerror}") from None
+    _write_trust(folder, trust_list, root)
+    return trust_list
+
+
+def withdraw(folder: Path, kid: bytes, at: float) -> TrustList:
+    """Drops every entry with the identifier `kid`; whatever those keys signed counts no more. KeysError where there is none."""
+    root, held = _open(folder)
+    left = [entry for entry in held.entries if entry.kid != kid]
+    if len(left) == len(held.entries):
+        known = ", ".join(entry.kid.hex() for entry in held.entries) or "none"
+        raise KeysError(f"{folder / TRUST_FILE}: no entry with the kid {kid.hex() or 'of no bytes'}: expected one of {known}")
+    return _next(folder, root, held, left, at)
+
+
+def recognise(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustList:
+    """Adds another province's token and list entries, or renews them; what is held already changes nothing.
+
+    KeysError where an entry would let a stranger sign as an issuer, or for a list, that is held for somebody else.
+    """
+    root, held = _open(folder)
+    own = own_issuer(folder, held)
+    for entry in entries:
+        fault = find_conflict(held, own, entry)
+        if fault:
+            raise KeysError(fault)
+    fresh = {(entry.key, entry.use): entry for entry in entries}
+    left = [fresh.pop((entry.key, entry.use), entry) for entry in held.entries]
+    together = [*left, *fresh.values()]
+    if together == held.entries:
+        return held
+    return _next(folder, root, held, together, at)
+
+
+def find_conflict(held: TrustList, own: str, entry: TrustEntry) -> str | None:
+    """Why the trust list of the issuer `own` may not take `entry` from another province, in one line; None where it may."""
+    name = f"entry {entry.kid.hex()} of {entry.issuer}"
+    if entry.use not in RECOGNISED_USES:
+        return f"{name}: use {entry.use.value!r}: expected token or list"
+    if entry.issuer == own:
+        return f"{name}: that is this province itself, expected another"
+    try:
+        key = PublicKey.from_raw(entry.algorithm, entry.key)
+    except ValueError as wrong:
+        return f"{name}: {wrong}"
+    if key.kid != entry.kid:
+        return f"{name}: its key has the kid {key.kid.hex()}"
+    for other in held.entries:
+        if other.issuer != entry.issuer and set(other.uris) & set(entry.uris):
+            return f"{name}: its list is held for {other.issuer}: expected one of its own"
+        if other.issuer != entry.issuer and other.key == entry.key:
+            return f"{name}: the key is held for {other.issuer}"
+        if (other.key, other.use) == (entry.key, entry.use) and entry.epoch < other.epoch:
+            return f"{name}: epoch {entry.epoch}: epoch {other.epoch} is held, expected that or a later one"
+    return None
+
+
+def renew(folder: Path, at: float, *, lifetimes: Lifetimes = Lifetimes()) -> TrustList:
+    """Signs the same entries anew as the next version, good for `lifetimes.trust_days` from `at`."""
+    root, held = _open(folder)
+    return _next(folder, root, held, held.entries, at, lifetimes.trust_days * DAY_S)
+
+
+def export(folder: Path, at: float) -> PublicEntries:
+    """What another province needs to recognise this one: the token and list entries of its own issuer."""
+    held = read_trust(folder / TRUST_FILE, (read_root(folder / ROOT_PUBLIC_FILE),))
+    own = own_issuer(folder, held)
+    entries = [entry for entry in held.entries if entry.issuer == own and entry.use in RECOGNISED_USES]
+    if not entries:
+        raise KeysError(f"{folder / TRUST_FILE}: no token or list entry of {own} is left to export")
+    return PublicEntries(issuer=own, exported_at=int(at), entries=entries)
+
+
+def write_public(entries: PublicEntries) -> bytes:
+    """Public entries as the JSON of an entries file, for people to read and to compare identifiers by."""
+    return msgspec.json.format(msgspec.json.encode(entries), indent=2) + b"\n"
+
+
+def load_public(path: Path, at: float) -> PublicEntries:
+    """The public entries in a file that `export` made, or of another keys folder; KeysError says what is wrong with it."""
+    if path.is_dir():
+        return export(path, at)
+    data = _read_file(path)
+    try:
+        found = msgspec.json.decode(data, type=PublicEntries)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        raise KeysError(f"{path}: {wrong}: expected a file that `keys export` made") from None
+    for entry in found.entries:
+        if entry.issuer != found.issuer:
+            raise KeysError(f"{path}: holds an entry of {entry.issuer}: expected entries of {found.issuer} alone")
+    return found
+
+
+def own_issuer(folder: Path, held: TrustList) -> str:
+    """Whose folder it is: the issuer of the entries whose private keys lie in it."""
+    mine = set()
+    for use in USES:
+        path = folder / f"{use.value}.pem"
+        if path.exists():
+            mine.add(_read_key(path).public)
+    issuers = sorted({entry.issuer for entry in held.entries if entry.key in mine})
+    if len(issuers) != 1:
+        raise KeysError(f"{folder}: its keys belong to {', '.join(issuers) or 'no entry of the trust list'}: expected one issuer")
+    return issuers[0]
+
+
+def read_root(path: Path) -> PublicKey:
+    """The public root key in the PEM file `path`."""
+    try:
+        return PublicKey.from_pem(_read_file(path))
+    except KeysError:
+        raise
+    except ValueError as wrong:
+        raise KeysError(f"{path}: {wrong}") from None
+
+
+def read_trust(path: Path, roots: Sequence[PublicKey] | None) -> TrustList:
+    """The trust list in the file `path`, signed by one of `roots`; with None whoever signed it, which proves nothing."""
+    data = _read_file(path)
+    if roots is not None:
+        trust_list = signed.read_rooted(data, TrustList, roots)
+        if isinstance(trust_list, SignedFault):
+            raise KeysError(f"{path}: {trust_list.value}: expected a trust list signed by the root {roots[0].kid.hex()}")
+        return trust_list
+    try:
+        sign1 = cose.parse(data)
+        unchecked = signed.unpack(sign1.payload, TrustList, MAX_TRUST)
+        KeyRing.of(unchecked)
+    except (BadPayload, ValueError) as wrong:
+        raise KeysError(f"{path}: {wrong}: expected a signed trust list") from None
+    if sign1.typ != signed.KINDS[TrustList].typ:
+        raise KeysError(f"{path}: typ {sign1.typ[:60]!r}: expected a signed trust list")
+    return unchecked
+
+
+def _open(folder: Path) -> tuple[SoftwareKey, TrustList]:
+    root = _read_key(folder / ROOT_FILE)
+    return root, read_trust(folder / TRUST_FILE, (root.public_key,))
+
+
+def _next(
+    folder: Path, root: SoftwareKey, held: TrustList, entries: Sequence[TrustEntry], at: float, lasting_s: int | None = None
+) -> TrustList:
+    now = max(int(at), held.signed_at)
+    lasting = held.expires_at - held.signed_at if lasting_s is None else lasting_s
+    trust_list = TrustList(version=held.version + 1, signed_at=now, expires_at=now + lasting, entries=list(entries))
+    _write_trust(folder, trust_list, root)
+    return trust_list
+
+
+def _write_trust(folder: Path, trust_list: TrustList, root: SoftwareKey) -> None:
+    try:
+        data = signed.write(trust_list, root)
+    except ValueError as wrong:
+        raise KeysError(f"{folder / TRUST_FILE}: cannot be signed: {wrong}") from None
+    head = TrustHead(version=trust_list.version, size=len(data), sha256=hashlib.sha256(data).digest(), signed_at=trust_list.signed_at)
+    try:
+        write_atomically(folder / TRUST_FILE, data)
+        write_atomically(folder / TRUST_HEAD_FILE, signed.write(head, root))
+    except OSError as wrong:
+        raise KeysError(f"{folder / TRUST_FILE}: cannot be written: {wrong.strerror}") from None
+
+
+def _read_key(path: Path) -> SoftwareKey:
+    try:
+        return SoftwareKey.from_pem(read_private(path))
+    except SealError as wrong:
+        raise KeysError(str(wrong)) from None
+    except ValueError as wrong:
+        raise KeysError(f"{path}: {wrong}") from None
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as wrong:
+        raise KeysError(f"{path}: cannot be read: {wrong.strerror}") from None
+    if len(data) > MAX_TRUST:
+        raise KeysError(f"{path}: {len(data)} bytes: expected at most {MAX_TRUST}")
+    return data

@@ -1,0 +1,215 @@
+"""`healthgate keys`: makes, shows, recognises and withdraws the keys that units trust."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from healthcode.cose import ALG_IDS, Algorithm
+from healthcode.messages import TrustEntry, TrustList
+from healthgate import keyring_files
+from healthgate.keyring_files import KeysError, Lifetimes
+from server.keys import TRUST_FILE
+
+P = ParamSpec("P")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, show, recognise and withdraw keys.")
+
+Folder = Annotated[Path, typer.Argument(help="The keys folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A trust list and where it is from; `checked` says whether a root's signature was checked."""
+
+    path: Path
+    trust_list: TrustList
+    checked: bool
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """`command`, with a KeysError said in one line on stderr and exit status 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeysError as wrong:
+            typer.echo(f"healthgate keys: {wrong}", err=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+@app.command("init")
+@one_line_errors
+def init(
+    folder: Folder,
+    issuer: Annotated[str, typer.Option(help="The issuer's name, ISO 3166-2, such as CN-HB.", show_default=False)],
+    list_uri: Annotated[str, typer.Option("--list-uri", help="The status list's uri, such as https://hb.example/s/1.", show_default=False)],
+    algorithm: Annotated[str, typer.Option(help="ES256 or Ed25519.")] = "ES256",
+    keys_days: Annotated[int, typer.Option(min=1, max=7300, help="How long the keys may sign.")] = Lifetimes.keys_days,
+    paper_days: Annotated[int, typer.Option(min=1, max=90, help="The longest life of a code.")] = Lifetimes.paper_days,
+    trust_days: Annotated[
+        int, typer.Option(min=1, max=7300, help="How long the trust list counts unless signed anew.")
+    ] = Lifetimes.trust_days,
+    as_json: AsJson = False,
+) -> None:
+    """Make a province's keys and its first trust list in FOLDER.
+
+    Private keys get mode 0600. root.pub.pem is what every unit and server needs; move root.pem to a safe place afterwards.
+    """
+    lifetimes = Lifetimes(keys_days, paper_days, trust_days)
+    made = keyring_files.init(folder, issuer, list_uri, time.time(), algorithm=_algorithm(algorithm), lifetimes=lifetimes)
+    _print(Shown(folder / TRUST_FILE, made, True), as_json)
+
+
+@app.command("show")
+@one_line_errors
+def show(
+    path: Annotated[Path, typer.Argument(help="A keys folder or a signed trust list.", show_default=False)],
+    root: Annotated[Path | None, typer.Option(help="The root's public key; without it a folder's own root.pub.pem.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a trust list says."""
+    file = path / TRUST_FILE if path.is_dir() else path
+    public = root if root is not None else path / keyring_files.ROOT_PUBLIC_FILE if path.is_dir() else None
+    roots = None if public is None else (keyring_files.read_root(public),)
+    shown = Shown(file, keyring_files.read_trust(file, roots), roots is not None)
+    if roots is None:
+        typer.echo("healthgate keys: signature not checked: name the root's public key with --root", err=True)
+    _print(shown, as_json)
+
+
+@app.command("export")
+@one_line_errors
+def export(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+) -> None:
+    """Write the public token and list entries of FOLDER for another province to recognise."""
+    entries = keyring_files.export(folder, time.time())
+    try:
+        file.write_bytes(keyring_files.write_public(entries))
+    except OSError as wrong:
+        raise KeysError(f"{file}: cannot be written: {wrong.strerror}") from None
+    for entry in entries.entries:
+        typer.echo(f"{entry.issuer} {entry.use.value} {entry.kid.hex()}")
+
+
+@app.command("add")
+@one_line_errors
+def add(
+    folder: Folder,
+    source: Annotated[Path, typer.Option("--from", help="Another keys folder, or a file that `keys export` made.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Recognise another province: take its token and list entries into the trust list and sign it anew.
+
+    The file is not signed: compare the identifiers shown with those that the other province reads to you.
+    """
+    now = time.time()
+    entries = keyring_files.load_public(source, now).entries
+    _print(Shown(folder / TRUST_FILE, keyring_files.recognise(folder, entries, now), True), as_json)
+
+
+@app.command("withdraw")
+@one_line_errors
+def withdraw(
+    folder: Folder,
+    kid: Annotated[str, typer.Argument(help="The key's identifier, 16 hexadecimal digits.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Drop a key from the trust list and sign it anew: whatever the key signed counts no more."""
+    try:
+        wanted = bytes.fromhex(kid)
+    except ValueError:
+        raise KeysError(f"kid {kid[:40]!r}: expected 16 hexadecimal digits") from None
+    _print(Shown(folder / TRUST_FILE, keyring_files.withdraw(folder, wanted, time.time()), True), as_json)
+
+
+@app.command("renew")
+@one_line_errors
+def renew(
+    folder: Folder,
+    trust_days: Annotated[int, typer.Option(min=1, max=7300, help="How long the new trust list counts.")] = Lifetimes.trust_days,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the trust list anew before it expires."""
+    renewed = keyring_files.renew(folder, time.time(), lifetimes=Lifetimes(trust_days=trust_days))
+    _print(Shown(folder / TRUST_FILE, renewed, True), as_json)
+
+
+def _algorithm(name: str) -> Algorithm:
+    for known in ALG_IDS:
+        if name.lower() == known.lower():
+            return known
+    raise KeysError(f"algorithm {name[:40]!r}: expected {' or '.join(ALG_IDS)}")
+
+
+def _print(shown: Shown, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(_as_dict(shown)))
+        return
+    trust_list = shown.trust_list
+    head = f"trust list {trust_list.version}, signed {_day(trust_list.signed_at)}, until {_day(trust_list.expires_at)}"
+    typer.echo(f"{head}, {'signature good' if shown.checked else 'signature NOT checked'}")
+    table = Table("issuer", "use", "kid", "algorithm", "signs until", "counts until", "lists", "forms", "epoch", box=None)
+    for entry in trust_list.entries:
+        cells = (
+            entry.issuer,
+            entry.use.value,
+            entry.kid.hex(),
+            entry.algorithm,
+            _day(entry.sign_until),
+            _day(entry.verify_until),
+            " ".join(entry.uris),
+            " ".join(entry.forms),
+            str(entry.epoch or ""),
+        )
+        table.add_row(*map(Text, cells))
+    Console(width=None if Console().is_terminal else 200, highlight=False).print(table)
+
+
+def _as_dict(shown: Shown) -> dict[str, object]:
+    trust_list = shown.trust_list
+    return {
+        "path": str(shown.path),
+        "checked": shown.checked,
+        "version": trust_list.version,
+        "signed_at": _stamp(trust_list.signed_at),
+        "expires_at": _stamp(trust_list.expires_at),
+        "entries": [_entry_dict(entry) for entry in trust_list.entries],
+    }
+
+
+def _entry_dict(entry: TrustEntry) -> dict[str, object]:
+    found: dict[str, object] = msgspec.structs.asdict(entry)
+    times = {name: _stamp(getattr(entry, name)) for name in ("sign_from", "sign_until", "verify_until")}
+    return found | times | {"kid": entry.kid.hex(), "key": entry.key.hex(), "forms": [form.value for form in entry.forms]}
+
+
+def _stamp(seconds: int) -> str | None:
+    """`seconds` since 1970 as RFC 3339; None beyond the year 9999, that is: for ever."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    except (OverflowError, ValueError):
+        return None
+
+
+def _day(seconds: int) -> str:
+    stamp = _stamp(seconds)
+    return stamp[:10] if stamp else "for ever"
