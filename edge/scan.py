@@ -213,9 +213,9 @@ class Reader:
 
     def read_all(self, pixels: Pixels) -> Reading:
         """Everything that the whole cascade reads in one picture, whatever it begins with."""
-        codes, located, reader = self._cascade(pixels, lambda text: True)
+        codes, located, reader = self._cascade(pixels, bool)
         nested = {inner.text for inner in codes for outer in codes if _inside(inner, outer)}
-        texts = tuple(dict.fromkeys(code.text for code in codes if code.text not in nested))
+        texts = tuple(dict.fromkeys(code.text for code in codes if code.text and code.text not in nested))
         return Reading(texts, reader, len(located), tuple(sorted(nested)))
 
     def _cascade(self, pixels: Pixels, wanted: Callable[[str], bool]) -> tuple[tuple[Found, ...], tuple[Box, ...], str | None]:
@@ -233,9 +233,8 @@ class Reader:
                 self.faults[name] += 1
                 log.info("%s: %s: %s", name, type(wrong).__name__, wrong)
                 continue
-            fresh = [code for code in look.found if code.text]
-            found += fresh
-            if reader is None and any(wanted(code.text) for code in fresh):
+            found += look.found
+            if reader is None and any(wanted(code.text) for code in look.found):
                 reader = name
             if look.located is not None:
                 located = _merged([*(located or ()), *look.located])

@@ -35,6 +35,9 @@ NOISE_LEVELS = 60.0
 SENSOR_NOISE = 0.02
 """Noise that is always there, on the scale of `scene.noise`: no camera gives the same frame twice."""
 
+SMALLEST_PHONE = 60
+"""Pixels of width or height below which no telephone is drawn."""
+
 MAX_TILT = 75.0
 """Tilt in degrees beyond which a screen shows no code at all; a scene's tilt is held to it."""
 
@@ -120,16 +123,16 @@ def _lane(width: int, height: int) -> Image.Image:
 
 
 def _phone(text: str, width: int, height: int) -> Image.Image | None:
-    """A telephone that fits `width` x `height` with `text` as a QR code of level M on its screen; None for a text that no QR code holds.
+    """A telephone that fits `width` x `height` with `text` as a QR code of level M on its screen; None where that cannot be.
 
     Whole pixels a module, as telephones draw them. A text too long for level M is drawn at level L.
     """
     code = _encode(text)
-    if code is None:
+    if code is None or min(width, height) < SMALLEST_PHONE:
         return None
     matrix = np.array([list(row) for row in code.matrix], dtype=np.uint8)
     modules = len(matrix) + 2 * QUIET_MODULES
-    room = int(min(width * 0.84, height * 0.78))
+    room = int(min(width * 0.84, height * 0.66))
     scale = room // modules
     dark = np.pad(matrix, QUIET_MODULES)
     drawn = Image.fromarray(np.where(dark == 0, 245, 12).astype(np.uint8))
@@ -137,7 +140,7 @@ def _phone(text: str, width: int, height: int) -> Image.Image | None:
     drawn = drawn.resize((side, side), Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX)
     bezel = max(4, width // 50)
     wide = min(width - 4, side + 2 * bezel)
-    tall = min(height - 4, int(wide * 1.7))
+    tall = min(int(height * 0.9), int(wide * 1.7))
     phone = Image.new("L", (wide, tall), 20)
     pen = ImageDraw.Draw(phone)
     pen.rectangle((bezel, bezel, wide - bezel - 1, tall - bezel - 1), fill=245)
