@@ -42,7 +42,10 @@ class Camera(Section, frozen=True):
 
 
 class Sensor(Section, frozen=True):
-    """The MLX90614: its bus, what corrects its readings, and how often it is read."""
+    """The MLX90614: its bus, what corrects its readings, and how often it is read.
+
+    `offset_c` comes from calibration and belongs to the one sensor whose 16 hexadecimal digits are `identity` (empty: any sensor).
+    """
 
     bus: Annotated[int, Meta(ge=0, le=20)] = 1
     address: Annotated[int, Meta(ge=0x08, le=0x77)] = 0x5A
@@ -53,6 +56,9 @@ class Sensor(Section, frozen=True):
     period_s: Annotated[float, Meta(ge=0.02, le=2.0)] = 0.15
     tries: Annotated[int, Meta(ge=1, le=10)] = 3
     retry_pause_s: Annotated[float, Meta(ge=0.001, le=0.2)] = 0.02
+    frozen_reads: Annotated[int, Meta(ge=10, le=10_000)] = 40
+    offset_c: Annotated[float, Meta(ge=-0.5, le=0.5)] = 0.0
+    identity: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
 
 
 class ScreeningPolicy(Section, frozen=True):
@@ -99,6 +105,7 @@ class Lane(Section, frozen=True):
     pulse_s: Annotated[float, Meta(ge=0.1, le=5.0)] = 0.5
     window_s: Annotated[float, Meta(ge=1.0, le=60.0)] = 5.0
     held_open_s: Annotated[float, Meta(ge=2.0, le=600.0)] = 30.0
+    alarm_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 3.0
     replay_s: Annotated[float, Meta(ge=0, le=86400)] = 300.0
     debounce_s: Annotated[float, Meta(ge=0.0, le=0.2)] = 0.01
 
@@ -175,6 +182,8 @@ def find_contradiction(config: Config) -> str | None:
         by_pin[pin] = signal
     if config.pins.relay <= 8 or config.pins.relay == 14:
         return f"pins.relay = {config.pins.relay}: expected a pin that powers up low, not 0 to 8 or 14"
+    if config.sensor.offset_c and not config.sensor.identity:
+        return "sensor.identity: expected the identity of the sensor to which sensor.offset_c belongs"
     if config.screening.recheck_c > config.screening.fever_c:
         return f"screening.recheck_c = {config.screening.recheck_c}: expected at most screening.fever_c = {config.screening.fever_c}"
     if config.screening.retest_within_s <= config.screening.retest_after_s:

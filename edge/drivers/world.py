@@ -31,7 +31,7 @@ SEND_LIMIT_S = 2
 log = logging.getLogger(__name__)
 
 SensorCondition = Literal[
-    "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "other_sensor", "noisy"
+    "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "noisy"
 ]
 
 

@@ -1,0 +1,341 @@
+"""The thermometer as physics: registers behind a simulated bus, corrected to temperatures, and never a number from a fault."""
+
+import errno
+import statistics
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.config import Sensor
+from edge.drivers.simulated_sensor import IDENTITY, SETTLE_S, SimulatedBus, pec, wire_read
+from edge.drivers.world import WorldClient
+from edge.thermal import Reading, SensorFault, SensorFaultKind, Thermometer, correct_emissivity, open_bus
+from healthgate.world import World
+
+VECTORS = [(0x07, 0x3AD2, 0x30), (0x07, 0x3C7A, 0x92), (0x07, 0x3CA2, 0x80), (0x07, 0x3CC5, 0x1E), (0x06, 0x3A26, 0x66)]
+"""Register, word, PEC: computed from the polynomial, the first from the datasheet's example."""
+
+
+@pytest.mark.parametrize(("register", "word", "code"), VECTORS)
+def test_the_packet_error_code_of_known_words(register: int, word: int, code: int) -> None:
+    assert wire_read(register, word) == bytes((word & 0xFF, word >> 8, code))
+
+
+def test_a_floating_bus_has_the_wrong_packet_error_code() -> None:
+    assert wire_read(0x07, 0xFFFF)[2] == 0x22
+
+
+def test_the_sleep_command_of_the_datasheet() -> None:
+    assert pec(bytes((0xB4, 0xFF))) == 0xE8
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 23))
+def test_every_flipped_bit_changes_the_packet_error_code(word: int, bit: int) -> None:
+    wire = bytearray(wire_read(0x07, word))
+    wire[bit // 8] ^= 1 << bit % 8
+    assert wire[2] != pec(bytes((0xB4, 0x07, 0xB5, wire[0], wire[1])))
+
+
+@pytest.mark.parametrize(("ambient", "expected"), [(25.0, 0.18), (5.0, 0.51)])
+def test_skin_is_not_quite_black(ambient: float, expected: float) -> None:
+    assert correct_emissivity(34.0, ambient, 0.98) - 34.0 == pytest.approx(expected, abs=0.01)
+
+
+class Stage:
+    """A world with one unit, its sensor on a clock that the test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1000.0
+        self.world = World(folder / "w")
+        self.client = WorldClient(str(folder / "w"), "north")
+        self._news = threading.Event()
+        self.bus = SimulatedBus(self.client, seed=7, clock=lambda: self.now)
+        self.client.on_change(lambda scene: self._news.set())
+
+    def thermometer(self, **changes: object) -> Thermometer:
+        config = Sensor(**changes)  # type: ignore[arg-type]
+        return Thermometer(self.bus, config, self.now, self.client.scene.powered_s, pause=self.pass_time)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    def set(self, **changes: object) -> None:
+        self._news.clear()
+        self.world.set("north", **changes)
+        assert self._news.wait(5)
+
+    def close(self) -> None:
+        self.client.close()
+        self.world.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+def read(stage: Stage, thermometer: Thermometer, after: float = 0.15) -> Reading | SensorFault:
+    stage.pass_time(after)
+    return thermometer.read(stage.now)
+
+
+def skin(stage: Stage, thermometer: Thermometer) -> float:
+    readings = [read(stage, thermometer) for _ in range(20)]
+    return statistics.mean(one.skin_c for one in readings if isinstance(one, Reading))
+
+
+def fault(stage: Stage, thermometer: Thermometer) -> SensorFaultKind:
+    found = read(stage, thermometer)
+    assert isinstance(found, SensorFault), found
+    return found.kind
+
+
+def test_a_forehead_is_read_as_warm_as_it_is(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    stage.set(skin_c=34.5, ambient_c=25.0)
+    stage.pass_time(1)
+    assert skin(stage, thermometer) == pytest.approx(34.5, abs=0.05)
+
+
+@pytest.mark.parametrize("supply", [2.8, 3.0, 3.3, 3.6])
+def test_the_supply_shifts_the_words_and_is_taken_out(stage: Stage, supply: float) -> None:
+    thermometer = stage.thermometer(supply_v=supply)
+    stage.set(skin_c=34.5, supply_v=supply)
+    stage.pass_time(1)
+    assert skin(stage, thermometer) == pytest.approx(34.5, abs=0.05)
+
+
+def test_a_supply_that_is_not_what_was_configured_shows(stage: Stage) -> None:
+    thermometer = stage.thermometer(supply_v=3.0)
+    stage.set(skin_c=34.5, supply_v=3.3)
+    stage.pass_time(1)
+    assert skin(stage, thermometer) == pytest.approx(34.68, abs=0.05)
+
+
+def test_calibration_shifts_the_skin(stage: Stage) -> None:
+    thermometer = stage.thermometer(offset_c=0.3, identity="".join(f"{word:04x}" for word in IDENTITY.values()))
+    stage.set(skin_c=34.5)
+    stage.pass_time(1)
+    assert skin(stage, thermometer) == pytest.approx(34.8, abs=0.05)
+
+
+def test_a_step_settles_as_fast_as_the_part_does(stage: Stage) -> None:
+    thermometer = stage.thermometer(retry_pause_s=0.001)
+    read(stage, thermometer)
+    stage.set(skin_c=35.0)
+    early = read(stage, thermometer, after=SETTLE_S / 10)
+    late = read(stage, thermometer, after=SETTLE_S)
+    assert isinstance(early, Reading)
+    assert isinstance(late, Reading)
+    assert 27 < early.skin_c < 32
+    assert late.skin_c == pytest.approx(35.0, abs=0.2)
+
+
+def test_nobody_there_is_as_warm_as_the_room(stage: Stage) -> None:
+    found = read(stage, stage.thermometer(emissivity=1.0))
+    assert isinstance(found, Reading)
+    assert found.skin_c == pytest.approx(found.ambient_c, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        ("unplugged", SensorFaultKind.NO_ANSWER),
+        ("bad_pec", SensorFaultKind.BAD_PEC),
+        ("floating", SensorFaultKind.BAD_PEC),
+        ("timeout", SensorFaultKind.TIMEOUT),
+        ("bus_low", SensorFaultKind.BUS_ERROR),
+        ("error_flag", SensorFaultKind.ERROR_FLAG),
+        ("zero", SensorFaultKind.NO_WORD),
+    ],
+)
+def test_each_way_to_fail_has_its_name_and_a_cure(stage: Stage, condition: str, kind: SensorFaultKind) -> None:
+    thermometer = stage.thermometer()
+    stage.set(skin_c=34.0)
+    assert isinstance(read(stage, thermometer), Reading)
+    stage.set(sensor=condition)
+    assert fault(stage, thermometer) is kind
+    stage.set(sensor="ok")
+    assert isinstance(read(stage, thermometer), Reading)
+
+
+def test_a_read_is_tried_three_times_twenty_milliseconds_apart(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    stage.set(sensor="bad_pec")
+    mark, before = stage.world.mark("north"), stage.now
+    found = thermometer.read(before)
+    assert isinstance(found, SensorFault)
+    assert stage.now - before == pytest.approx(0.04)
+    assert stage.world.wait_for("north", lambda e: e["n"] >= mark + 3, 5)
+    tries = [(entry["register"], entry["error"]) for entry in stage.world.entries("north", mark) if "register" in entry]
+    assert tries == [(0x3C, errno.EBADMSG)] * 3
+
+
+def test_one_lost_transfer_is_not_noticed(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    assert isinstance(read(stage, thermometer), Reading)
+    real, left = stage.bus.read_word_data, [1]
+
+    def drop_one(address: int, register: int, /) -> int:
+        if left:
+            left.pop()
+            raise OSError(errno.EREMOTEIO, "Remote I/O error")
+        return real(address, register)
+
+    stage.bus.read_word_data = drop_one  # type: ignore[method-assign]
+    assert isinstance(read(stage, thermometer), Reading)
+
+
+def test_a_sensor_without_noise_is_a_frozen_one(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    stage.set(skin_c=36.5)
+    assert isinstance(read(stage, thermometer), Reading)
+    stage.set(sensor="stuck", skin_c=None)
+    found = [read(stage, thermometer) for _ in range(45)]
+    assert isinstance(found[10], Reading)
+    assert isinstance(found[-1], SensorFault)
+    assert found[-1].kind is SensorFaultKind.FROZEN
+
+
+def test_another_sensor_in_its_place_is_refused_when_calibrated(stage: Stage) -> None:
+    thermometer = stage.thermometer(identity="".join(f"{word:04x}" for word in IDENTITY.values()))
+    assert isinstance(read(stage, thermometer), Reading)
+    stage.set(sensor="unplugged")
+    assert fault(stage, thermometer) is SensorFaultKind.NO_ANSWER
+    stage.set(sensor="wrong_id")
+    assert fault(stage, thermometer) is SensorFaultKind.WRONG_SENSOR
+
+
+def test_a_bus_without_packet_error_codes_is_refused(stage: Stage) -> None:
+    class Plain(SimulatedBus):
+        @property
+        def pec(self) -> int:
+            return 0
+
+        @pec.setter
+        def pec(self, value: int) -> None:
+            if value:
+                raise OSError("SMBUS_PEC is not a feature")
+
+    found = Thermometer(Plain(stage.client), Sensor(), stage.now, 7200.0, stage.pass_time).read(stage.now)
+    assert isinstance(found, SensorFault)
+    assert found.kind is SensorFaultKind.NO_PEC
+
+
+def test_without_packet_error_codes_a_flipped_bit_would_be_a_temperature(stage: Stage) -> None:
+    stage.set(sensor="bad_pec", skin_c=34.0)
+    assert stage.bus.read_word_data(0x5A, 0x07)
+    stage.bus.pec = 1
+    with pytest.raises(OSError, match="Bad message"):
+        stage.bus.read_word_data(0x5A, 0x07)
+
+
+def test_a_missing_bus_is_a_fault_with_a_remedy() -> None:
+    missing = open_bus(19)
+    assert isinstance(missing, SensorFault)
+    found = Thermometer(missing, Sensor(), 0.0, 0.0).read(5.0)
+    assert isinstance(found, SensorFault)
+    assert found.kind is SensorFaultKind.NO_BUS
+    assert found.at == 5.0
+    assert "dtparam=i2c_arm=on" in found.detail
+
+
+def test_ram_is_read_only_and_the_emissivity_cell_is_locked(stage: Stage) -> None:
+    for register in (0x06, 0x07, 0x24, 0x3C):
+        with pytest.raises(OSError, match="Remote I/O"):
+            stage.bus.write_word_data(0x5A, register, 0x1234)
+    stage.bus.write_word_data(0x5A, 0x2E, 0x1234)
+    assert stage.bus.read_word_data(0x5A, 0x2E) == 0x1234
+
+
+def test_nobody_answers_at_another_address(stage: Stage) -> None:
+    assert fault(stage, stage.thermometer(address=0x5B)) is SensorFaultKind.NO_ANSWER
+
+
+def test_every_word_that_was_read_can_be_counted(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    readings = [read(stage, thermometer) for _ in range(10)]
+    assert all(isinstance(one, Reading) for one in readings)
+    assert stage.world.wait_for("north", lambda e: e["n"] >= 1 + len(IDENTITY) + 20 and "register" in e, 5)
+    words = [entry for entry in stage.world.entries("north") if entry.get("register") in (0x06, 0x07) and entry["word"]]
+    assert len(words) == 20
+
+
+def test_power_counts_from_the_sensors_own_plug(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    read(stage, thermometer)
+    assert thermometer.state(stage.now).powered_s > 7200
+    stage.set(sensor="unplugged")
+    for _ in range(20):
+        assert fault(stage, thermometer) is SensorFaultKind.NO_ANSWER
+    stage.set(sensor="ok")
+    early = read(stage, thermometer, after=0.01)
+    assert isinstance(early, SensorFault)
+    assert early.kind is SensorFaultKind.NO_WORD, "the first quarter second after power"
+    read(stage, thermometer, after=0.3)
+    assert thermometer.state(stage.now).powered_s < 1
+
+
+def test_one_silent_cycle_is_not_a_new_warm_up(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    read(stage, thermometer)
+    stage.set(sensor="timeout")
+    fault(stage, thermometer)
+    stage.set(sensor="ok")
+    read(stage, thermometer)
+    assert thermometer.state(stage.now).powered_s > 7200
+
+
+def test_a_room_that_warms_shows_as_drift(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    for _ in range(200):
+        read(stage, thermometer)
+    assert thermometer.state(stage.now).ambient_drift_c_per_min < 0.05
+    stage.set(ambient_c=28.0)
+    for _ in range(200):
+        read(stage, thermometer)
+    assert thermometer.state(stage.now).ambient_drift_c_per_min > 0.5
+
+
+def test_a_cold_start_reads_low_which_is_what_warm_up_is_for(stage: Stage, tmp_path: Path) -> None:
+    with World(tmp_path / "c") as world:
+        world.set("south", powered_s=5.0, skin_c=34.5)
+        client = WorldClient(str(tmp_path / "c"), "south")
+        stage.bus = SimulatedBus(client, seed=7, clock=lambda: stage.now)
+        thermometer = Thermometer(stage.bus, Sensor(), stage.now, 5.0, stage.pass_time)
+        assert skin(stage, thermometer) < 34.0
+        stage.pass_time(1800)
+        assert skin(stage, thermometer) == pytest.approx(34.5, abs=0.1)
+        client.close()
+
+
+def test_when_the_world_ends_the_sensor_does_not_answer(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    lost = threading.Event()
+    stage.client.on_lost(lost.set)
+    stage.world.close()
+    assert lost.wait(5)
+    assert fault(stage, thermometer) is SensorFaultKind.NO_ANSWER
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
+def test_no_word_at_all_becomes_an_impossible_temperature(ambient: int, seen: int) -> None:
+    class Words:
+        pec = 0
+
+        def read_word_data(self, address: int, register: int, /) -> int:
+            return {0x06: ambient, 0x07: seen}.get(register, 0x1234)
+
+        def close(self) -> None: ...
+
+    found = Thermometer(Words(), Sensor(), 0.0, 7200.0, lambda seconds: None).read(1.0)
+    if isinstance(found, Reading):
+        assert -41 <= found.ambient_c <= 126
+        assert -80 <= found.skin_c <= 390
+        assert not seen & 0x8000
