@@ -73,7 +73,7 @@ class Config(Section, frozen=True):
     uri: Uri
     data: Name = "data"
     keys: Name = "keys"
-    roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = ["keys/root.pub.pem"]
+    roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = msgspec.field(default_factory=lambda: ["keys/root.pub.pem"])
     database: Annotated[str, Meta(max_length=400)] = ""
     broker: Broker = Broker()
     intake: Intake = Intake()

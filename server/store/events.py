@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, column, table, text
+from sqlalchemy import Connection, TableClause, bindparam, column, table, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.marks import Mark
@@ -15,7 +15,7 @@ NEWEST_BOOTS = 64
 QUARANTINE_LIMIT = 10_000
 """Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""
 _EVENTS = table("events", *(column(name) for name in ("unit", "boot_id", "seq", "kind", "at_ms", "received_ms", "hash", "body")))
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Callable[[TableClause], sqlite.Insert | postgresql.Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """Both databases have ON CONFLICT and RETURNING in an insert of many rows; SQLAlchemy keeps the two apart."""
 
 

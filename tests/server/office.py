@@ -1,0 +1,104 @@
+"""A whole issuer in a folder: root, keys of mode 0600, trust list, seal, configuration. Real files, real keys, small lists."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from healthcode.cose import SoftwareKey
+from healthcode.messages import TrustEntry, TrustHead, TrustList
+from healthcode.signed import write
+from healthcode.terms import Form, Use
+from healthcode.trust import KeyRing, entry_for
+from server.__main__ import Office, open_office
+from server.config import Config, load
+from server.sealing import create_seal
+
+ISSUER, URI = "CN-HB", "https://hb.example/s/1"
+FOREIGN, FOREIGN_URI = "CN-HN", "https://hn.example/s/1"
+CAPACITY = 4096
+USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
+PACK_S, PAPER_S = 86_400, 100 * 86_400
+
+
+class Clock:
+    """Time that a test moves; seconds since 1970."""
+
+    def __init__(self, at: float = 1_700_000_000.5) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def entry(key: SoftwareKey, use: Use, issuer: str = ISSUER, uri: str = URI, epoch: int = 1) -> TrustEntry:
+    """What the root says of a key: everything that its use needs."""
+    return entry_for(
+        key,
+        issuer=issuer,
+        use=use,
+        sign_from=0,
+        uris=[uri] if use in (Use.TOKEN, Use.LIST) else [],
+        forms=[Form.LIVE, Form.PAPER] if use is Use.TOKEN else [],
+        max_lifetime_s=PAPER_S if use is Use.TOKEN else 0,
+        epoch=epoch if use is Use.LIST else 0,
+    )
+
+
+@dataclass
+class Town:
+    """The folder of one issuer."""
+
+    folder: Path
+    root: SoftwareKey = field(default_factory=SoftwareKey.generate)
+    keys: dict[Use, SoftwareKey] = field(default_factory=dict)
+    entries: list[TrustEntry] = field(default_factory=list)
+    version: int = 0
+
+    def __post_init__(self) -> None:
+        keys = self.folder / "keys"
+        keys.mkdir(parents=True)
+        (keys / "root.pub.pem").write_bytes(self.root.public_key.to_pem())
+        for use in USES:
+            self.keys[use] = SoftwareKey.generate()
+            self._private(keys / f"{use.value}.pem", self.keys[use].to_pem())
+        create_seal(keys / "seal.key")
+        self.publish([entry(key, use) for use, key in self.keys.items()])
+
+    def publish(self, entries: Sequence[TrustEntry]) -> None:
+        """A new signed trust list and head in the keys folder."""
+        self.version += 1
+        self.entries = list(entries)
+        trust_list = TrustList(version=self.version, signed_at=0, expires_at=2**40 - 1, entries=self.entries)
+        body = write(trust_list, self.root)
+        head = TrustHead(version=self.version, size=len(body), sha256=hashlib.sha256(body).digest(), signed_at=0)
+        for name, content in (("trust.cbor", body), ("trust-head.cbor", write(head, self.root))):
+            fresh = self.folder / "keys" / f"{name}.new"
+            fresh.write_bytes(content)
+            fresh.replace(self.folder / "keys" / name)
+
+    def ring(self) -> KeyRing:
+        """The trust list in force."""
+        return KeyRing(self.version, self.entries)
+
+    def configure(self, extra: str = "", port: int = 1883) -> Path:
+        """Writes the configuration; its path."""
+        path = self.folder / "server.toml"
+        path.write_text(f'issuer = "{ISSUER}"\nuri = "{URI}"\n{extra}\n[broker]\nport = {port}\nbackoff_max_s = 1\n')
+        return path
+
+    def config(self, extra: str = "", port: int = 1883) -> Config:
+        """The configuration, read."""
+        return load(self.configure(extra, port))
+
+    def open(self, clock: Clock) -> Office:
+        """Store and registry with a small list."""
+        return open_office(self.config(), clock, CAPACITY)
+
+    @staticmethod
+    def _private(path: Path, content: bytes) -> None:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(content)
