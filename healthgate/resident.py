@@ -1,0 +1,180 @@
+"""`healthgate resident`: residents and their colours, set with a reason; their codes; on the registry's database directly."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from healthcode.terms import Colour, Form, Use
+from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, one_line_errors, opened
+from server import qr
+from server.colours import HandReason
+from server.issuer import Issuer, Pack
+from server.keys import load_signer
+from server.registry import Person, Refused, Resident
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Residents and their colours: add, list, set with a reason.")
+
+Id = Annotated[str, typer.Argument(help="The resident's id, as `resident list` shows it.", show_default=False)]
+Reason = Annotated[HandReason, typer.Option(help="Why: grounds of health and nothing else.", show_default=False)]
+
+
+@app.command("add")
+@one_line_errors
+def add(
+    name: Annotated[str, typer.Argument(help="The resident's name.", show_default=False)],
+    number: Annotated[str, typer.Option(help="Identity number; one number has one code.")] = "",
+    phone: Annotated[str, typer.Option(help="Telephone number.")] = "",
+    colour: Annotated[Colour, typer.Option(help="The first colour.")] = Colour.GREEN,
+    reason: Annotated[HandReason, typer.Option(help="Why that colour.")] = HandReason.REVIEWED,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Register a resident; the id that comes back is what the other commands want."""
+    with opened(config) as office:
+        _show(office.registry.add(Person(name, number, phone), colour=colour, reason=reason, by=_officer()), as_json)
+
+
+@app.command("list")
+@one_line_errors
+def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show every resident with colour, rule and reason."""
+    with opened(config) as office:
+        residents = office.registry.list_residents()
+    if as_json:
+        for resident in residents:
+            typer.echo(json.dumps(_as_dict(resident), ensure_ascii=False))
+        return
+    table = Table("id", "name", "colour", "since", "why", box=None)
+    for resident in residents:
+        table.add_row(resident.resident, Text(resident.person.name), resident.colour.value, _stamp(resident.since), Text(resident.why))
+    Console(highlight=False).print(table)
+
+
+@app.command("colour")
+@one_line_errors
+def set_colour(
+    resident: Id,
+    colour: Annotated[Colour, typer.Argument(help="The new colour.", show_default=False)],
+    reason: Reason,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Set a resident's colour for a reason that can lead to it. Every gate knows within about a second."""
+    with opened(config) as office:
+        _show(office.registry.set_colour(resident, colour, reason, _officer()), as_json)
+
+
+@app.command("clear")
+@one_line_errors
+def clear(
+    resident: Id,
+    body_c: Annotated[float, typer.Option("--body-c", min=34.0, max=37.2, help="What the clinical thermometer showed, degrees Celsius.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """A clinical thermometer showed a normal temperature: fevers found at gates until now no longer count."""
+    with opened(config) as office:
+        _show(office.registry.clear(resident, body_c, _officer()), as_json)
+
+
+@app.command("revoke")
+@one_line_errors
+def revoke(resident: Id, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """End every code of a resident for good, and give them a fresh index with the same colour: for a lost phone or paper."""
+    with opened(config) as office:
+        _show(office.registry.revoke(resident), as_json)
+
+
+@app.command("code")
+@one_line_errors
+def issue(
+    resident: Id,
+    form: Annotated[Form, typer.Option(help="live: a pack of short-lived codes; paper: one for weeks.")] = Form.PAPER,
+    png: Annotated[Path | None, typer.Option(help="Write the (first) code as a picture: .png or .svg.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show the (first) code in the terminal.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Sign codes for a resident: one on paper, or a pack for a phone. Texts go to the standard output, one a line."""
+    with opened(config) as office:
+        signer = load_signer(Path(office.config.keys), Use.TOKEN)
+        issuer = Issuer(office.store, signer, office.config.issuer, office.config.codes, time.time)
+        pack = issuer.paper(resident) if form is Form.PAPER else issuer.live_pack(resident)
+    if isinstance(pack, Refused):
+        _fail(pack)
+        return
+    first = pack.codes[0].text
+    if png is not None:
+        try:
+            png.write_bytes(qr.svg(first) if png.suffix == ".svg" else qr.png(first))
+        except OSError as wrong:
+            typer.echo(f"healthgate: {png}: cannot be written: {wrong.strerror}", err=True)
+            raise typer.Exit(2) from None
+    if show:
+        typer.echo(qr.terminal(first))
+    if as_json:
+        typer.echo(json.dumps(_pack_dict(pack)))
+    elif not show:
+        for issued in pack.codes:
+            typer.echo(issued.text)
+
+
+def _show(outcome: Resident | Refused, as_json: bool) -> None:
+    if isinstance(outcome, Refused):
+        _fail(outcome)
+        return
+    if as_json:
+        typer.echo(json.dumps(_as_dict(outcome), ensure_ascii=False))
+    else:
+        typer.echo(f"{outcome.resident} {outcome.colour.value}: {outcome.why}")
+
+
+def _fail(refused: Refused) -> None:
+    typer.echo(f"healthgate resident: {refused.detail}", err=True)
+    raise typer.Exit(1)
+
+
+def _as_dict(resident: Resident) -> dict[str, object]:
+    return {
+        "id": resident.resident,
+        "name": resident.person.name,
+        "list": resident.uri,
+        "index": resident.index,
+        "colour": resident.colour.value,
+        "rule": resident.rule.value,
+        "since": _stamp(resident.since),
+        "why": resident.why,
+        "ruled_at": resident.ruled_at,
+    }
+
+
+def _pack_dict(pack: Pack) -> dict[str, object]:
+    return {
+        "id": pack.resident,
+        "form": pack.form.value,
+        "colour": pack.colour.value,
+        "ruled_at": pack.ruled_at,
+        "codes": [{"text": code.text, "not_before": code.not_before, "expires": code.expires} for code in pack.codes],
+    }
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _officer() -> str:
+    """Who is asking, for the record: the account on this machine."""
+    try:
+        return f"officer {getpass.getuser()}"
+    except (KeyError, OSError):
+        return "officer"

@@ -1,0 +1,166 @@
+"""`healthgate server`: make a server's folder, run it, know its units, take over another province's list, look after its database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from server import __main__ as process
+from server.__main__ import STARTING_ERRORS, Office, open_office
+from server.config import ConfigError, load, parse
+from server.fleet import Fleet
+from server.keys import load_roots, read_trust
+from server.lists import ListError, import_foreign
+from server.sealing import create_seal
+from server.store import events
+
+P = ParamSpec("P")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run the server and look after it.")
+units = typer.Typer(no_args_is_help=True, help="The units that the server knows.")
+app.add_typer(units, name="unit")
+
+CONFIG_FILE = "server.toml"
+ConfigPath = Annotated[Path, typer.Option("--config", help="The server's configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+DEFAULT_CONFIG = Path(CONFIG_FILE)
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """`command`, with an error of configuration, keys, database or lists said in one line on stderr and exit status 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (*STARTING_ERRORS, ListError) as wrong:
+            typer.echo(f"healthgate: {wrong}", err=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+@contextmanager
+def opened(config: Path) -> Iterator[Office]:
+    """The store and registry of a configuration, closed at the end."""
+    office = open_office(load(config))
+    try:
+        yield office
+    finally:
+        office.store.close()
+
+
+@app.command("init")
+@one_line_errors
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    issuer: Annotated[str, typer.Option(help="The issuer's name, ISO 3166-2.")] = "CN-HB",
+    list_uri: Annotated[str, typer.Option("--list-uri", help="The status list's uri.")] = "https://hb.example/s/1",
+) -> None:
+    """Make FOLDER with a configuration, the key that seals names and numbers, and an empty database.
+
+    The signing keys come from `healthgate keys init FOLDER/keys`; the seal key must be kept as long as the database.
+    """
+    text = f"# Every key and its default: server/config.py\nissuer = {json.dumps(issuer)}\nuri = {json.dumps(list_uri)}\n"
+    config = parse(text, str(folder / CONFIG_FILE), folder.resolve())
+    if (folder / CONFIG_FILE).exists():
+        raise ConfigError(f"{folder / CONFIG_FILE}: exists already, expected a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not config.seal_file.exists():
+            create_seal(config.seal_file)
+            config.seal_file.parent.chmod(0o700)
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    except OSError as wrong:
+        raise ConfigError(f"{folder}: cannot be made: {wrong.strerror}") from None
+    with opened(folder / CONFIG_FILE):
+        typer.echo(
+            f"{folder / CONFIG_FILE}: ready; signing keys: healthgate keys init {folder / 'keys'} --issuer {issuer} --list-uri {list_uri}"
+        )
+
+
+@app.command("run")
+def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Run the server until SIGTERM or Ctrl-C: bridge, lists, acknowledgements, answers."""
+    raise typer.Exit(process.main(config))
+
+
+@app.command("import-list")
+@one_line_errors
+def import_list(
+    uri: Annotated[str, typer.Argument(help="The list's uri, as the trust list names it.", show_default=False)],
+    head: Annotated[Path, typer.Option(help="The signed head.", show_default=False)],
+    snapshot: Annotated[Path, typer.Option(help="The signed snapshot that the head names.", show_default=False)],
+    delta: Annotated[list[Path] | None, typer.Option(help="Signed deltas after the snapshot, in order.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Take over another province's signed list, to pass on unchanged to the gates. A running server publishes it within a second."""
+    try:
+        files = [path.read_bytes() for path in (head, snapshot, *(delta or []))]
+    except OSError as wrong:
+        raise ListError(f"{wrong.filename}: cannot be read: {wrong.strerror}") from None
+    with opened(config) as office:
+        ring = read_trust(Path(office.config.keys), load_roots(office.config.roots)).ring
+        taken = import_foreign(office.store, uri, files[0], files[1], files[2:], ring, time.time())
+    typer.echo(f"{uri}: epoch {taken.epoch}, version {taken.version}")
+
+
+@app.command("alerts")
+@one_line_errors
+def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show what somebody should look at: fevers for review, events with conflicting content."""
+    with opened(config) as office, office.store.read() as tx:
+        rows = events.list_alerts(tx)
+    if as_json:
+        for name, unit, times, detail in rows:
+            typer.echo(json.dumps({"name": name, "unit": unit, "times": times, "detail": detail}))
+        return
+    table = Table("alert", "unit", "times", "detail", box=None)
+    for name, unit, times, detail in rows:
+        table.add_row(name, unit, str(times), Text(detail))
+    Console(highlight=False).print(table)
+
+
+@units.command("add")
+@one_line_errors
+def add_unit(
+    unit: Annotated[str, typer.Argument(help="The unit's id.", show_default=False)],
+    note: Annotated[str, typer.Option(help="Where it stands.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Make a unit known; what unknown units send is refused."""
+    with opened(config) as office:
+        try:
+            is_new = Fleet(office.store, time.time).add(unit, note)
+        except ValueError as wrong:
+            raise ConfigError(str(wrong)) from None
+    typer.echo(f"{unit}: {'added' if is_new else 'known already'}")
+
+
+@units.command("list")
+@one_line_errors
+def list_units(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show the known units and when each was last heard."""
+    with opened(config) as office:
+        rows = Fleet(office.store, time.time).list_units()
+    if as_json:
+        for row in rows:
+            typer.echo(msgspec.json.encode(asdict(row)).decode())
+        return
+    table = Table("unit", "state", "last heard", "software", "note", box=None)
+    for row in rows:
+        ago = "never" if row.last_seen_ms is None else f"{max(0.0, time.time() - row.last_seen_ms / 1000):.0f} s ago"
+        table.add_row(row.unit, row.state, ago, Text(row.software), Text(row.note))
+    Console(highlight=False).print(table)
