@@ -1,0 +1,280 @@
+"""What the unit knows of the world: the trust list and the status lists, in memory for the next scan and on disk for the next start.
+
+Everything that comes from the disk is verified as if it came from the network. A version never goes back: not the trust list's, not a
+list's within its epoch. What the disk does not take is used all the same and counted in `disk_faults`, because a gate that knows a
+changed colour must act on it; after a restart the server sends it again.
+
+One thread changes the cache (the link's). Others may read `lists`, `keys` and the entries of a list at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from edge.files import write_atomically
+from edge.listfolder import Base, ListFolder
+from healthcode import signed
+from healthcode.cose import PublicKey
+from healthcode.messages import Delta, Head, TrustList
+from healthcode.signed import Signed, SignedFault
+from healthcode.status import DeltaFault, StatusList, read_snapshot
+from healthcode.terms import Use
+from healthcode.trust import KeyRing
+
+T = TypeVar("T")
+
+GRACE_S = 30 * 86_400.0
+"""How long a trust list counts after its expiry. Visible long before; an unsigned two days must never stop a fleet."""
+HEAD_EVERY_S = 300
+"""How much newer a head must be than the one on disk to be written: a card lives longer, and as_of after a start is at most this older."""
+
+
+class CacheFault(StrEnum):
+    """Why something verified is not taken."""
+
+    OLDER = "OLDER"
+    OTHER_CONTENT = "OTHER_CONTENT"
+    NO_TRUST = "NO_TRUST"
+    NOT_WANTED = "NOT_WANTED"
+    NOT_HELD = "NOT_HELD"
+    DIFFERENT = "DIFFERENT"
+
+
+@dataclass(frozen=True)
+class TrustTaken:
+    """A new trust list is in force; `dropped` are the lists that it no longer vouches for."""
+
+    version: int
+    dropped: tuple[str, ...]
+
+
+class Cache:
+    """The trust list and the status lists of this unit."""
+
+    def __init__(self, folder: Path, roots: Sequence[PublicKey], issuers: Sequence[str] = (), *, most_lists: int = 8) -> None:
+        """`issuers`: whose lists to hold, the most important first; none named: all that are recognised. At most `most_lists`."""
+        self.disk_faults = 0
+        self.disk_error = ""
+        self._folder = folder
+        self._roots = tuple(roots)
+        self._issuers = tuple(issuers)
+        self._most_lists = most_lists
+        self._trust: TrustList | None = None
+        self._trust_bytes = b""
+        self._ring: KeyRing | None = None
+        self._lists: dict[str, StatusList] = {}
+        self._folders: dict[str, ListFolder] = {}
+        self._heads: dict[str, int] = {}
+
+    @property
+    def lists(self) -> Mapping[str, StatusList]:
+        """The lists held, by uri."""
+        return MappingProxyType(self._lists)
+
+    @property
+    def trust(self) -> TrustList | None:
+        """The trust list held, expired or not."""
+        return self._trust
+
+    def keys(self, at: float) -> KeyRing | None:
+        """The keys that count at `at` (wall seconds); None without a trust list, or over 30 days after it expired."""
+        if self._trust is None or at > self._trust.expires_at + GRACE_S:
+            return None
+        return self._ring
+
+    def wanted(self) -> dict[str, int]:
+        """The lists to hold and the epoch of each, as the trust list and the configuration say."""
+        if self._ring is None:
+            return {}
+        rank = {issuer: place for place, issuer in enumerate(self._issuers)}
+        entries = [(uri, entry) for uri, entry in self._ring.list_entries().items() if not rank or entry.issuer in rank]
+        entries.sort(key=lambda each: (rank.get(each[1].issuer, 0), each[0]))
+        return {uri: entry.epoch for uri, entry in entries[: self._most_lists]}
+
+    def log_records(self, uri: str) -> int:
+        """How many deltas lie behind the snapshot on disk: many make a start slow, and a newer snapshot worth fetching."""
+        return self._folders[uri].records if uri in self._folders else 0
+
+    def load(self, at: float) -> None:
+        """Takes in from the disk what verifies at `at` and is not held yet. Files that do not verify stay: the time may be wrong."""
+        if self._trust is None:
+            data = self._got((self._folder / "trust").read_bytes, b"")
+            found = signed.read_rooted(data, TrustList, self._roots)
+            if isinstance(found, TrustList):
+                self._set_trust(found, data)
+        keys = self.keys(at)
+        if keys is None:
+            return
+        for uri, epoch in self.wanted().items():
+            if uri not in self._lists:
+                self._load_list(uri, epoch, keys, at)
+
+    def accept_trust(self, data: bytes, at: float) -> TrustTaken | SignedFault | CacheFault:
+        """Takes a trust list signed by a root, if it is newer; drops the lists that it no longer vouches for."""
+        found = signed.read_rooted(data, TrustList, self._roots)
+        if isinstance(found, SignedFault):
+            return found
+        if self._trust is not None and found.version <= self._trust.version:
+            same = found.version < self._trust.version or data == self._trust_bytes
+            return CacheFault.OLDER if same else CacheFault.OTHER_CONTENT
+        before = self._ring
+        self._done(partial(write_atomically, self._folder / "trust", data))
+        self._set_trust(found, data)
+        return TrustTaken(found.version, self._recheck(before, at))
+
+    def accept_delta(self, delta: Signed[Delta], raw: bytes) -> DeltaFault | CacheFault | None:
+        """Makes the changes of a verified delta, in memory and in the log; None where it is done."""
+        held = self._lists.get(delta.message.uri)
+        if held is None:
+            return CacheFault.NOT_HELD
+        fault = held.apply(delta.message)
+        if fault is None:
+            folder = self._folders[held.uri]
+            if not self._done(partial(folder.append, raw)):
+                folder.close()
+        return fault
+
+    def accept_snapshot(self, uri: str, data: bytes, at: float) -> SignedFault | CacheFault | None:
+        """Takes a snapshot in place of what is held of `uri`, and the deltas in the log that follow it; None where it is done."""
+        keys, epoch = self.keys(at), self.wanted().get(uri)
+        if keys is None or epoch is None:
+            return CacheFault.NO_TRUST if keys is None else CacheFault.NOT_WANTED
+        fresh = read_snapshot(data, uri, keys, at)
+        if isinstance(fresh, SignedFault):
+            return fresh
+        if fresh.epoch != epoch:
+            return SignedFault.SCOPE
+        base, held, later = Base(fresh.epoch, fresh.version), self._lists.get(uri), list[bytes]()
+        folder = self._folders.get(uri) or ListFolder(self._path(uri))
+        if held is not None:
+            if folder.base is not None:
+                later = _follow(fresh, self._got(partial(folder.deltas, folder.base), []), keys, at)
+            if fresh.version < held.version:
+                return CacheFault.OLDER
+        if not self._done(partial(folder.install, base, data, later)):
+            folder.close()
+        self._folders[uri] = folder
+        self._lists = {**self._lists, uri: fresh}
+        return None
+
+    def adopt(self, head: Signed[Head], raw: bytes) -> CacheFault | None:
+        """Takes over as_of from a verified head that states exactly what is held; None where it does."""
+        held = self._lists.get(head.message.uri)
+        if held is None:
+            return CacheFault.NOT_HELD
+        if not held.adopt(head.message):
+            return CacheFault.DIFFERENT
+        if head.message.as_of - self._heads.get(held.uri, 0) >= HEAD_EVERY_S:
+            self._heads[held.uri] = head.message.as_of
+            self._done(partial(self._folders[held.uri].store_head, raw))
+        return None
+
+    def drop(self, uri: str) -> None:
+        """Forgets a list, in memory and on disk."""
+        self._lists = {each: held for each, held in self._lists.items() if each != uri}
+        self._heads.pop(uri, None)
+        folder = self._folders.pop(uri, None) or ListFolder(self._path(uri))
+        self._done(folder.remove)
+
+    def flush(self) -> None:
+        """Waits until the card has every delta."""
+        for folder in self._folders.values():
+            self._done(folder.flush)
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self.flush()
+        for folder in self._folders.values():
+            self._done(folder.close)
+
+    def _set_trust(self, trust: TrustList, data: bytes) -> None:
+        self._trust, self._trust_bytes, self._ring = trust, data, KeyRing.of(trust)
+
+    def _recheck(self, before: KeyRing | None, at: float) -> tuple[str, ...]:
+        wanted, keys = self.wanted(), self.keys(at)
+        dropped: list[str] = []
+        for uri, held in list(self._lists.items()):
+            if held.epoch != wanted.get(uri):
+                self.drop(uri)
+                dropped.append(uri)
+            elif before is None or keys is None or _signers(before, uri) - _signers(keys, uri):
+                self._lists = {each: other for each, other in self._lists.items() if each != uri}
+                self._folders.pop(uri).close()
+                if keys is not None:
+                    self._load_list(uri, held.epoch, keys, at)
+                if uri not in self._lists:
+                    self.drop(uri)
+                    dropped.append(uri)
+        self._done(partial(self._remove_others, wanted))
+        return tuple(dropped)
+
+    def _load_list(self, uri: str, epoch: int, keys: KeyRing, at: float) -> None:
+        folder = ListFolder(self._path(uri))
+        for base in self._got(folder.bases, list[Base]()):
+            held = read_snapshot(self._got(partial(folder.snapshot, base), b""), uri, keys, at)
+            if isinstance(held, SignedFault) or held.epoch != epoch:
+                continue
+            kept = _follow(held, self._got(partial(folder.deltas, base), []), keys, at)
+            head = signed.read(self._got(folder.head, b""), Head, keys, at)
+            if isinstance(head, Signed) and held.adopt(head.message):
+                self._heads[uri] = held.as_of
+            self._folders[uri] = folder
+            self._lists = {**self._lists, uri: held}
+            self._done(partial(folder.open, base, kept))
+            return
+
+    def _remove_others(self, wanted: Mapping[str, int]) -> None:
+        known = {self._path(uri) for uri in wanted}
+        for folder in list(self._folder.iterdir()):
+            if folder.is_dir() and folder not in known:
+                ListFolder(folder).remove()
+
+    def _path(self, uri: str) -> Path:
+        return self._folder / hashlib.sha256(uri.encode()).hexdigest()[:32]
+
+    def _done(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except OSError as wrong:
+            self.disk_faults += 1
+            self.disk_error = str(wrong)
+            return False
+        return True
+
+    def _got(self, read: Callable[[], T], default: T) -> T:
+        try:
+            return read()
+        except FileNotFoundError:
+            return default
+        except OSError as wrong:
+            self.disk_faults += 1
+            self.disk_error = str(wrong)
+            return default
+
+
+def _follow(held: StatusList, deltas: Sequence[bytes], keys: KeyRing, at: float) -> list[bytes]:
+    """Applies to `held` what verifies of `deltas`, leaving out what it has already; gives those that were applied."""
+    applied: list[bytes] = []
+    for raw in deltas:
+        delta = signed.read(raw, Delta, keys, at)
+        if isinstance(delta, SignedFault):
+            break
+        fault = held.apply(delta.message)
+        if fault is None:
+            applied.append(raw)
+        elif fault is not DeltaFault.OLD:
+            break
+    return applied
+
+
+def _signers(keys: KeyRing, uri: str) -> set[tuple[bytes, int, int]]:
+    """The keys that may sign a list, with what bounds them; a change of the rest does not touch what is held."""
+    lists = (entry for entry in keys.entries if entry.use is Use.LIST and uri in entry.uris)
+    return {(entry.key, entry.sign_until, entry.verify_until) for entry in lists}
