@@ -49,7 +49,7 @@ class V4l2Camera:
         try:
             from linuxpy.video.device import Device, VideoCapture  # type: ignore[import-untyped]
         except ImportError:
-            raise CameraFault(f"{device}: expected the package linuxpy (extra v4l2)") from None
+            raise CameraFault(f"{device}: expected the package linuxpy (extra edge)") from None
         self._device: Any = Device(device)
         try:
             self._device.open()
