@@ -1,0 +1,96 @@
+"""Documentation that cannot go stale unnoticed: its links, its commands and its examples."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import cbor2
+import pytest
+
+from healthcode import messages, signed, topics
+from healthgate.__main__ import COMMANDS
+from tests import protocol_examples as examples
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "hw").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+def name(page: Path) -> str:
+    """What a test run calls a page."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the usual renderers of Markdown make them."""
+    headings = re.findall(r"^#+ +(.+)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        goal = (page.parent / unquote(path)).resolve() if path else page
+        assert goal.exists(), f"{name(page)}: {target} does not exist"
+        lines = re.fullmatch(r"L(\d+)(?:-L(\d+))?", anchor)
+        if lines:
+            last = len(goal.read_text(encoding="utf-8").splitlines())
+            assert all(1 <= int(line) <= last for line in lines.groups() if line), f"{name(page)}: {target} is past the end"
+        elif anchor and goal.suffix == ".md":
+            assert anchor in anchors(goal), f"{name(page)}: {target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for word in re.findall(r"(?:\./run|healthgate) ([a-z]+)\b(?=[^\n]*(?:`|$))", "\n".join(code_in(text))):
+        assert word in {*COMMANDS, "test"}, f"{name(page)}: there is no command {word}"
+
+
+def code_in(text: str) -> list[str]:
+    """The commands that a page shows: spans of code and lines of shell blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`((?:\./run|healthgate) [^`]+)`", text)
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = "\n".join(code_in((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {command for command in COMMANDS if f"./run {command}" not in shown} == set()
+
+
+def test_the_protocol_page_shows_what_the_code_speaks() -> None:
+    found = {block["name"]: block["text"] for block in examples.BLOCK.finditer(examples.DOCUMENT.read_text(encoding="utf-8"))}
+    wrong = [key for key, text in found.items() if text != examples.render(key)]
+    assert not wrong, "python -m tests.protocol_examples writes the examples anew"
+    assert found.keys() >= examples.JSON.keys() | examples.CBOR.keys()
+
+
+def test_every_payload_has_an_example() -> None:
+    shown = {type(message) for message in [*examples.JSON.values(), *examples.CBOR.values()]}
+    assert shown == examples.payload_classes()
+    events = examples.JSON["events"]
+    assert isinstance(events, messages.EventBatch)
+    assert {type(event) for event in events.events} == set(messages.AnyEvent.__args__)
+
+
+def test_the_examples_are_valid() -> None:
+    for message in examples.JSON.values():
+        assert examples.decode_again(message) == message
+    for message in examples.CBOR.values():
+        assert signed.unpack(signed.pack(message), type(message), messages.MAX_TRUST) == message
+        assert cbor2.loads(signed.pack(message))
+
+
+def test_the_protocol_page_names_every_topic() -> None:
+    text = examples.DOCUMENT.read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    assert rows >= {f"gates/{{id}}/up/{channel}" for channel in topics.UP_PLAIN - {"reported"}}
+    assert rows >= {f"gates/{{id}}/down/{channel}" for channel in topics.DOWN_PLAIN - {"desired"}}
+    assert f"root `{topics.ROOT}`" in text
+    for row in rows:
+        example = row.format(id="north", name="sensor", command="selftest", issuer="CN-HB")
+        assert topics.parse(f"{topics.ROOT}/{example}") is not None, row
