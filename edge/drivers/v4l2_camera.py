@@ -65,6 +65,7 @@ class V4l2Camera:
             got = self._capture.get_format()
             self._width, self._height, self._stride = int(got.width), int(got.height), int(got.bytes_per_line)
             self._capture.open()
+            self._fd = int(self._device.fileno())
         except CameraFault:
             self._device.close()
             raise
@@ -79,7 +80,7 @@ class V4l2Camera:
         last = time.monotonic()
         while not self._closed.is_set():
             try:
-                ready, _, _ = select.select([self._device.fileno()], [], [], 0.5)
+                ready, _, _ = select.select([self._fd], [], [], 0.5)
                 if not ready:
                     if time.monotonic() - last > STALL_S:
                         raise CameraFault(f"{self._name}: no frame for {STALL_S:.0f} s")
