@@ -1,0 +1,83 @@
+"""One person's code in front of the camera: from its first sighting until there is a verdict and the code has left the picture. Pure.
+
+The next code of a pack is the same person; a text that names nobody stands for itself. One presentation gets one final verdict, however
+long the code stays in view. A suspected fever is remembered for half an hour: whoever comes back with it is measured a second time, not
+a first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edge.screening import Screened
+from edge.verdict import Crowd, Verdict
+from healthcode.terms import Screening
+from healthcode.token import HealthCode, TokenFault
+
+GONE_S = 1.0
+"""A code out of view for so long was taken away; shown again it is a new presentation."""
+SUSPECT_S = 1800.0
+"""How long a suspected fever is remembered by person, in seconds."""
+
+SUSPICIOUS = frozenset({Screening.FEVER_SUSPECTED, Screening.FEBRILE, Screening.NOT_CLEARED})
+
+Key = tuple[str, int] | str
+Subject = HealthCode | TokenFault | Crowd
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """`text` as first read, what it turned out to be, and how far its measurement is. Times in monotonic seconds."""
+
+    key: Key
+    text: str
+    subject: Subject
+    reader: str
+    first_at: float
+    last_at: float
+    earlier: Screened | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def person(self) -> tuple[str, int] | None:
+        """(list, index) of a valid code; None for everything else."""
+        return self.subject.person if isinstance(self.subject, HealthCode) else None
+
+
+def key_of(subject: Subject, text: str) -> Key:
+    """What makes two sightings the same presentation: the person, or the text where it names nobody."""
+    return subject.person if isinstance(subject, HealthCode) else text
+
+
+def begin(subject: Subject, text: str, reader: str, at: float, suspects: Mapping[Key, Screened], pause_s: float) -> Presentation:
+    """A new presentation at `at`. Of somebody lately suspected of fever the measurement is the second one, its pause of `pause_s` over."""
+    key = key_of(subject, text)
+    earlier = suspects.get(key)
+    if earlier is not None and at - earlier.at <= SUSPECT_S:
+        return Presentation(key, text, subject, reader, at, at, replace(earlier, at=max(earlier.at, at - pause_s)))
+    return Presentation(key, text, subject, reader, at, at)
+
+
+def sighted(shown: Presentation, at: float) -> Presentation:
+    """The same code is seen again at `at`."""
+    return replace(shown, last_at=max(shown.last_at, at))
+
+
+def is_over(shown: Presentation, at: float) -> bool:
+    """Whether there is a verdict and the code has been taken away."""
+    return shown.verdict is not None and at - shown.last_at > GONE_S
+
+
+def measured(shown: Presentation, found: Screened) -> Presentation:
+    """The presentation after a measurement that calls for a second one."""
+    return replace(shown, earlier=found)
+
+
+def remember(suspects: Mapping[Key, Screened], shown: Presentation, found: Screened) -> dict[Key, Screened]:
+    """The suspects after a measurement of `shown`: a fever, or one that was not cleared, is kept; a second NORMAL ends it."""
+    kept = {key: one for key, one in suspects.items() if key != shown.key and found.at - one.at <= SUSPECT_S}
+    if found.screening not in SUSPICIOUS:
+        return kept
+    evidence = found if found.body_c is not None else shown.earlier
+    return kept if evidence is None else {**kept, shown.key: replace(evidence, screening=Screening.FEVER_SUSPECTED, at=found.at)}

@@ -1,0 +1,112 @@
+"""`healthgate demo`: a broker, the server and two simulated gates, live in the terminal; `--story` plays and checks a day."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from healthgate.broker import BrokerMissing
+from healthgate.keyring_files import KeysError
+from healthgate.town import Town, TownError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Part(StrEnum):
+    """What can be broken on purpose."""
+
+    DELTAS = "deltas"
+    SIGNATURE = "signature"
+    OUTBOX = "outbox"
+
+
+@app.command()
+def demo(
+    story: Annotated[bool, typer.Option("--story", help="Play a day of checks and exit 0 only if all hold.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --story: one JSON object a line.")] = False,
+    broken: Annotated[Part | None, typer.Option("--break", help="With --story: sabotage this part, which must exit 1.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Keep keys, databases, journals and logs in this new folder.")] = None,
+) -> None:
+    """Start a private broker, the server and the gates "north" and "south" and show them until Ctrl-C."""
+    console = Console(stderr=True)
+    if (as_json or broken) and not story:
+        console.print("[red]--json and --break go with --story: type healthgate demo --story")
+        raise typer.Exit(2)
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        console.print(f"[red]{folder} is not empty: expected a new folder")
+        raise typer.Exit(2)
+    try:
+        with a_folder(folder) as place:
+            passed = play_story(place, as_json, broken, console) if story else show_live(place, console)
+    except (BrokerMissing, TownError, KeysError, ValueError) as wrong:
+        console.print(f"[red]{wrong}", markup=False)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if passed else 1)
+
+
+@contextmanager
+def a_folder(folder: Path | None) -> Iterator[Path]:
+    """`folder`, made where it is missing and kept; or one of its own, which is kept only where something went wrong."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    place = Path(tempfile.mkdtemp(prefix="healthgate-"))
+    yield place
+    shutil.rmtree(place)
+
+
+def play_story(place: Path, as_json: bool, broken: Part | None, console: Console) -> bool:
+    """Plays the story and prints a line a step; whether every step held."""
+    from healthgate.story import STEPS, play
+
+    results = []
+    with console.status("starting a broker, the server and two gates"):
+        town = Town(place, sabotage=broken.value if broken else "")
+        town.__enter__()
+    try:
+        for result in play(town):
+            results.append(result)
+            if as_json:
+                print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)  # noqa: T201
+            else:
+                print_step(result.step, result.gate, result.expected, result.got, result.ms)
+    finally:
+        town.close()
+    held = sum(result.ok for result in results)
+    console.print(f"{held} of {len(STEPS)} steps hold", style="green" if held == len(STEPS) else "red")
+    return held == len(STEPS)
+
+
+def print_step(step: str, gate: str, expected: str, got: str, ms: float) -> None:
+    """A step for people: what was expected is shown only where something else came."""
+    out = Console(highlight=False)
+    good = expected == got
+    out.print(f"[{'green' if good else 'red'}]{'✔' if good else '✘'}[/] {step:<29} {gate:<6}{ms:>8.0f} ms  ", end="")
+    out.print(got, markup=False)
+    if not good:
+        out.print(f"  expected: {expected}", markup=False, style="red")
+
+
+def show_live(place: Path, console: Console) -> bool:
+    """The town with people walking through it, until Ctrl-C."""
+    from healthgate.live import run_live
+
+    with console.status("starting a broker, the server and two gates"):
+        town = Town(place)
+        town.__enter__()
+    try:
+        run_live(town)
+    finally:
+        with console.status("stopping"):
+            town.close()
+    return True
