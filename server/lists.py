@@ -63,6 +63,7 @@ class Publisher:
         keys: Callable[[], KeyRing],
         settings: Lists,
         now: Callable[[], float],
+        most_changes: int = MAX_CHANGES,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -72,6 +73,7 @@ class Publisher:
         self._keys = keys
         self._settings = settings
         self._now = now
+        self._most_changes = most_changes
         self._last_delta = float("-inf")
         self._last_head = float("-inf")
         self._list: StatusList | None = None
@@ -134,11 +136,11 @@ class Publisher:
         out = []
         while True:
             with self._store.write() as tx:
-                waiting = publication.waiting_changes(tx, self._uri, MAX_CHANGES)
+                waiting = publication.waiting_changes(tx, self._uri, self._most_changes)
                 wanted = settle(held, waiting)
                 publication.delete_changes(tx, waiting)
                 if wanted:
-                    is_last = len(waiting) < MAX_CHANGES
+                    is_last = len(waiting) < self._most_changes
                     as_of = max(int(self._now()), held.as_of, *(change.ruled_at for change in waiting)) if is_last else held.as_of
                     delta = held.make_delta(wanted, as_of)
                     body = write(delta, self._signer)
@@ -146,7 +148,7 @@ class Publisher:
             if wanted:
                 self._apply(held, delta)
                 out.append(Publication(topics.list_topic(self._issuer, "delta"), body, retain=False))
-            if len(waiting) < MAX_CHANGES:
+            if len(waiting) < self._most_changes:
                 return out
 
     def _apply(self, held: StatusList, delta: Delta) -> None:
@@ -197,13 +199,13 @@ class Publisher:
             self._snapshot = _store_snapshot(tx, self._uri, epoch, Compacted(0, fresh.snapshot(self._signer, at), at), to_ms(at))
             entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
             order = sorted(entries)
-            for first in range(0, len(order), MAX_CHANGES):
-                delta = fresh.make_delta({idx: entries[idx] for idx in order[first : first + MAX_CHANGES]}, at)
+            for first in range(0, len(order), self._most_changes):
+                delta = fresh.make_delta({idx: entries[idx] for idx in order[first : first + self._most_changes]}, at)
                 publication.insert_delta(tx, self._uri, epoch, delta.start, delta.to, write(delta, self._signer))
                 fault = fresh.apply(delta)
                 if fault is not None:
                     raise ListError(f"our own delta to version {delta.to} of {self._uri} does not apply: {fault.value}")
-            while waiting := publication.waiting_changes(tx, self._uri, MAX_CHANGES):
+            while waiting := publication.waiting_changes(tx, self._uri, self._most_changes):
                 publication.delete_changes(tx, waiting)
         log.info("list %s begins epoch %d with %d entries that are not green", self._uri, epoch, len(entries))
         return fresh

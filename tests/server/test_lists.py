@@ -1,0 +1,297 @@
+"""The status list as a gate sees it: what the publisher sends, applied by a follower, always says what the registry says."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from healthcode import topics
+from healthcode.cose import SoftwareKey
+from healthcode.messages import (
+    ChunkAnswer,
+    ChunkRequest,
+    Delta,
+    DeltaAnswer,
+    Head,
+    RangeRequest,
+    TimeAnswer,
+    TimeAnswerEnvelope,
+    TimeRequest,
+    encode,
+)
+from healthcode.signed import Signed, read, unpack
+from healthcode.status import StatusList, read_snapshot
+from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
+from server.__main__ import Office, build
+from server.answers import Answers
+from server.colours import HandReason
+from server.config import Lists
+from server.keys import TrustFiles, load_roots
+from server.lists import ListError, Publication, Publisher, import_foreign, make_pair
+from server.store import publication
+from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry
+from tests.server.test_registry import add
+
+LISTS = Lists()
+
+
+def publisher(office: Office, town: Town, clock: Clock, settings: Lists = LISTS, most_changes: int = 20_000) -> Publisher:
+    return Publisher(
+        office.store,
+        town.keys[Use.LIST],
+        issuer=ISSUER,
+        uri=URI,
+        capacity=CAPACITY,
+        keys=town.ring,
+        settings=settings,
+        now=clock,
+        most_changes=most_changes,
+    )
+
+
+class Follower:
+    """A gate's view: applies deltas, adopts heads, refuses what does not verify."""
+
+    def __init__(self, town: Town, clock: Clock) -> None:
+        self.town, self.clock = town, clock
+        self.held = StatusList.empty(URI, 1, CAPACITY)
+
+    def take(self, publications: list[Publication]) -> None:
+        for item in publications:
+            kind = topics.parse(item.topic)
+            assert isinstance(kind, topics.ListTopic)
+            assert kind.issuer == ISSUER
+            if kind.channel == "delta":
+                assert not item.retain
+                delta = read(item.payload, Delta, self.town.ring(), self.clock())
+                assert isinstance(delta, Signed)
+                assert self.held.apply(delta.message) is None
+            else:
+                assert item.retain
+                head = read(item.payload, Head, self.town.ring(), self.clock())
+                assert isinstance(head, Signed)
+                assert self.held.adopt(head.message)
+
+
+def test_a_follower_knows_every_ruling(office: Office, town: Town, clock: Clock) -> None:
+    source, gate = publisher(office, town, clock), Follower(town, clock)
+    gate.take(source.step())
+    people = [add(office.registry) for _ in range(5)]
+    for number, colour in enumerate([Colour.RED, Colour.YELLOW, Colour.GREEN]):
+        clock.at += 1
+        office.registry.set_colour(people[number].resident, colour, HandReason.CORRECTION)
+        gate.take(source.step())
+        assert gate.held.get(people[number].index) is STATUS_OF_COLOUR[colour]
+        if colour is not Colour.GREEN:
+            assert gate.held.as_of == int(clock())
+    clock.at += 1
+    moved = office.registry.revoke(people[0].resident)
+    gate.take(source.step())
+    assert gate.held.get(people[0].index) is Status.REVOKED
+    assert gate.held.get(getattr(moved, "index", -1)) is Status.RED
+
+
+def test_changes_are_gathered_for_the_delta_period_and_heads_come_every_thirty_seconds(office: Office, town: Town, clock: Clock) -> None:
+    source = publisher(office, town, clock)
+    assert [item.retain for item in source.step()] == [True]
+    resident = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    assert [item.retain for item in source.step()] == [False, True]
+    office.registry.set_colour(resident.resident, Colour.YELLOW, HandReason.DISCHARGED)
+    clock.at += 0.3
+    assert source.step() == []
+    clock.at += 0.25
+    assert [item.retain for item in source.step()] == [False, True]
+    clock.at += 29
+    assert source.step() == []
+    clock.at += 1.1
+    assert [item.retain for item in source.step()] == [True]
+
+
+def test_a_code_of_the_same_second_never_beats_the_list_that_knows_more(office: Office, town: Town, clock: Clock) -> None:
+    """Green and red within one second: the red list's as_of is not before the green code's iat."""
+    source, gate = publisher(office, town, clock), Follower(town, clock)
+    gate.take(source.step())
+    resident = add(office.registry)
+    clock.at += 0.2
+    office.registry.set_colour(resident.resident, Colour.RED, HandReason.CONFIRMED)
+    gate.take(source.step())
+    assert gate.held.get(resident.index) is Status.RED
+    assert gate.held.as_of >= resident.ruled_at
+
+
+def test_a_red_code_on_a_fresh_index_beats_every_list_that_does_not_know_it(office: Office, town: Town, clock: Clock) -> None:
+    source, gate = publisher(office, town, clock), Follower(town, clock)
+    gate.take(source.step())
+    resident = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    assert gate.held.get(resident.index) is Status.GREEN
+    assert resident.ruled_at > gate.held.as_of
+
+
+def test_as_of_does_not_move_while_a_change_waits(office: Office, town: Town, clock: Clock) -> None:
+    source, gate = publisher(office, town, clock, Lists(delta_period_s=10, head_period_s=1)), Follower(town, clock)
+    gate.take(source.step())
+    add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    gate.take(source.step())
+    before = gate.held.as_of
+    add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    clock.at += 3
+    gate.take(source.step())
+    assert gate.held.as_of == before
+
+
+def test_a_restarted_publisher_goes_on_where_the_other_stopped(office: Office, town: Town, clock: Clock) -> None:
+    gate = Follower(town, clock)
+    gate.take(publisher(office, town, clock).step())
+    for _ in range(3):
+        source = publisher(office, town, clock)
+        resident = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+        gate.take(source.step())
+        assert gate.held.get(resident.index) is Status.RED
+        clock.at += 1
+    assert gate.held.version == 3
+
+
+def test_many_changes_make_consecutive_versions(office: Office, town: Town, clock: Clock) -> None:
+    source, gate = publisher(office, town, clock, most_changes=3), Follower(town, clock)
+    gate.take(source.step())
+    people = [add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED) for _ in range(8)]
+    clock.at += 1
+    gate.take(source.step())
+    assert gate.held.version == 3
+    assert all(gate.held.get(person.index) is Status.RED for person in people)
+
+
+def test_compaction_and_what_can_still_be_asked_for(office: Office, town: Town, clock: Clock) -> None:
+    settings = Lists(snapshot_period_s=600, keep_deltas=2)
+    source, gate = publisher(office, town, clock, settings), Follower(town, clock)
+    gate.take(source.step())
+    for _ in range(6):
+        clock.at += 1
+        add(office.registry, colour=Colour.YELLOW, reason=HandReason.CLOSE_CONTACT)
+        gate.take(source.step())
+    assert source.copy_for_snapshot() is None
+    clock.at += 600
+    copy = source.copy_for_snapshot()
+    assert copy is not None
+    source.take_snapshot(source.compact(copy))
+    last = source.step()
+    gate.take(last)
+    head = read(last[-1].payload, Head, town.ring(), clock())
+    assert isinstance(head, Signed)
+    assert (head.message.version, head.message.oldest, head.message.snapshot.version) == (6, 4, 6)
+    assert source.copy_for_snapshot() is None
+    again = publisher(office, town, clock, settings)
+    gate.take(again.step())
+
+
+def test_a_raised_epoch_begins_anew_with_what_the_registry_knows(office: Office, town: Town, clock: Clock) -> None:
+    source = publisher(office, town, clock)
+    red = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    moved = add(office.registry)
+    office.registry.revoke(moved.resident)
+    source.step()
+    late = add(office.registry, colour=Colour.YELLOW, reason=HandReason.CLOSE_CONTACT)
+    town.publish([entry(key, use, epoch=2) for use, key in town.keys.items()])
+    clock.at += 1
+    source.reload()
+    (head,) = source.step()
+    signed = read(head.payload, Head, town.ring(), clock())
+    assert isinstance(signed, Signed)
+    assert (signed.message.epoch, signed.message.version, signed.message.oldest) == (2, 1, 0)
+    with office.store.read() as tx:
+        chunk = publication.snapshot_chunk(tx, URI, 2, 0, 0, 10**6)
+        deltas = publication.list_deltas(tx, URI, 2, 0, 9, 9)
+    assert chunk is not None
+    held = read_snapshot(chunk[1], URI, town.ring(), clock())
+    assert isinstance(held, StatusList)
+    delta = read(deltas[0], Delta, town.ring(), clock())
+    assert isinstance(delta, Signed)
+    assert held.apply(delta.message) is None
+    assert [held.get(person.index) for person in (red, moved, late)] == [Status.RED, Status.REVOKED, Status.YELLOW]
+
+
+def test_without_a_list_key_in_the_trust_list_nothing_is_published(office: Office, town: Town, clock: Clock) -> None:
+    town.publish([entry(key, use) for use, key in town.keys.items() if use is not Use.LIST])
+    with pytest.raises(ListError, match="names no list key"):
+        publisher(office, town, clock).step()
+
+
+def answers(office: Office, town: Town, clock: Clock) -> Answers:
+    trust = TrustFiles(town.folder / "keys", load_roots(office.config.roots))
+    return Answers(office.store, town.keys[Use.TIME], lambda: trust.current, clock)
+
+
+def test_ranges_chunks_and_the_time_are_answered(office: Office, town: Town, clock: Clock) -> None:
+    source = publisher(office, town, clock)
+    source.step()
+    for _ in range(4):
+        clock.at += 1
+        add(office.registry, colour=Colour.YELLOW, reason=HandReason.CLOSE_CONTACT)
+        source.step()
+    ask = answers(office, town, clock)
+    found = ask.answer("north", encode(RangeRequest(uri=URI, epoch=1, from_version=1, to_version=3)))
+    assert {item.topic for item in found} == {topics.down("north", "sync")}
+    held = [read(unpack(item.payload, DeltaAnswer, 10**6).body, Delta, town.ring(), clock()) for item in found]
+    assert [(item.message.start, item.message.to) for item in held if isinstance(item, Signed)] == [(1, 2), (2, 3)]
+
+    (chunk,) = ask.answer("north", encode(ChunkRequest(uri=URI, epoch=1, version=0, offset=10)))
+    piece = unpack(chunk.payload, ChunkAnswer, 10**6)
+    assert (piece.offset, len(piece.body)) == (10, piece.total - 10)
+
+    (trust,) = ask.answer("north", encode(ChunkRequest(uri="", epoch=0, version=town.version, offset=0)))
+    assert unpack(trust.payload, ChunkAnswer, 10**6).body == (town.folder / "keys" / "trust.cbor").read_bytes()
+
+    nonce = hashlib.sha256(b"x").hexdigest()[:32]
+    (told,) = ask.answer("north", encode(TimeRequest(nonce=nonce)))
+    answer = read(unpack(told.payload, TimeAnswerEnvelope, 10**6).body, TimeAnswer, town.ring(), clock())
+    assert isinstance(answer, Signed)
+    assert answer.message == TimeAnswer(unit="north", nonce=nonce, at_ms=round(clock() * 1000))
+
+    for missing in (
+        ChunkRequest(uri=URI, epoch=9, version=0, offset=0),
+        ChunkRequest(uri=URI, epoch=1, version=0, offset=10**6),
+        ChunkRequest(uri="", epoch=0, version=99, offset=0),
+        RangeRequest(uri="x", epoch=1, from_version=0, to_version=9),
+    ):
+        assert ask.answer("north", encode(missing)) == []
+
+
+def test_a_foreign_list_is_checked_kept_and_passed_on(office: Office, town: Town, clock: Clock) -> None:
+    stranger = SoftwareKey.generate()
+    foreign = StatusList.empty(FOREIGN_URI, 1, 1024)
+    assert foreign.apply(foreign.make_delta({5: Status.RED}, int(clock()))) is None
+    head, snapshot = make_pair(foreign, stranger, int(clock()))
+
+    def take(head: bytes = head, snapshot: bytes = snapshot, uri: str = FOREIGN_URI) -> None:
+        import_foreign(office.store, uri, head, snapshot, (), town.ring(), clock())
+
+    with pytest.raises(ListError, match="UNKNOWN_KEY"):
+        take()
+    town.publish([*town.entries, entry(stranger, Use.LIST, FOREIGN, FOREIGN_URI)])
+    take()
+    with office.store.read() as tx:
+        (row,) = publication.list_heads(tx)
+    assert (row.issuer, row.is_ours, row.body) == (FOREIGN, False, head)
+    with pytest.raises(ListError, match="expected https://hb"):
+        take(uri=URI)
+    clock.at += 60
+    older = head
+    head, fresh = make_pair(foreign, stranger, int(clock()))
+    with pytest.raises(ListError, match="another snapshot"):
+        take(head, snapshot)
+    take(head, fresh)
+    with pytest.raises(ListError, match="older"):
+        take(older, snapshot)
+
+
+def test_a_withdrawn_key_is_seen_when_the_file_changes(office: Office, town: Town, clock: Clock) -> None:
+    parts = build(office, clock)
+    assert not parts.trust.refresh()
+    town.publish([entry(key, use) for use, key in town.keys.items() if use is not Use.TIME])
+    assert parts.trust.refresh()
+    assert parts.trust.current.ring.version == 2
+    assert parts.trust.current.ring.find(town.keys[Use.TIME].kid, Use.TIME) == ()
+    (town.folder / "keys" / "trust.cbor").write_bytes(b"rubbish")
+    assert not parts.trust.refresh()
+    assert parts.trust.current.ring.version == 2
