@@ -1,13 +1,18 @@
 """Documentation that cannot go stale unnoticed: its links, its commands and its examples."""
 
+import importlib
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import unquote
 
 import cbor2
 import pytest
+import typer
 
+from edge import config
 from healthcode import messages, signed, topics
+from healthgate import broker
 from healthgate.__main__ import COMMANDS
 from tests import protocol_examples as examples
 
@@ -26,6 +31,21 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as the usual renderers of Markdown make them."""
     headings = re.findall(r"^#+ +(.+)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def code_in(text: str) -> list[str]:
+    """The commands that a page shows: spans of code and lines of shell blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`((?:\./run|healthgate) [^`]+)`", text)
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The lines of a page's shell blocks."""
+    return [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -49,12 +69,6 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for word in re.findall(r"(?:\./run|healthgate) ([a-z]+)\b(?=[^\n]*(?:`|$))", "\n".join(code_in(text))):
         assert word in {*COMMANDS, "test"}, f"{name(page)}: there is no command {word}"
-
-
-def code_in(text: str) -> list[str]:
-    """The commands that a page shows: spans of code and lines of shell blocks."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`((?:\./run|healthgate) [^`]+)`", text)
 
 
 def test_the_readme_shows_every_command() -> None:
@@ -94,3 +108,28 @@ def test_the_protocol_page_names_every_topic() -> None:
     for row in rows:
         example = row.format(id="north", name="sensor", command="selftest", issuer="CN-HB")
         assert topics.parse(f"{topics.ROOT}/{example}") is not None, row
+
+
+def test_the_operations_page_shows_the_settings_that_the_demo_runs_with() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"<!-- (broker|acl|gate) -->\n```[a-z]*\n(.*?)```", text, re.DOTALL))
+    assert set(shown["broker"].splitlines()) <= set(broker.CONF.splitlines())
+    assert shown["acl"] == broker.ACL
+    assert config.parse(shown["gate"]).hardware == "pi"
+
+
+@pytest.mark.parametrize("line", [line for page in PAGES for line in shell_lines(page)], ids=lambda line: line[:50])
+def test_every_option_that_is_shown_exists(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    options = {word for word in words if word.startswith("--")}
+    if words[:1] != ["./run"] or words[1] == "test":
+        return
+    app = importlib.import_module(COMMANDS[words[1]].module).app
+    command = typer.main.get_command(app)
+    for word in words[2:]:
+        inner = getattr(command, "commands", {}).get(word)
+        if inner is None:
+            break
+        command = inner
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert options <= known, f"{line}: {options - known}"
