@@ -167,27 +167,27 @@ class Intake:
             work.refuse(message, topic.unit, str(wrong))
 
     def _store_events(self, tx: Connection, work: _Work) -> None:
-        rows: dict[tuple[str, str, int], tuple[EventRow, AnyEvent]] = {}
+        reports: dict[tuple[str, str, int], dict[bytes, tuple[EventRow, AnyEvent]]] = defaultdict(dict)
         arrived: dict[tuple[str, str], set[int]] = defaultdict(set)
         for row, event in _rows(work):
-            key = (row.unit, row.boot_id, row.seq)
             arrived[(row.unit, row.boot_id)].add(row.seq)
-            first = rows.setdefault(key, (row, event))
-            if first[0] is row:
-                continue
-            work.known += 1
-            if first[0].hash != row.hash:
-                _conflict(tx, row, work)
-        new = events.insert_new(tx, [row for row, _ in rows.values()])
-        for key, (row, event) in rows.items():
+            told = reports[(row.unit, row.boot_id, row.seq)]
+            work.known += 1 if told else 0
+            told.setdefault(row.hash, (row, event))
+        new = events.insert_new(tx, [next(iter(told.values()))[0] for told in reports.values()])
+        for key, told in reports.items():
+            first, event = next(iter(told.values()))
             if key in new:
                 work.new += 1
+                held_hash: bytes | None = first.hash
                 if isinstance(event, PassEvent) and event.screening is Screening.FEBRILE:
-                    self._take_fever(tx, row, event, work)
-                continue
-            work.known += 1
-            if events.stored_hash(tx, *key) != row.hash:
-                _conflict(tx, row, work)
+                    self._take_fever(tx, first, event, work)
+            else:
+                work.known += 1
+                held_hash = events.stored_hash(tx, *key)
+            for row, _ in told.values():
+                if row.hash != held_hash:
+                    _conflict(tx, row, work)
         for (unit, boot_id), seqs in arrived.items():
             mark = events.find_mark(tx, unit, boot_id)
             mark = advance(mark, seqs, events.seqs_beyond(tx, unit, boot_id, mark.up_to))

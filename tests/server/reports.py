@@ -1,0 +1,51 @@
+"""What a unit reports, made up for tests: events, batches, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from healthcode import topics
+from healthcode.messages import AnyEvent, BootMark, EventBatch, PassEvent, UnitEvent, encode, stamp
+from healthcode.terms import ClockState, Decision, Reason, Screening
+from server.intake import Incoming
+
+BOOT = "0" * 31 + "1"
+OTHER_BOOT = "0" * 31 + "2"
+
+
+def note(seq: int, at: float, detail: str = "") -> UnitEvent:
+    """Some event."""
+    return UnitEvent(seq=seq, at=stamp(at), clock=ClockState.TRUSTED, what="started", detail=detail)
+
+
+def fever(
+    seq: int,
+    at: float,
+    code: str | None,
+    clock: ClockState = ClockState.TRUSTED,
+    screening: Screening = Screening.FEBRILE,
+) -> PassEvent:
+    """A pass refused for fever."""
+    return PassEvent(
+        seq=seq,
+        at=stamp(at),
+        clock=clock,
+        decision=Decision.REFUSE,
+        reason=Reason.FEBRILE,
+        code=code,
+        screening=screening,
+        body_c=38.6,
+    )
+
+
+def batch(unit: str, events: Sequence[AnyEvent], boot_id: str = BOOT, speaks_for: str = "") -> Incoming:
+    """The message of these events."""
+    return Incoming(topics.up(unit, "events"), encode(EventBatch(unit=speaks_for or unit, boot_id=boot_id, events=list(events))))
+
+
+def held(marks: Sequence[BootMark], boot_id: str = BOOT) -> set[int]:
+    """The seqs that a watermark says are held."""
+    for mark in marks:
+        if mark.boot_id == boot_id:
+            return set(range(1, mark.up_to + 1)) - set(mark.missing)
+    return set()
