@@ -1,0 +1,48 @@
+"""A server that is killed (SIGKILL, by itself) right after a database commit and before anything is acknowledged.
+
+Usage: python -m tests.server.dying_bridge CONFIG BATCHES — dies after as many commits that stored something new.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from server.__main__ import build, open_office
+from server.config import load
+from server.intake import Incoming, Intake, Taken
+from server.mqtt_bridge import Bridge
+
+
+class Dying(Intake):
+    """The real intake with a power cut behind it."""
+
+    batches = 0
+
+    def take(self, messages: Sequence[Incoming]) -> Taken:
+        """Commits, and then there is no process any more."""
+        taken = super().take(messages)
+        self.batches -= 1 if taken.new else 0
+        if self.batches == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return taken
+
+
+def main() -> None:
+    """Runs until killed."""
+    config = load(Path(sys.argv[1]))
+    office = open_office(config)
+    parts = build(office)
+    intake = Dying(office.store, office.registry, lambda: parts.trust.current.ring, time.time, config.intake.fevers_an_hour)
+    intake.batches = int(sys.argv[2])
+    Bridge(config, dataclasses.replace(parts, intake=intake)).run(threading.Event())
+
+
+if __name__ == "__main__":
+    main()
