@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.cache import Cache, CacheFault, TrustTaken
+from edge.sync import RANGE, Sync
+from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing, Why
+from healthcode import signed
+from healthcode.messages import MAX_CHUNK, ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, TrustHead
+from healthcode.signed import Signed
+from healthcode.status import DeltaFault
+from healthcode.terms import Status
+from tests.edge.province import NOON, OTHER_LIST_KEY, ROOTS, URI, Province, list_entry, same, trust_list
+
+PROMPT = Timing(jitter_s=0.0, answer_s=2.0, most_s=8.0)
+LIMIT_S = 400.0
+
+Wire = bytes | ChunkAnswer
+"""A head, delta or trust head as bytes, or a chunk."""
+
+
+@dataclass
+class Town:
+    """A server, one unit's cache and sync, and the wire between them, whose messages the test delivers as it likes."""
+
+    cache: Cache
+    seed: int = 0
+    province: Province = field(default_factory=Province)
+    wire: list[Wire] = field(default_factory=list)
+    asked: list[RangeRequest | ChunkRequest] = field(default_factory=list)
+    ignored: list[Why] = field(default_factory=list)
+    versions: list[tuple[int, int]] = field(default_factory=list)
+    now: float = 0.0
+    served: int = 0
+    chunk_bytes: int = MAX_CHUNK
+
+    def __post_init__(self) -> None:
+        self.sync = Sync(self.position, self.trust_version, Random(self.seed), PROMPT)
+        self.do(self.sync.connected(self.now))
+
+    def position(self, uri: str) -> Position | None:
+        held = self.cache.lists.get(uri)
+        return None if held is None else Position(held.epoch, held.version, held.digest, self.cache.log_records(uri))
+
+    def trust_version(self) -> int:
+        return -1 if self.cache.trust is None else self.cache.trust.version
+
+    def do(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Apply(delta, raw):
+                    fault = self.cache.accept_delta(delta, raw)
+                    assert fault in (None, DeltaFault.GAP, DeltaFault.EPOCH, CacheFault.NOT_HELD)
+                case Adopt(head, raw):
+                    assert self.cache.adopt(head, raw) is None
+                case Ask(request):
+                    self.asked.append(request)
+                    self.serve(request)
+                case Swap(uri, data) if uri == TRUST:
+                    assert isinstance(self.cache.accept_trust(data, NOON), TrustTaken)
+                    self.do(self.sync.swapped(TRUST, self.now))
+                    self.do(self.sync.want(self.cache.wanted(), self.now))
+                case Swap(uri, data):
+                    if self.cache.accept_snapshot(uri, data, NOON) is None:
+                        self.do(self.sync.swapped(uri, self.now))
+                    else:
+                        self.sync.refused(uri, self.now)
+                case Drop(uri):
+                    self.cache.drop(uri)
+                case Ignored(_, why):
+                    self.ignored.append(why)
+            for held in self.cache.lists.values():
+                self.versions.append((held.epoch, held.version))
+
+    def serve(self, request: RangeRequest | ChunkRequest) -> None:
+        province = self.province
+        if isinstance(request, RangeRequest):
+            assert request.to_version - request.from_version <= RANGE
+            if request.epoch == province.list.epoch:
+                self.send(*province.deltas[request.from_version : request.to_version])
+            return
+        data = province.trust_bytes if request.uri == TRUST else province.snapshot
+        version = province.trust.version if request.uri == TRUST else province.snapshot_version
+        body = data[request.offset : request.offset + self.chunk_bytes]
+        if request.version == version and request.epoch == (0 if request.uri == TRUST else province.list.epoch) and body:
+            self.send(
+                ChunkAnswer(
+                    uri=request.uri, epoch=request.epoch, version=request.version, offset=request.offset, total=len(data), body=body
+                )
+            )
+
+    def send(self, *messages: Wire) -> None:
+        self.wire += messages
+        self.served += sum(len(message.body if isinstance(message, ChunkAnswer) else message) for message in messages)
+
+    def deliver(self, message: Wire) -> None:
+        if isinstance(message, ChunkAnswer):
+            self.do(self.sync.chunk(message, self.now))
+            return
+        rooted = signed.read_rooted(message, TrustHead, ROOTS)
+        if isinstance(rooted, TrustHead):
+            self.do(self.sync.trust_head(rooted, self.now))
+            return
+        keys = self.cache.keys(NOON)
+        if keys is None:
+            return
+        delta = signed.read(message, Delta, keys, NOON)
+        head = signed.read(message, Head, keys, NOON)
+        if isinstance(delta, Signed):
+            self.do(self.sync.delta(delta, message, self.now))
+        elif isinstance(head, Signed):
+            self.do(self.sync.head(head, message, self.now))
+
+    def heads(self) -> None:
+        self.send(self.province.trust_head, self.province.head)
+
+    def settle(self) -> None:
+        """Delivers everything in order and lets time pass until nothing is left to do."""
+        for turn in range(int(LIMIT_S * 2)):
+            while self.wire:
+                self.deliver(self.wire.pop(0))
+            if self.in_step():
+                return
+            self.now += 0.5
+            if turn % 60 == 59:
+                self.heads()
+            self.do(self.sync.tick(self.now))
+
+    def in_step(self) -> bool:
+        held = self.cache.lists.get(self.province.list.uri)
+        return held is not None and same(held, self.province.list) and held.as_of == self.province.at
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return Town(Cache(tmp_path, ROOTS))
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Town:
+    town = Town(Cache(tmp_path, ROOTS))
+    town.heads()
+    town.settle()
+    town.heads()
+    town.settle()
+    assert town.in_step()
+    town.asked.clear()
+    town.ignored.clear()
+    return town
+
+
+def test_an_empty_unit_fetches_trust_then_the_list(town: Town) -> None:
+    town.heads()
+    town.settle()
+    town.heads()
+    town.settle()
+    assert town.in_step()
+    assert [(request.uri, type(request)) for request in town.asked] == [(TRUST, ChunkRequest), (URI, ChunkRequest)]
+
+
+def test_live_deltas_are_applied_without_asking(filled: Town) -> None:
+    for index in range(5):
+        filled.send(filled.province.change({index: Status.RED}), filled.province.head)
+    filled.settle()
+    assert filled.in_step()
+    assert filled.asked == []
+
+
+def test_a_gap_is_asked_for_once_and_what_came_early_is_used(filled: Town) -> None:
+    deltas = [filled.province.change({index: Status.RED}) for index in range(4)]
+    filled.send(deltas[0], deltas[3], filled.province.head)
+    filled.settle()
+    assert filled.in_step()
+    assert filled.asked == [RangeRequest(uri=URI, epoch=0, from_version=1, to_version=4)]
+
+
+def test_a_long_gap_is_asked_for_in_bounded_ranges(filled: Town) -> None:
+    filled.province.snapshot += b"x" * 200_000
+    for index in range(3 * RANGE + 5):
+        filled.province.change({index: Status.RED})
+    filled.heads()
+    filled.settle()
+    assert filled.in_step()
+    assert [type(request) for request in filled.asked] == [RangeRequest] * 4
+
+
+def test_far_behind_the_snapshot_is_the_shorter_way(filled: Town) -> None:
+    for index in range(100):
+        filled.province.change({index: Status.RED})
+    filled.province.compact()
+    for index in range(3):
+        filled.province.change({index: Status.YELLOW})
+    filled.heads()
+    filled.settle()
+    assert filled.in_step()
+    assert [type(request) for request in filled.asked] == [ChunkRequest, RangeRequest]
+
+
+def test_a_snapshot_comes_in_chunks(town: Town) -> None:
+    town.chunk_bytes = 50
+    town.heads()
+    town.settle()
+    town.heads()
+    town.settle()
+    assert town.in_step()
+    offsets = [request.offset for request in town.asked if isinstance(request, ChunkRequest) and request.uri == URI]
+    assert offsets == list(range(0, len(town.province.snapshot), 50))
+
+
+def test_an_unanswered_request_is_repeated_ever_more_slowly(filled: Town) -> None:
+    filled.province.change({1: Status.RED})
+    filled.deliver(filled.province.head)
+    times: list[float] = []
+    while len(times) < 6:
+        before = len(filled.asked)
+        filled.now += 0.25
+        filled.do(filled.sync.tick(filled.now))
+        filled.wire.clear()
+        times += [filled.now] * (len(filled.asked) - before)
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert min(waits) >= PROMPT.answer_s
+    assert max(waits) <= PROMPT.answer_s + PROMPT.most_s + 0.25
+
+
+def test_nothing_is_asked_while_there_is_no_connection(filled: Town) -> None:
+    filled.sync.disconnected()
+    filled.province.change({1: Status.RED})
+    filled.deliver(filled.province.head)
+    filled.do(filled.sync.tick(filled.now + 100))
+    assert filled.asked == []
+    filled.do(filled.sync.connected(filled.now + 101))
+    assert len(filled.asked) == 1
+
+
+def test_a_raised_epoch_drops_the_list_and_fetches_it_anew(filled: Town) -> None:
+    old = [filled.province.change({1: Status.RED}) for _ in range(3)]
+    successor = Province(epoch=1, key=OTHER_LIST_KEY, trust=trust_list(2, list_entry(1, OTHER_LIST_KEY)))
+    filled.province = successor
+    filled.send(successor.trust_head)
+    filled.settle()
+    filled.heads()
+    filled.send(*old)
+    filled.settle()
+    assert filled.in_step()
+    assert filled.cache.lists[URI].epoch == 1
+
+
+def test_a_head_that_contradicts_what_is_held_drops_it(filled: Town) -> None:
+    filled.deliver(filled.province.change({1: Status.RED}))
+    fork = Province()
+    fork.change({2: Status.RED})
+    filled.province = fork
+    filled.heads()
+    filled.settle()
+    assert filled.in_step()
+
+
+def test_chunks_of_something_else_are_ignored(filled: Town) -> None:
+    stray = ChunkAnswer(uri=URI, epoch=0, version=0, offset=0, total=5, body=b"12345")
+    filled.do(filled.sync.chunk(stray, filled.now))
+    filled.do(filled.sync.chunk(ChunkAnswer(uri="https://x", epoch=0, version=0, offset=0, total=5, body=b"12345"), filled.now))
+    assert filled.ignored == [Why.NOT_ASKED, Why.NOT_ASKED]
+
+
+def test_a_false_snapshot_is_fetched_again_but_not_at_once(town: Town) -> None:
+    true = town.province.snapshot
+    town.heads()
+    town.province.snapshot = true[:-1] + bytes([true[-1] ^ 1])
+    bad_head = town.province.trust_head
+    town.wire = [bad_head]
+    for _ in range(6):
+        while town.wire:
+            town.deliver(town.wire.pop(0))
+        town.now += 0.5
+        town.do(town.sync.tick(town.now))
+    town.deliver(town.province.head)
+    for _ in range(120):
+        while town.wire:
+            town.deliver(town.wire.pop(0))
+        town.now += 0.5
+        town.do(town.sync.tick(town.now))
+    assert town.cache.lists == {}
+    assert 3 <= len(town.asked) <= 20
+    town.province.snapshot = true
+    town.province.at += 1
+    town.heads()
+    town.settle()
+    assert town.in_step()
+
+
+Step = tuple[str, int]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["change", "drop", "duplicate", "deliver", "heads", "tick", "compact", "cut", "restart", "epoch"]),
+            st.integers(0, 50),
+        ),
+        max_size=80,
+    ),
+)
+def test_whatever_the_wire_does_it_converges_and_versions_never_go_back(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[Step]
+) -> None:
+    folder = tmp_path_factory.mktemp("town")
+    town = Town(Cache(folder, ROOTS), seed)
+    for what, number in steps:
+        match what:
+            case "change":
+                raw = town.province.change({number: Status(1 + number % 3)})
+                town.send(raw)
+            case "drop" if town.wire:
+                town.wire.pop(number % len(town.wire))
+            case "duplicate" if town.wire:
+                town.wire.append(town.wire[number % len(town.wire)])
+            case "deliver" if town.wire:
+                town.deliver(town.wire.pop(number % len(town.wire)))
+            case "heads":
+                town.heads()
+            case "tick":
+                town.now += number / 4
+                town.do(town.sync.tick(town.now))
+            case "compact":
+                town.province.compact()
+            case "cut":
+                town.sync.disconnected()
+                town.wire.clear()
+                town.do(town.sync.connected(town.now))
+            case "restart":
+                town.cache = Cache(folder, ROOTS)
+                town.cache.load(NOON)
+                town.sync = Sync(town.position, town.trust_version, Random(seed), PROMPT)
+                town.sync.want(town.cache.wanted(), town.now)
+                town.wire.clear()
+                town.do(town.sync.connected(town.now))
+            case "epoch" if number < 10:
+                epoch = town.province.list.epoch + 1
+                town.province = Province(epoch=epoch, trust=trust_list(town.province.trust.version + 1, list_entry(epoch)))
+    town.heads()
+    town.settle()
+    assert town.in_step()
+    assert town.versions == sorted(town.versions)
