@@ -115,7 +115,11 @@ class Outbox:
         self._pending = 0
         self._recent: dict[Person, float] = {}
         with self._lock:
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                self.close()
+                raise
 
     def append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
         """Writes `events`, all or none, and says which seq each has got; whatever seq they bring is replaced.

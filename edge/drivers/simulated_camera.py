@@ -94,7 +94,7 @@ def draw(scene: Scene, width: int, height: int) -> Pixels:
         picture.paste(layer, (left, 0), mask)
     if scene.blur > 0:
         picture = picture.filter(ImageFilter.GaussianBlur(BLUR_PX * min(1.0, scene.blur)))
-    levels = np.asarray(picture, dtype=np.float32) * max(0.0, scene.brightness)
+    levels: NDArray[np.float32] = np.asarray(picture, dtype=np.float32) * max(0.0, scene.brightness)
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 

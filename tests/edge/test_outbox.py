@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,44 +53,60 @@ def places(stored: list[Stored]) -> list[tuple[str, int]]:
     return [(each.boot_id, each.event.seq) for each in stored]
 
 
+_open: list[Outbox] = []
+
+
+def open_outbox(path: Path, boot_id: str, **options: int) -> Outbox:
+    """An outbox that is closed when its test ends."""
+    _open.append(Outbox(path, boot_id, **options))
+    return _open[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while _open:
+        _open.pop().close()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
 def test_seqs_begin_at_one_in_every_boot_and_boots_come_in_order(path: Path) -> None:
-    first = Outbox(path, BOOT)
+    first = open_outbox(path, BOOT)
     assert first.append([event("a"), event("b")]) == [1, 2]
     assert first.append([event("c")]) == [3]
     first.close()
-    second = Outbox(path, NEXT_BOOT)
+    second = open_outbox(path, NEXT_BOOT)
     assert second.append([event("d")]) == [1]
     assert places(second.pending(10)) == [(BOOT, 1), (BOOT, 2), (BOOT, 3), (NEXT_BOOT, 1)]
     assert second.waiting == 4
 
 
 def test_a_boot_id_is_never_used_twice(path: Path) -> None:
-    Outbox(path, BOOT).close()
+    open_outbox(path, BOOT).close()
     with pytest.raises(ValueError, match="used before"):
-        Outbox(path, BOOT)
+        open_outbox(path, BOOT)
 
 
 def test_outstanding_events_are_left_out(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event() for _ in range(5)])
     outstanding = {Place(1, 1), Place(1, 3)}
     assert [each.place.seq for each in outbox.pending(2, outstanding)] == [2, 4]
 
 
 def test_a_watermark_takes_what_the_database_holds_and_nothing_else(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event() for _ in range(5)])
     assert outbox.acknowledge(watermark(1, mark(4, 2), mark(9, boot_id="f" * 32)), NOON) == Acknowledged(done=3, again=0)
     assert places(outbox.pending(10)) == [(BOOT, 2), (BOOT, 5)]
 
 
 def test_a_lower_watermark_makes_events_wait_again(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event() for _ in range(5)])
     outbox.acknowledge(watermark(1, mark(5)), NOON)
     assert outbox.waiting == 0
@@ -98,18 +115,18 @@ def test_a_lower_watermark_makes_events_wait_again(path: Path) -> None:
 
 
 def test_only_a_newer_watermark_counts_even_after_a_restart(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event()])
     outbox.acknowledge(watermark(20, mark(1)), NOON)
     assert outbox.acknowledge(watermark(19, mark(0)), NOON) == StaleWatermark(19, 20)
     outbox.close()
-    again = Outbox(path, NEXT_BOOT)
+    again = open_outbox(path, NEXT_BOOT)
     assert again.acknowledge(watermark(20, mark(0)), NOON) == StaleWatermark(20, 20)
     assert again.waiting == 0
 
 
 def test_acknowledged_events_go_after_seven_days_and_waiting_ones_never(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event(), event()])
     outbox.acknowledge(watermark(1, mark(1)), NOON)
     assert outbox.purge(NOON + 7 * DAY) == 0
@@ -120,18 +137,18 @@ def test_acknowledged_events_go_after_seven_days_and_waiting_ones_never(path: Pa
 
 
 def test_a_passage_is_remembered_with_its_event_and_over_a_restart(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event()], used={ANNA: NOON})
     assert outbox.recent == {ANNA: NOON}
     outbox.close()
-    again = Outbox(path, NEXT_BOOT)
+    again = open_outbox(path, NEXT_BOOT)
     assert again.recent == {ANNA: NOON}
     again.purge(NOON + DAY + 1)
     assert again.recent == {}
 
 
 def test_a_full_outbox_lets_the_oldest_acknowledged_go_but_no_waiting_event(path: Path) -> None:
-    outbox = Outbox(path, BOOT, most_rows=4)
+    outbox = open_outbox(path, BOOT, most_rows=4)
     outbox.append([event() for _ in range(4)])
     outbox.acknowledge(watermark(1, mark(2)), NOON)
     assert outbox.append([event(), event()]) == [5, 6]
@@ -141,7 +158,7 @@ def test_a_full_outbox_lets_the_oldest_acknowledged_go_but_no_waiting_event(path
 
 
 def test_a_disk_that_fails_is_one_fault_and_leaves_no_gap(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event("before")])
     thief = sqlite3.connect(path, isolation_level=None)
     thief.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT raise(FAIL, 'disk full'); END")
@@ -157,25 +174,25 @@ def test_a_disk_that_fails_is_one_fault_and_leaves_no_gap(path: Path) -> None:
 def test_a_folder_that_may_not_be_written_is_a_fault(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutboxFault):
-        Outbox(tmp_path / "deeper" / "outbox.db", BOOT)
+        open_outbox(tmp_path / "deeper" / "outbox.db", BOOT)
 
 
 def test_a_path_that_cannot_be_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxFault):
-        Outbox(tmp_path / "file" / "outbox.db", BOOT)
+        open_outbox(tmp_path / "file" / "outbox.db", BOOT)
 
 
 def test_a_database_that_cannot_be_read_is_set_aside(path: Path) -> None:
     path.write_bytes(b"no database " * 1000)
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     assert outbox.damaged is not None
     assert outbox.damaged.read_bytes().startswith(b"no database")
     assert outbox.append([event()]) == [1]
 
 
 def test_a_spoiled_row_does_not_hold_up_the_others(path: Path) -> None:
-    outbox = Outbox(path, BOOT)
+    outbox = open_outbox(path, BOOT)
     outbox.append([event(), event()])
     thief = sqlite3.connect(path)
     with thief:
@@ -193,7 +210,7 @@ def test_kill_9_in_the_middle_of_appends_leaves_whole_batches_without_gaps(path:
         told = [int(child.stdout.readline()) for _ in range(appends)]
         child.kill()
         told += [int(line) for line in child.stdout if line.endswith("\n")]
-    outbox = Outbox(path, NEXT_BOOT)
+    outbox = open_outbox(path, NEXT_BOOT)
     assert outbox.damaged is None
     stored = outbox.pending(100_000)
     assert {each.boot_id for each in stored} == {BOOT}
@@ -207,7 +224,7 @@ def test_kill_9_in_the_middle_of_appends_leaves_whole_batches_without_gaps(path:
 def test_what_waits_is_always_what_the_newest_watermark_lacks(
     tmp_path_factory: pytest.TempPathFactory, marks: list[tuple[int, int, set[int]]]
 ) -> None:
-    outbox = Outbox(tmp_path_factory.mktemp("outbox") / "outbox.db", BOOT)
+    outbox = open_outbox(tmp_path_factory.mktemp("outbox") / "outbox.db", BOOT)
     outbox.append([event() for _ in range(12)])
     newest, lacking = 0, set(range(1, 13))
     for at_ms, up_to, missing in marks:
