@@ -1,6 +1,6 @@
-"""A server that is killed (SIGKILL, by itself) right after a database commit and before anything is acknowledged.
+"""A server that is killed (SIGKILL, by itself) right before or right after a database commit.
 
-Usage: python -m tests.server.dying_bridge CONFIG BATCHES — dies after as many commits that stored something new.
+Usage: python -m tests.server.dying_bridge CONFIG before|after BATCHES: dies at the so-many-th commit that stores something new.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from server.mqtt_bridge import Bridge
 
 
 class Dying(Intake):
-    """The real intake with a power cut behind it."""
+    """The real intake with a power cut before or behind one of its commits."""
 
     batches = 0
+    before = False
 
     def take(self, messages: Sequence[Incoming]) -> Taken:
-        """Commits, and then there is no process any more."""
+        """Commits, and then there is no process any more; or not even that."""
+        if self.before and self.batches == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
         taken = super().take(messages)
         self.batches -= 1 if taken.new else 0
         if self.batches == 0:
@@ -40,7 +43,7 @@ def main() -> None:
     office = open_office(config)
     parts = build(office)
     intake = Dying(office.store, office.registry, lambda: parts.trust.current.ring, time.time, config.intake.fevers_an_hour)
-    intake.batches = int(sys.argv[2])
+    intake.before, intake.batches = sys.argv[2] == "before", int(sys.argv[3])
     Bridge(config, dataclasses.replace(parts, intake=intake)).run(threading.Event())
 
 

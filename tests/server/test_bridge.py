@@ -155,7 +155,7 @@ def test_events_are_committed_and_then_acknowledged(scene: Scene) -> None:
     late.wait(ACK, scene.holds(range(1, 101)))
 
 
-def test_a_kill_between_commit_and_acknowledgement_loses_and_doubles_nothing(scene: Scene) -> None:
+def test_a_kill_before_or_after_a_commit_loses_and_doubles_nothing(scene: Scene) -> None:
     scene.town.configure("[intake]\nbatch_messages = 40", scene.broker.port)
     first = scene.start()
     unit = scene.unit()
@@ -166,8 +166,8 @@ def test_a_kill_between_commit_and_acknowledgement_loses_and_doubles_nothing(sce
     seqs = range(1, 601)
     for seq in seqs[::2]:
         unit.publish(EVENTS, batch("north", [note(seq, at), note(seq + 1, at)]).payload)
-    for commits in (1, 1, 2):
-        dying = scene.start("tests.server.dying_bridge", str(scene.config), str(commits))
+    for when, commits in (("after", 1), ("before", 1), ("before", 2), ("after", 2)):
+        dying = scene.start("tests.server.dying_bridge", str(scene.config), when, str(commits))
         unit.publish(EVENTS, batch("north", [note(601 + len(scene.running), at)]).payload)
         if dying.wait(LIMIT_S) != -signal.SIGKILL:
             pytest.fail("the bridge did not die as it should")
