@@ -42,13 +42,8 @@ def make_test_key(name: str, algorithm: Algorithm = "ES256") -> SoftwareKey:
 
 
 ROOT, STRANGER = make_test_key("root"), make_test_key("stranger")
-TOKEN, TOKEN_ED, LIST, TIME, ACK = (
-    make_test_key("token"),
-    make_test_key("token 2", "Ed25519"),
-    make_test_key("list"),
-    make_test_key("time"),
-    make_test_key("ack"),
-)
+TOKEN, TOKEN_ED = make_test_key("token"), make_test_key("token 2", "Ed25519")
+LIST, TIME, ACK = make_test_key("list"), make_test_key("time"), make_test_key("ack")
 OTHER_TOKEN, OTHER_LIST = make_test_key("other token", "Ed25519"), make_test_key("other list", "Ed25519")
 
 
@@ -91,7 +86,7 @@ TRUST_LISTS = {
 
 def code(signer: SoftwareKey = TOKEN, **changes: Any) -> str:
     """The code of a green person's live slot, with `changes`."""
-    said = {
+    said: dict[str, Any] = {
         "issuer": "CN-HB",
         "uri": URI,
         "index": 1_234_567,
@@ -148,7 +143,7 @@ def codes() -> list[dict[str, Any]]:
     add("tag of a pattern", wrap(bytes.fromhex("d823") + b"\x65(a+)+"), Fault.CBOR)
     add("untagged", wrap(data[1:]), Fault.COSE)
     add("unprotected header", wrap(sign1(header, parsed.payload, TOKEN, {4: TOKEN.kid})), Fault.COSE)
-    add("typ of a list", wrap(sign1(header | {16: "application/statuslist+cwt"}, parsed.payload, TOKEN)), Fault.COSE)
+    add("another typ", wrap(sign1(header | {16: "application/cwt"}, parsed.payload, TOKEN)), Fault.COSE)
     add("crit", wrap(sign1(header | {2: [99]}, parsed.payload, TOKEN)), Fault.COSE)
     add("ES384", wrap(sign1(header | {1: -35}, parsed.payload, TOKEN)), Fault.ALGORITHM)
     add("algorithm of another key", wrap(sign1(header | {1: -8}, parsed.payload, TOKEN)), Fault.ALGORITHM)
@@ -166,9 +161,8 @@ def codes() -> list[dict[str, Any]]:
     add("another province for our list", code(OTHER_TOKEN, issuer="CN-HN"), Fault.ISSUER_SCOPE)
     add("another province as ours", code(OTHER_TOKEN), Fault.ISSUER_SCOPE)
     add("lives too long", code(form=Form.PAPER, expires=NOW + 28 * DAY_S), Fault.ISSUER_SCOPE)
-    add(
-        "stranger with the same kid for our list", wrap(sign1(header, parsed.payload, STRANGER)), Fault.ISSUER_SCOPE, "trust-collision.cbor"
-    )
+    colliding = wrap(sign1(header, parsed.payload, STRANGER))
+    add("stranger with the same kid for our list", colliding, Fault.ISSUER_SCOPE, "trust-collision.cbor")
     return made
 
 
@@ -217,9 +211,8 @@ def signed_objects() -> list[dict[str, Any]]:
 
     def add(name: str, kind: type[Message], data: bytes, fault: str | None = None, message: Message | None = None) -> None:
         said = None if message is None else in_hex(msgspec.to_builtins(message, builtin_types=(bytes,)))
-        made.append(
-            {"name": name, "kind": kind.__name__, "at": NOW, "trust": "trust.cbor", "data": data.hex(), "fault": fault, "says": said}
-        )
+        place = {"name": name, "kind": kind.__name__, "at": NOW, "trust": "trust.cbor"}
+        made.append(place | {"data": data.hex(), "fault": fault, "says": said})
 
     for message, signer in MESSAGES:
         kind = type(message)

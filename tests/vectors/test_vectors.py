@@ -80,7 +80,7 @@ def test_signed_object(vector: dict[str, Any]) -> None:
         assert found == vector["fault"]
         return
     assert vector["fault"] is None
-    assert in_hex(signed.cose.load_cbor(signed.pack(found))) == vector["says"]
+    assert in_hex(cose.load_cbor(signed.pack(found))) == vector["says"]
 
 
 def test_there_is_a_signed_object_for_every_kind_and_fault() -> None:
