@@ -1,0 +1,249 @@
+"""The loop that joins it all: one thread takes what devices, link and time bring, has the pure modules decide, and acts.
+
+The order is the house's: decide, write the events to disk, then move. A device that breaks is reported and shown; an error of our own
+ends the process, which leaves the relay off, and the service starts it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from edge import lane, passage, presentation, records
+from edge.config import Config
+from edge.feeds import Device, DeviceBack, DeviceLost, Sample
+from edge.outbox import OutboxFault, Person
+from edge.parts import Keeps, Posted
+from edge.presentation import Key, Presentation, Subject
+from edge.records import Moment
+from edge.scan import Crowd, Glimpse, Sighting
+from edge.screening import Reading, Screened, SensorFault, SensorState, screen
+from edge.signals import SIGNAL_OF_REASON, Signal
+from edge.verdict import Crowd as SeveralPeople
+from edge.verdict import Health, Lane, Standing, Verdict, decide, standing
+from healthcode import token
+from healthcode.messages import AnyEvent
+from healthcode.terms import Decision, Reason, Screening
+from healthcode.token import HealthCode, TokenFault
+from healthcode.trust import KeyRing
+
+log = logging.getLogger(__name__)
+
+READINGS_KEPT = 600
+SAVE_AGAIN_S = 1.0
+UNSAVED_KEPT = 1000
+"""Events that wait in memory while the disk does not take them."""
+
+
+class Unit:
+    """One gate. `handle` and `tick` belong to one thread; the counters may be read by others."""
+
+    def __init__(self, config: Config, keeps: Keeps) -> None:
+        self.counts: Counter[Decision] = Counter()
+        self.works: dict[Device, bool] = {}
+        self._config = config
+        self._keeps = keeps
+        self._state = passage.initial(keeps.monotonic())
+        self._shown: Presentation | None = None
+        self._suspects: dict[Key, Screened] = {}
+        self._readings: deque[Reading | SensorFault] = deque(maxlen=READINGS_KEPT)
+        self._sensor = SensorState(0.0, 0.0)
+        self._hint: tuple[Screening | None, int] = (None, 0)
+        self._unsaved: deque[AnyEvent] = deque(maxlen=UNSAVED_KEPT)
+        self._save_again_at = 0.0
+
+    @property
+    def state(self) -> passage.State:
+        """The lane's state."""
+        return self._state
+
+    def start(self, detail: str) -> None:
+        """Says in the log that the unit has started, and shows its rest."""
+        at = self._keeps.monotonic()
+        self._record([records.unit_event("started", detail, self._moment(at))])
+        self._step(lane.Tick(at))
+
+    def handle(self, item: Posted) -> None:
+        """Takes in what a device or the link posted."""
+        match item:
+            case Sighting():
+                self._on_sighting(item)
+            case Crowd():
+                self._on_crowd(item)
+            case Glimpse():
+                self._on_glimpse(item)
+            case Sample():
+                self._readings.append(item.found)
+                self._sensor = item.sensor
+                self._measure(self._keeps.monotonic())
+            case DeviceLost() | DeviceBack():
+                self._on_device(item)
+            case _:
+                self._step(item)
+
+    def tick(self) -> None:
+        """Lets time go by: deadlines of the passage, patience with a measurement, light and sound."""
+        at = self._keeps.monotonic()
+        due = passage.deadline(self._state, self._config.lane)
+        if due is not None and due <= at:
+            self._step(lane.Tick(at))
+        self._measure(at)
+        if self._shown is not None and presentation.is_over(self._shown, at):
+            self._shown = None
+        if self._unsaved and at >= self._save_again_at:
+            self._save_again_at = at + SAVE_AGAIN_S
+            self._record([])
+        self._keeps.gate.tick(at)
+
+    def _on_sighting(self, seen: Sighting) -> None:
+        shown = self._shown
+        if shown is not None and shown.text == seen.text:
+            self._shown = presentation.sighted(shown, seen.at)
+            return
+        subject = self._read(seen.text, seen.at)
+        if shown is not None and shown.key == presentation.key_of(subject, seen.text):
+            self._shown = replace(presentation.sighted(shown, seen.at), text=seen.text, subject=subject)
+            return
+        if not passage.busy(self._state):
+            self._begin(subject, seen.text, seen.reader, seen.at)
+
+    def _on_crowd(self, seen: Crowd) -> None:
+        text = "\n".join(sorted(seen.texts))
+        if self._shown is not None and self._shown.text == text:
+            self._shown = presentation.sighted(self._shown, seen.at)
+        elif not passage.busy(self._state):
+            self._begin(SeveralPeople(), text, "", seen.at)
+
+    def _on_glimpse(self, seen: Glimpse) -> None:
+        shown = self._shown
+        if shown is not None and shown.verdict is not None:
+            self._shown = presentation.sighted(shown, seen.at)
+
+    def _begin(self, subject: Subject, text: str, reader: str, at: float) -> None:
+        self._shown = presentation.begin(subject, text, reader, at, self._suspects, self._config.screening.retest_after_s)
+        self._hint = (None, 0)
+        verdict = self._decide(self._shown, Screening.PENDING, at)
+        if verdict.final:
+            self._conclude(self._shown, verdict, None, at)
+        else:
+            self._step(lane.Notice(at, Signal.FEVER if self._shown.earlier else Signal.MEASURING))
+
+    def _measure(self, at: float) -> None:
+        """Goes on with the measurement of whoever is in front of the gate, if there is one."""
+        shown = self._shown
+        if shown is None or shown.verdict is not None:
+            return
+        found = screen(tuple(self._readings), self._config.screening, self._sensor, shown.earlier, at, shown.first_at)
+        if found.screening is Screening.PENDING:
+            self._show_hint(found, at)
+            return
+        if found.measure_again:
+            self._measure_again(shown, found, at)
+            return
+        self._suspects = presentation.remember(self._suspects, shown, found)
+        self._conclude(shown, self._decide(shown, found.screening, at), found, at)
+
+    def _measure_again(self, shown: Presentation, found: Screened, at: float) -> None:
+        self._suspects = presentation.remember(self._suspects, shown, found)
+        self._shown = presentation.measured(shown, found)
+        if found.screening is Screening.FEVER_SUSPECTED:
+            verdict = self._decide(shown, found.screening, at)
+            if verdict.final:
+                self._conclude(self._shown, verdict, None, at)
+                return
+            self._record([self._pass_event(shown, verdict, found, at)])
+            self._step(lane.Notice(at, Signal.FEVER))
+
+    def _show_hint(self, found: Screened, at: float) -> None:
+        hint = (found.hint, found.tries)
+        if hint == self._hint:
+            return
+        self._hint = hint
+        if found.hint is not None and found.hint.value in Reason.__members__ and found.hint is not Screening.FEVER_SUSPECTED:
+            self._step(lane.Notice(at, SIGNAL_OF_REASON[Reason(found.hint.value)]))
+
+    def _conclude(self, shown: Presentation, verdict: Verdict, found: Screened | None, at: float) -> None:
+        """A final verdict: the event on disk, then the lane. A disk that fails turns an admission into a call for the guard."""
+        person = shown.person
+        try:
+            seq = self._append([self._pass_event(shown, verdict, found, at)])[-1]
+        except OutboxFault as wrong:
+            log.error("an event could not be stored: %s", wrong)
+            if verdict.decision is Decision.ADMIT:
+                verdict = Verdict(Decision.CALL_GUARD, Reason.OUTBOX_FAULT)
+            self._unsaved.append(self._pass_event(shown, verdict, found, at))
+            seq = None
+        self._shown = replace(shown, verdict=verdict)
+        self.counts[verdict.decision] += 1
+        log.info("%s %s", verdict.decision.value, verdict.reason.value)
+        self._step(lane.Decided(at, verdict.decision, verdict.reason, person, seq))
+
+    def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
+        clock = self._keeps.clock
+        now = clock.now(at)
+        seen: Standing | TokenFault | SeveralPeople
+        seen = standing(shown.subject, self._keeps.knowledge.lists) if isinstance(shown.subject, HealthCode) else shown.subject
+        used_at = self._keeps.outbox.recent.get(shown.person) if shown.person is not None else None
+        return decide(
+            seen,
+            screening,
+            Lane(self._state.mode, passage.busy(self._state), self._state.fire),
+            None if used_at is None else max(0.0, now - used_at),
+            Health(clock.state(), trust_held=self._keeps.knowledge.keys(now) is not None, outbox_ok=not self._unsaved),
+            at=now,
+            statements=self._config.statements,
+            replay_s=self._config.lane.replay_s,
+        )
+
+    def _read(self, text: str, at: float) -> HealthCode | TokenFault:
+        now = self._keeps.clock.now(at)
+        keys = self._keeps.knowledge.keys(now)
+        return token.read(text, keys if keys is not None else KeyRing(0, ()), now)
+
+    def _on_device(self, item: DeviceLost | DeviceBack) -> None:
+        was, works = self.works.get(item.device), isinstance(item, DeviceBack)
+        self.works[item.device] = works
+        if was == works:
+            return
+        if isinstance(item, DeviceLost):
+            log.warning("%s lost: %s", item.device.value, item.detail)
+            self._record([records.unit_event(f"{item.device.value}_lost", item.detail, self._moment(item.at))])
+        elif was is not None:
+            log.info("%s is back", item.device.value)
+            self._record([records.unit_event(f"{item.device.value}_back", "", self._moment(item.at))])
+        self._step(lane.Trouble(item.at, not all(self.works.values())))
+
+    def _step(self, given: lane.Input) -> None:
+        """One step of the lane: its events on disk, then its effects. What the disk does not take waits in memory."""
+        step = passage.step(self._state, given, self._config.lane)
+        self._state = step.state
+        events = [records.lane_event(event, self._moment(event.at)) for event in step.events]
+        used = {event.person: self._keeps.clock.now(event.at) for event in step.events if isinstance(event, lane.Used) and event.person}
+        if events:
+            self._record(events, used)
+        if step.effects:
+            self._keeps.gate.apply(step.effects, step.state.at)
+
+    def _record(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> None:
+        """Writes events that change no decision; where the disk does not take them they wait in memory."""
+        try:
+            self._append(events, used)
+        except OutboxFault as wrong:
+            log.error("an event could not be stored: %s", wrong)
+            self._unsaved.extend(events)
+
+    def _append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
+        """Writes `events` after those that still wait in memory; the seqs of all."""
+        numbers = self._keeps.outbox.append([*self._unsaved, *events], used)
+        self._unsaved.clear()
+        self._keeps.wake()
+        return numbers
+
+    def _moment(self, at: float) -> Moment:
+        clock = self._keeps.clock
+        return Moment(clock.now(at), clock.state())
+
+    def _pass_event(self, shown: Presentation, verdict: Verdict, found: Screened | None, at: float) -> AnyEvent:
+        return records.pass_event(shown, verdict, found, self._keeps.knowledge.lists, self._moment(at), at)
