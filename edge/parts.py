@@ -9,8 +9,9 @@ from typing import Protocol
 
 from edge import lane
 from edge.feeds import DeviceBack, DeviceLost, Fed
+from edge.link import LinkNews
 from edge.outbox import Person
-from healthcode.messages import AnyEvent
+from healthcode.messages import AnyEvent, Response
 from healthcode.status import StatusList
 from healthcode.terms import ClockState
 from healthcode.trust import KeyRing
@@ -18,7 +19,7 @@ from healthcode.trust import KeyRing
 BEHIND = 200
 """Waiting inputs beyond which what cameras and thermometers bring is dropped."""
 
-Posted = Fed | lane.Input
+Posted = Fed | lane.Input | LinkNews
 
 
 class Inbox:
@@ -38,6 +39,17 @@ class Inbox:
             self.dropped += 1
             return
         self._queue.put(item)
+
+    def news(self, item: LinkNews) -> None:
+        """Something that the link has to tell."""
+        self._queue.put(item)
+
+    def get_waiting(self) -> Posted | None:
+        """The next item if there is one already."""
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def get(self, limit_s: float) -> Posted | None:
         """The next item, waited for up to `limit_s` seconds; None where none came."""
@@ -85,13 +97,11 @@ class Moving(Protocol):
     def apply(self, effects: Sequence[lane.Effect], at: float) -> None:
         """Carries out effects."""
 
-    def tick(self, at: float) -> None:
-        """Goes on with light and sound."""
-
 
 @dataclass(frozen=True)
 class Keeps:
-    """What the unit remembers and how it acts; `monotonic` gives seconds, `wake` tells the link that there is something to send."""
+    """What the unit remembers and how it acts; `monotonic` gives seconds, `wake` tells the link that there is
+    something to send, `respond` has it answer a request."""
 
     knowledge: Knowledge
     outbox: Keeping
@@ -99,3 +109,4 @@ class Keeps:
     gate: Moving
     monotonic: Callable[[], float]
     wake: Callable[[], None]
+    respond: Callable[[str, Response], None]

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 from edge import lane, passage, presentation, records
 from edge.config import Config
+from edge.dialogue import ClockAnswered, ListChanged, Requested, TrustChanged
 from edge.feeds import Device, DeviceBack, DeviceLost, Sample
+from edge.link import LinkDown, LinkUp
 from edge.outbox import OutboxFault, Person
 from edge.parts import Keeps, Posted
 from edge.presentation import Key, Presentation, Subject
@@ -24,7 +26,7 @@ from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Health, Lane, Standing, Verdict, decide, standing
 from healthcode import token
-from healthcode.messages import AnyEvent
+from healthcode.messages import AnyEvent, Response
 from healthcode.terms import Decision, Reason, Screening
 from healthcode.token import HealthCode, TokenFault
 from healthcode.trust import KeyRing
@@ -80,6 +82,14 @@ class Unit:
                 self._measure(self._keeps.monotonic())
             case DeviceLost() | DeviceBack():
                 self._on_device(item)
+            case Requested():
+                self._on_request(item)
+            case ListChanged(uri=uri, version=version):
+                log.info("list %s is at version %s", uri, version)
+            case TrustChanged(version=version):
+                log.info("trust list %d is in force", version)
+            case LinkUp() | LinkDown() | ClockAnswered():
+                pass
             case _:
                 self._step(item)
 
@@ -95,7 +105,6 @@ class Unit:
         if self._unsaved and at >= self._save_again_at:
             self._save_again_at = at + SAVE_AGAIN_S
             self._record([])
-        self._keeps.gate.tick(at)
 
     def _on_sighting(self, seen: Sighting) -> None:
         shown = self._shown
@@ -201,6 +210,21 @@ class Unit:
         now = self._keeps.clock.now(at)
         keys = self._keeps.knowledge.keys(now)
         return token.read(text, keys if keys is not None else KeyRing(0, ()), now)
+
+    def _on_request(self, asked: Requested) -> None:
+        """A command that shows something and changes nothing, and so needs no signature."""
+        if asked.command == "identify":
+            self._step(lane.Notice(asked.at, Signal.IDENTIFY))
+            data: dict[str, str | int | float | bool | None] = {"stage": self._state.stage.value, "mode": self._state.mode.value}
+        else:
+            works = {device.value: self.works.get(device, False) for device in Device}
+            data = {
+                **works,
+                "clock": self._keeps.clock.state().value,
+                "lists": len(self._keeps.knowledge.lists),
+                "outbox": not self._unsaved,
+            }
+        self._keeps.respond(asked.command, Response(status="ok", transaction=asked.transaction, data=data))
 
     def _on_device(self, item: DeviceLost | DeviceBack) -> None:
         was, works = self.works.get(item.device), isinstance(item, DeviceBack)

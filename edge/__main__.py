@@ -1,0 +1,166 @@
+"""The unit's process: the one place that wires real or simulated hardware, as the configuration says and never otherwise."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+
+from edge import config as configuration
+from edge.cache import Cache
+from edge.clock import Clock, FloorFile
+from edge.config import Config, ConfigError
+from edge.dialogue import Dialogue
+from edge.drivers.camera import CameraFault, open_camera
+from edge.drivers.simulated_sensor import SimulatedBus
+from edge.drivers.world import WorldClient, WorldLost
+from edge.feeds import CameraFeed, SensorFeed
+from edge.gate import Gate, GateFault, open_pins
+from edge.link import Link
+from edge.outbox import Outbox, OutboxFault
+from edge.parts import Inbox, Keeps
+from edge.scan import MissingReader
+from edge.scan_child import ReaderProcess
+from edge.status import Reporter
+from edge.thermal import Bus, SensorFault, Thermometer, open_bus
+from edge.unit import Unit
+from healthcode.cose import PublicKey
+from healthcode.messages import Info, stamp
+
+log = logging.getLogger("edge")
+
+STARTING_ERRORS = (ConfigError, GateFault, CameraFault, MissingReader, WorldLost, OutboxFault)
+"""What can be wrong before anything runs; the text of each is one line for people."""
+BOOT_FILE = Path("/proc/uptime")
+LONGEST_WAIT_S = 0.02
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The devices, real or simulated; `powered_s` is how long the thermometer has had power."""
+
+    world: WorldClient | None
+    bus: Bus | SensorFault
+    powered_s: float
+
+
+def load_roots(config: Config) -> tuple[PublicKey, ...]:
+    """The root keys that were put on the unit at enrolment; ConfigError names the file that is none."""
+    roots = []
+    for path in config.roots:
+        try:
+            roots.append(PublicKey.from_pem(Path(path).read_bytes()))
+        except (OSError, ValueError) as wrong:
+            raise ConfigError(f"roots: {path}: {wrong}: expected a public key in PEM") from None
+    return tuple(roots)
+
+
+def open_hardware(config: Config) -> Hardware:
+    """What `config.hardware` names. On a Pi the thermometer is fed by the header, so its power is as old as the boot."""
+    if config.hardware == "simulated":
+        world = WorldClient(config.world, config.unit)
+        return Hardware(world, SimulatedBus(world, seed=len(config.unit)), world.scene.powered_s)
+    return Hardware(None, open_bus(config.sensor.bus), float(BOOT_FILE.read_text(encoding="ascii").split()[0]))
+
+
+def describe(config: Config, boot_id: str, started_at: float) -> Info:
+    """What up/info says."""
+    try:
+        software = version("healthgate")
+    except PackageNotFoundError:
+        software = "source checkout"
+    hardware = f"{config.hardware} {platform.machine()}"
+    return Info(unit=config.unit, boot_id=boot_id, software=software, hardware=hardware, started_at=stamp(started_at))
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Runs the unit until `stop` is set. Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off."""
+    roots = load_roots(config)
+    data = Path(config.data)
+    boot_id = secrets.token_hex(16)
+    with ExitStack() as undo:
+        hardware = open_hardware(config)
+        if hardware.world is not None:
+            undo.callback(hardware.world.close)
+        inbox = Inbox()
+        gate = Gate(config.pins, open_pins(config, hardware.world), inbox.put, config.lane.debounce_s)
+        undo.callback(gate.close)
+        outbox = Outbox(data / "outbox.sqlite", boot_id)
+        undo.callback(outbox.close)
+        clock = Clock(FloorFile(data / "floor"), monotonic=time.monotonic, system=time.time, draw=lambda: secrets.token_hex(16))
+        cache = Cache(data / "cache", roots, config.link.issuers)
+        undo.callback(cache.close)
+        cache.load(clock.now())
+        random = Random(secrets.randbits(64))
+        info = describe(config, boot_id, clock.now())
+        dialogue = Dialogue(
+            info,
+            cache=cache,
+            outbox=outbox,
+            clock=clock,
+            roots=roots,
+            random=random,
+            at=time.monotonic(),
+            resend_s=config.link.resend_s,
+        )
+        link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
+        unit = Unit(config, Keeps(cache, outbox, clock, gate, time.monotonic, link.wake, link.respond))
+        reader = ReaderProcess(config.camera.stages)
+        undo.callback(reader.close)
+        camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed)
+        undo.callback(camera.stop)
+        thermometer = Thermometer(hardware.bus, config.sensor, time.monotonic(), hardware.powered_s)
+        sensor = SensorFeed(thermometer, config.sensor.period_s, inbox.feed)
+        undo.callback(sensor.stop)
+        undo.callback(link.stop)
+        reporter = Reporter(unit, cache, outbox, clock, camera, time.monotonic(), config.link.status_period_s)
+        unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
+        for part in (link, camera, sensor):
+            part.start()
+        log.info("gate %s is up", config.unit)
+        loop(unit, inbox, gate, stop, lambda at: reporter.report(at, link))
+    log.info("gate %s is down, relay off", config.unit)
+
+
+def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Callable[[float], None]) -> None:
+    """The deciding thread: one input after another, and time in between."""
+    wait_s = LONGEST_WAIT_S
+    while not stop.is_set():
+        item = inbox.get(wait_s)
+        while item is not None:
+            unit.handle(item)
+            item = inbox.get_waiting()
+        unit.tick()
+        at = time.monotonic()
+        wait_s = min(LONGEST_WAIT_S, gate.tick(at))
+        report(at)
+
+
+def main(path: Path) -> int:
+    """The process: configuration from `path`, log to the standard error, an orderly end on SIGTERM and SIGINT. Its exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run(configuration.load(path), stop)
+    except STARTING_ERRORS as wrong:
+        log.error("%s", wrong)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m edge CONFIG")
+    sys.exit(main(Path(sys.argv[1])))
