@@ -22,7 +22,7 @@ from healthcode.terms import ClockState, Screening
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from server.colours import FeverAtGate
-from server.marks import advance
+from server.marks import Mark, advance
 from server.registry import Registry
 from server.store import Store, events, to_ms
 from server.store.events import EventRow, Quarantined
@@ -189,9 +189,7 @@ class Intake:
                 if row.hash != held_hash:
                     _conflict(tx, row, work)
         for (unit, boot_id), seqs in arrived.items():
-            mark = events.find_mark(tx, unit, boot_id)
-            mark = advance(mark, seqs, events.seqs_beyond(tx, unit, boot_id, mark.up_to))
-            events.put_mark(tx, unit, boot_id, mark, to_ms(work.at))
+            events.put_mark(tx, unit, boot_id, _advance(tx, unit, boot_id, seqs), to_ms(work.at))
 
     def _take_fever(self, tx: Connection, row: EventRow, event: PassEvent, work: _Work) -> None:
         """Makes a fever a fact about a person, if the code that came with it was valid then and is a resident's."""
@@ -241,6 +239,16 @@ def _rows(work: _Work) -> Iterator[tuple[EventRow, AnyEvent]]:
                 ),
                 event,
             )
+
+
+def _advance(tx: Connection, unit: str, boot_id: str, arrived: set[int]) -> Mark:
+    """The boot's mark with all that is held, taken from the database piece by piece."""
+    before = events.find_mark(tx, unit, boot_id)
+    mark = advance(before, arrived, events.seqs_beyond(tx, unit, boot_id, before.up_to))
+    while mark.up_to > before.up_to:
+        before = mark
+        mark = advance(mark, (), events.seqs_beyond(tx, unit, boot_id, mark.up_to))
+    return mark
 
 
 def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:

@@ -28,7 +28,7 @@ from healthcode.cose import Signer
 from healthcode.messages import MAX_BATCH, BadPayload, Watermark
 from healthcode.signed import write
 from server.answers import Answers
-from server.config import Broker, Config
+from server.config import Broker, Config, ConfigError
 from server.intake import Incoming, Intake
 from server.keys import TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
@@ -42,6 +42,8 @@ STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
 MOST_REQUESTS = 10_000
 """Sync requests that may wait; units ask again for what is dropped."""
+MOST_BATCH_BYTES = 2 * 1024 * 1024
+"""A transaction ends with the message that brings it to so many bytes: some 4,000 events, a fifth of a second for those who wait."""
 _PACKET_LIMIT = MAX_BATCH + 4096
 
 
@@ -144,11 +146,11 @@ class Bridge:
     def _make_client(self, broker: Broker) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=mqtt.MQTTv5, manual_ack=True)
         if broker.username:
-            password = Path(broker.password_file).read_text(encoding="utf-8").strip() if broker.password_file else None
-            client.username_pw_set(broker.username, password)
+            client.username_pw_set(broker.username, _read_password(broker.password_file))
         client.will_set(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
         client.reconnect_delay_set(1, broker.backoff_max_s)
         client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: log.warning("broker %s:%d cannot be reached", broker.host, broker.port)
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -217,7 +219,8 @@ class Bridge:
         except queue.Empty:
             return []
         until = time.monotonic() + intake.batch_ms / 1000
-        while len(batch) < intake.batch_messages:
+        size = 0
+        while len(batch) < intake.batch_messages and (size := size + len(batch[-1].incoming.payload)) < MOST_BATCH_BYTES:
             try:
                 batch.append(self._waiting.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
@@ -305,6 +308,15 @@ class Bridge:
         for item in publications:
             if self._client.is_connected():
                 self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
+
+
+def _read_password(path: str) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise ConfigError(f"broker.password_file {path}: cannot be read: {wrong}") from None
 
 
 def _session(broker: Broker) -> Properties:

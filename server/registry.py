@@ -173,7 +173,7 @@ class Registry:
         return people.find_by_index(tx, uri, index)
 
     def _rule(self, tx: Connection, resident: str, at: float) -> bool:
-        """Rules anew at `at`. A fresh index that is not green gets a time one second ahead: see the decision record on as_of and iat."""
+        """Rules anew at `at`. A fresh index that is not green gets a time one second ahead: see docs/decisions/0041."""
         facts = [msgspec.json.decode(row.body, type=FACTS[row.kind]) for row in people.list_facts(tx, resident)]
         ruling = colour_of(facts, at)
         before = people.find(tx, resident)

@@ -14,6 +14,8 @@ from server.marks import Mark
 NEWEST_BOOTS = 64
 QUARANTINE_LIMIT = 10_000
 """Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""
+BEYOND = 5000
+"""Seqs read at a time while a mark moves up."""
 _EVENTS = table("events", *(column(name) for name in ("unit", "boot_id", "seq", "kind", "at_ms", "received_ms", "hash", "body")))
 _INSERT: dict[str, Callable[[TableClause], sqlite.Insert | postgresql.Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """Both databases have ON CONFLICT and RETURNING in an insert of many rows; SQLAlchemy keeps the two apart."""
@@ -132,7 +134,7 @@ def stored_hash(connection: Connection, unit: str, boot_id: str, seq: int) -> by
     return None if found is None else bytes(found)
 
 
-def seqs_beyond(connection: Connection, unit: str, boot_id: str, up_to: int, limit: int = 5000) -> list[int]:
+def seqs_beyond(connection: Connection, unit: str, boot_id: str, up_to: int, limit: int = BEYOND) -> list[int]:
     """The held seqs of a boot above `up_to`, ascending, at most `limit`."""
     rows = connection.execute(
         text("SELECT seq FROM events WHERE unit = :unit AND boot_id = :boot_id AND seq > :up_to ORDER BY seq LIMIT :limit"),

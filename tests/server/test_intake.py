@@ -71,6 +71,13 @@ def test_the_watermark_names_each_boot_and_what_is_missing(intake: Intake, clock
     assert {boot.boot_id: (boot.up_to, boot.missing) for boot in mark.boots} == {BOOT: (5, [1, 3, 4]), OTHER_BOOT: (1, [])}
 
 
+def test_a_long_backlog_in_one_batch_is_marked_to_its_end(intake: Intake, clock: Clock) -> None:
+    last = 2 * events.BEYOND + 100
+    messages = [batch("north", [note(seq, clock()) for seq in range(first, first + 100)]) for first in range(1, last, 100)]
+    ((boot,),) = (mark.boots for mark in intake.take(messages).watermarks)
+    assert (boot.up_to, boot.missing) == (last, [])
+
+
 def test_the_watermarks_time_only_goes_up(intake: Intake, clock: Clock) -> None:
     first = intake.take([batch("north", [note(1, clock())])]).watermarks[0]
     clock.at -= 3600
