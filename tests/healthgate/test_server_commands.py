@@ -1,0 +1,120 @@
+"""The commands `server` and `resident` on a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from healthcode import token
+from healthcode.cose import SoftwareKey
+from healthcode.status import StatusList
+from healthcode.terms import Colour, Form, Use
+from healthcode.token import HealthCode
+from healthcode.trust import KeyRing
+from healthgate import keyring_files, resident, server
+from server.lists import make_pair
+
+URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A server's folder with its keys."""
+    made = tmp_path / "server"
+    assert run_server("init", str(made)).exit_code == 0
+    keyring_files.init(made / "keys", "CN-HB", URI, time.time())
+    return made
+
+
+def run_server(*args: str) -> Result:
+    return CliRunner().invoke(server.app, args)
+
+
+def run_resident(folder: Path, *args: str) -> Result:
+    return CliRunner().invoke(resident.app, [*args, "--config", str(folder / "server.toml")])
+
+
+def test_init_makes_a_folder_once(folder: Path) -> None:
+    assert (folder / "keys" / "seal.key").stat().st_mode & 0o777 == 0o600
+    again = run_server("init", str(folder))
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
+
+
+def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
+    added = json.loads(run_resident(folder, "add", "王小明", "--number", "42", "--json").stdout)
+    assert (added["name"], added["colour"]) == ("王小明", "green")
+    changed = run_resident(folder, "colour", added["id"], "yellow", "--reason", "close_contact", "--json")
+    assert json.loads(changed.stdout)["colour"] == "yellow"
+    moved = json.loads(run_resident(folder, "revoke", added["id"], "--json").stdout)
+    assert moved["index"] != added["index"]
+    (listed,) = [json.loads(line) for line in run_resident(folder, "list", "--json").stdout.splitlines()]
+    assert listed == moved
+    assert added["id"] in run_resident(folder, "list").stdout
+
+
+def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
+    person = json.loads(run_resident(folder, "add", "Li", "--number", "42", "--json").stdout)["id"]
+    for args, words in (
+        (("add", "Other", "--number", "42"), "one person has one code"),
+        (("colour", person, "red", "--reason", "close_contact"), "expected one of confirmed"),
+        (("colour", "nobody", "red", "--reason", "confirmed"), "no resident 'nobody'"),
+        (("revoke", "nobody"), "no resident"),
+        (("code", "nobody"), "no resident"),
+    ):
+        result = run_resident(folder, *args)
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert run_resident(folder, "colour", person, "red").exit_code == 2
+    assert run_resident(folder, "colour", person, "blue", "--reason", "confirmed").exit_code == 2
+    missing = run_server("unit", "list", "--config", str(folder / "none.toml"))
+    assert missing.exit_code == 2
+    assert len(missing.stderr.splitlines()) == 1
+
+
+def test_codes_are_issued_and_drawn(folder: Path, tmp_path: Path) -> None:
+    person = json.loads(run_resident(folder, "add", "Li", "--json").stdout)["id"]
+    ring = KeyRing.of(keyring_files.read_trust(folder / "keys" / "trust.cbor", None))
+    (text,) = run_resident(folder, "code", person).stdout.splitlines()
+    code = token.read(text, ring, time.time())
+    assert isinstance(code, HealthCode)
+    assert (code.colour, code.form) == (Colour.GREEN, Form.PAPER)
+    assert len(run_resident(folder, "code", person, "--form", "live").stdout.splitlines()) == 120
+    assert run_resident(folder, "code", person, "--png", str(tmp_path / "x.png"), "--show").exit_code == 0
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert run_resident(folder, "code", person, "--png", str(tmp_path / "none" / "x.png")).exit_code == 2
+
+
+def test_units_are_known_by_name(folder: Path) -> None:
+    config = ("--config", str(folder / "server.toml"))
+    assert "added" in run_server("unit", "add", "north", "--note", "main gate", *config).stdout
+    assert "known already" in run_server("unit", "add", "north", *config).stdout
+    wrong = run_server("unit", "add", "a b", *config)
+    assert wrong.exit_code == 2
+    assert "expected 1 to 32 letters" in wrong.stderr
+    (row,) = [json.loads(line) for line in run_server("unit", "list", "--json", *config).stdout.splitlines()]
+    assert (row["unit"], row["note"], row["state"]) == ("north", "main gate", "unknown")
+    assert "north" in run_server("unit", "list", *config).stdout
+    assert run_server("alerts", "--json", *config).stdout == ""
+
+
+def test_another_provinces_list_is_imported(folder: Path, tmp_path: Path) -> None:
+    now = int(time.time())
+    keyring_files.init(tmp_path / "other", "CN-HN", OTHER_URI, now)
+    keyring_files.recognise(folder / "keys", keyring_files.export(tmp_path / "other", now).entries, now)
+    signer = SoftwareKey.from_pem((tmp_path / "other" / f"{Use.LIST.value}.pem").read_bytes())
+    head, snapshot = make_pair(StatusList.empty(OTHER_URI, 1, 1024), signer, now)
+    (tmp_path / "head").write_bytes(head)
+    (tmp_path / "snapshot").write_bytes(snapshot)
+    config = ("--config", str(folder / "server.toml"))
+    files = ("--head", str(tmp_path / "head"), "--snapshot", str(tmp_path / "snapshot"))
+    assert "version 0" in run_server("import-list", OTHER_URI, *files, *config).stdout
+    for uri, other in ((URI, files), (OTHER_URI, ("--head", str(tmp_path / "snapshot"), "--snapshot", str(tmp_path / "head")))):
+        wrong = run_server("import-list", uri, *other, *config)
+        assert wrong.exit_code == 2
+        assert len(wrong.stderr.splitlines()) == 1
