@@ -83,6 +83,11 @@ class Cache:
         """The trust list held, expired or not."""
         return self._trust
 
+    @property
+    def ring(self) -> KeyRing | None:
+        """The keys of the trust list held, whatever its age: for time answers, which mend a wrong clock."""
+        return self._ring
+
     def keys(self, at: float) -> KeyRing | None:
         """The keys that count at `at` (wall seconds); None without a trust list, or over 30 days after it expired."""
         if self._trust is None or at > self._trust.expires_at + GRACE_S:

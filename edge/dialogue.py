@@ -1,0 +1,383 @@
+"""What the unit says to the server and what it does with what comes back: no thread, no socket, no clock of its own.
+
+`edge.link` carries the publications over MQTT and hands in what arrives; a test or a simulation may do the same in one thread.
+Nothing is believed that does not verify: watermarks and time answers must name this unit, lists and heads come from their issuer's keys,
+the trust list and its head from a root. What is wrong is counted under a stable name and logged at its 1st, 2nd, 4th, 8th... time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import cast
+
+from edge.cache import Cache, TrustTaken
+from edge.clock import Clock
+from edge.dispatch import Dispatch
+from edge.outbox import Outbox, OutboxFault, StaleWatermark
+from edge.sync import Sync
+from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing
+from edge.timekeeping import AnswerOutcome
+from healthcode import signed, topics
+from healthcode.cose import PublicKey
+from healthcode.messages import (
+    MAX_HEAD,
+    MAX_SIGNED,
+    BadPayload,
+    ChunkAnswer,
+    Delta,
+    DeltaAnswer,
+    Head,
+    Info,
+    Request,
+    SyncAnswer,
+    TimeAnswer,
+    TimeAnswerEnvelope,
+    TrustHead,
+    Watermark,
+    decode,
+    encode,
+)
+from healthcode.signed import SignedFault
+from healthcode.status import DeltaFault
+from healthcode.terms import ClockState
+from healthcode.topics import DownTopic, ListTopic
+
+LOG = logging.getLogger(__name__)
+
+FLUSH_EVERY_S = 5.0
+"""How long a delta may be in the kernel's hands only: each flush wears the card, and the server sends again what a power cut took."""
+PURGE_EVERY_S = 3600.0
+MAX_ANSWER = MAX_SIGNED + MAX_HEAD
+OPEN_COMMANDS = ("identify", "selftest")
+"""Commands that need no signature: they show something and change nothing."""
+
+
+@dataclass(frozen=True)
+class Publish:
+    """A message to send."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+@dataclass(frozen=True)
+class Resubscribe:
+    """Subscribe anew, so that the broker sends again what is retained: there are new keys to read it with."""
+
+
+Saying = Publish | Resubscribe
+
+
+@dataclass(frozen=True)
+class ListChanged:
+    """A list came to another version, or is no longer held (`version` None). `at`: monotonic seconds, as in all news."""
+
+    uri: str
+    version: int | None
+    at: float
+
+
+@dataclass(frozen=True)
+class TrustChanged:
+    """Another trust list is in force."""
+
+    version: int
+    at: float
+
+
+@dataclass(frozen=True)
+class ClockAnswered:
+    """A time key answered this unit's question."""
+
+    outcome: AnswerOutcome
+    at: float
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Somebody asks for a command that needs no signature; answer with `Link.respond`."""
+
+    command: str
+    transaction: str
+    at: float
+
+
+@dataclass(frozen=True)
+class EventsDone:
+    """A watermark came: `done` events are in the server's database, `again` were and are no longer."""
+
+    done: int
+    again: int
+    at: float
+
+
+News = EventsDone | ListChanged | TrustChanged | ClockAnswered | Requested
+
+
+class Dialogue:
+    """One unit's side. After every call, `news` holds what the deciding thread should hear of; whoever calls takes it from there."""
+
+    def __init__(
+        self,
+        info: Info,
+        *,
+        cache: Cache,
+        outbox: Outbox,
+        clock: Clock,
+        roots: Sequence[PublicKey],
+        random: Random,
+        at: float,
+        resend_s: float = 30.0,
+        timing: Timing | None = None,
+    ) -> None:
+        """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded."""
+        self.counts: Counter[str] = Counter()
+        self.news: list[News] = []
+        self._info = info
+        self._unit = info.unit
+        self._cache = cache
+        self._outbox = outbox
+        self._dispatch = Dispatch(self._unit, outbox, resend_s)
+        self._clock = clock
+        self._roots = tuple(roots)
+        self._is_connected = False
+        self._flush_due = at + FLUSH_EVERY_S
+        self._purge_due = at
+        self._sync = Sync(self._position, self._trust_version, random, timing)
+        self._sync.want(cache.wanted(), at)
+
+    @property
+    def will(self) -> Publish:
+        """What the broker is to say when this unit is gone."""
+        return Publish(topics.up(self._unit, "state"), b"offline", retain=True)
+
+    @property
+    def outstanding(self) -> int:
+        """Batches sent and not yet covered by a watermark."""
+        return self._dispatch.outstanding
+
+    def connected(self, at: float) -> list[Saying]:
+        """The connection is up and subscribed: state, info, and all that waits, from the beginning."""
+        self._is_connected = True
+        self._dispatch.restart()
+        self._clock.connected()
+        hello: list[Saying] = [
+            Publish(topics.up(self._unit, "state"), b"online", retain=True),
+            Publish(topics.up(self._unit, "info"), encode(self._info), retain=True),
+        ]
+        return [*hello, *self._do(self._sync.connected(at), at), *self.tick(at)]
+
+    def disconnected(self) -> None:
+        """The connection is gone."""
+        self._is_connected = False
+        self._dispatch.restart()
+        self._sync.disconnected()
+
+    def wake(self) -> None:
+        """There are new events in the outbox."""
+        self._dispatch.wake()
+
+    def tick(self, at: float) -> list[Saying]:
+        """What is due: events, requests, questions, housekeeping. To be called after every input and a few times a second."""
+        self._keep_house(at)
+        if not self._is_connected:
+            return []
+        said = self._do(self._sync.tick(at), at)
+        question = self._clock.question()
+        if question is not None:
+            said.append(Publish(topics.up(self._unit, "sync"), encode(question)))
+        try:
+            payloads = self._dispatch.due(at)
+        except OutboxFault as fault:
+            self._complain("outbox_fault", str(fault))
+            return said
+        self.counts["events_sent"], self.counts["batches_resent"] = self._dispatch.sent, self._dispatch.resent
+        return [*said, *(Publish(topics.up(self._unit, "events"), payload) for payload in payloads)]
+
+    def message(self, topic: str, payload: bytes, at: float, *, is_retained: bool = False) -> list[Saying]:
+        """A message arrived. Nothing in it can raise; what is wrong with it is counted."""
+        try:
+            return self._message(topic, payload, at, is_retained)
+        except BadPayload as wrong:
+            self._complain("bad_payload", f"{topic[:120]}: {wrong}")
+        except OutboxFault as fault:
+            self._complain("outbox_fault", str(fault))
+        except OSError as fault:
+            self._complain("disk_fault", str(fault))
+        return []
+
+    def _message(self, topic: str, payload: bytes, at: float, is_retained: bool) -> list[Saying]:
+        match topics.parse(topic):
+            case _ if not payload:
+                return []
+            case ListTopic(channel="head"):
+                return self._head(payload, at)
+            case ListTopic(channel="delta"):
+                return self._delta(payload, at)
+            case topics.TRUST_HEAD:
+                return self._trust_head(payload, at)
+            case DownTopic(unit=self._unit, channel="ack"):
+                return self._watermark(payload, at)
+            case DownTopic(unit=self._unit, channel="sync"):
+                return self._answer(payload, at)
+            case DownTopic(unit=self._unit, channel="request", name=name) if name in OPEN_COMMANDS and not is_retained:
+                self.news.append(Requested(name, decode(payload, Request, MAX_HEAD).transaction, at))
+            case _:
+                self._complain("unexpected_topic", f"{topic[:120]!r}: expected one that this unit reads")
+        return []
+
+    def _head(self, payload: bytes, at: float) -> list[Saying]:
+        keys = self._cache.keys(self._clock.now())
+        head = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Head, keys, self._clock.now())
+        if isinstance(head, SignedFault):
+            return self._unsigned("head", head)
+        return self._do(self._sync.head(head, payload, at), at)
+
+    def _delta(self, payload: bytes, at: float) -> list[Saying]:
+        keys = self._cache.keys(self._clock.now())
+        delta = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Delta, keys, self._clock.now())
+        if isinstance(delta, SignedFault):
+            return self._unsigned("delta", delta)
+        return self._do(self._sync.delta(delta, payload, at), at)
+
+    def _trust_head(self, payload: bytes, at: float) -> list[Saying]:
+        head = signed.read_rooted(payload, TrustHead, self._roots)
+        if isinstance(head, SignedFault):
+            return self._unsigned("trust_head", head)
+        return self._do(self._sync.trust_head(head, at), at)
+
+    def _watermark(self, payload: bytes, at: float) -> list[Saying]:
+        keys = self._cache.keys(self._clock.now())
+        found = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Watermark, keys, self._clock.now())
+        if isinstance(found, SignedFault):
+            return self._unsigned("watermark", found)
+        watermark = found.message
+        if watermark.unit != self._unit:
+            self._complain("watermark_unit", f"watermark for unit {watermark.unit}: expected {self._unit}")
+            return []
+        outcome = self._dispatch.acknowledge(watermark, self._clock.now())
+        if isinstance(outcome, StaleWatermark):
+            self.counts["watermark_stale"] += 1
+            return []
+        self.counts["events_done"] += outcome.done
+        self.counts["events_again"] += outcome.again
+        self.news.append(EventsDone(outcome.done, outcome.again, at))
+        return []
+
+    def _answer(self, payload: bytes, at: float) -> list[Saying]:
+        answer = signed.unpack(payload, cast("type[SyncAnswer]", SyncAnswer), MAX_ANSWER)
+        match answer:
+            case DeltaAnswer(body=body):
+                return self._delta(body, at)
+            case ChunkAnswer():
+                return self._do(self._sync.chunk(answer, at), at)
+            case TimeAnswerEnvelope(body=body):
+                return self._time(body, at)
+
+    def _time(self, payload: bytes, at: float) -> list[Saying]:
+        ring = self._cache.ring
+        found = SignedFault.UNKNOWN_KEY if ring is None else signed.read(payload, TimeAnswer, ring, self._clock.floor or 0.0)
+        if isinstance(found, SignedFault):
+            return self._unsigned("time", found)
+        if found.message.unit != self._unit:
+            self._complain("time_unit", f"time answer for unit {found.message.unit}: expected {self._unit}")
+            return []
+        outcome = self._clock.answer(found.message)
+        self.counts[f"time_{outcome.value}"] += 1
+        self.news.append(ClockAnswered(outcome, at))
+        if outcome is AnswerOutcome.TAKEN:
+            self._cache.load(self._clock.now())
+            return self._do(self._sync.want(self._cache.wanted(), at), at)
+        return []
+
+    def _do(self, outputs: Sequence[Output], at: float) -> list[Saying]:
+        said: list[Saying] = []
+        for output in outputs:
+            match output:
+                case Apply(delta, raw):
+                    fault = self._cache.accept_delta(delta, raw)
+                    uri = delta.message.uri
+                    if fault is None:
+                        self.news.append(ListChanged(uri, delta.message.to, at))
+                        continue
+                    self._complain(f"delta_{fault.value}", f"delta to version {delta.message.to} of {uri} is not applied: {fault.value}")
+                    if fault is DeltaFault.DIGEST:
+                        self._drop(uri, at)
+                    elif fault is DeltaFault.CONTENT:
+                        self._sync.refused(uri, at)
+                case Adopt(head, raw):
+                    self._cache.adopt(head, raw)
+                case Ask(request):
+                    self.counts["asked"] += 1
+                    said.append(Publish(topics.up(self._unit, "sync"), encode(request)))
+                case Swap(uri, data) if uri == TRUST:
+                    said += self._swap_trust(data, at)
+                case Swap(uri, data):
+                    said += self._swap(uri, data, at)
+                case Drop(uri):
+                    self._complain("contradicted", f"what is held of {uri} is not what its issuer signed: fetched anew")
+                    self._drop(uri, at)
+                case Ignored(_, why):
+                    self.counts[f"sync_{why.value}"] += 1
+        return said
+
+    def _swap(self, uri: str, data: bytes, at: float) -> list[Saying]:
+        fault = self._cache.accept_snapshot(uri, data, self._clock.now())
+        if fault is not None:
+            self._complain(f"snapshot_{fault.value}", f"snapshot of {uri} is not taken: {fault.value}")
+            self._sync.refused(uri, at)
+            return []
+        self.news.append(ListChanged(uri, self._cache.lists[uri].version, at))
+        return self._do(self._sync.swapped(uri, at), at)
+
+    def _swap_trust(self, data: bytes, at: float) -> list[Saying]:
+        taken = self._cache.accept_trust(data, self._clock.now())
+        if not isinstance(taken, TrustTaken):
+            self._complain(f"trust_{taken.value}", f"trust list is not taken: {taken.value}")
+            self._sync.refused(TRUST, at)
+            return []
+        self.news.append(TrustChanged(taken.version, at))
+        self.news += [ListChanged(uri, None, at) for uri in taken.dropped]
+        self._clock.connected()  # an answer that came before could not be read
+        outputs = [*self._sync.swapped(TRUST, at), *self._sync.want(self._cache.wanted(), at)]
+        return [*self._do(outputs, at), Resubscribe()]
+
+    def _drop(self, uri: str, at: float) -> None:
+        self._cache.drop(uri)
+        self.news.append(ListChanged(uri, None, at))
+
+    def _keep_house(self, at: float) -> None:
+        if at >= self._flush_due:
+            self._flush_due = at + FLUSH_EVERY_S
+            self._cache.flush()
+        if at >= self._purge_due:
+            self._purge_due = at + PURGE_EVERY_S
+            if self._clock.state() is ClockState.UNTRUSTED:
+                return
+            try:
+                self._outbox.purge(self._clock.now())
+            except OutboxFault as fault:
+                self._complain("outbox_fault", str(fault))
+
+    def _position(self, uri: str) -> Position | None:
+        held = self._cache.lists.get(uri)
+        return None if held is None else Position(held.epoch, held.version, held.digest, self._cache.log_records(uri))
+
+    def _trust_version(self) -> int:
+        return -1 if self._cache.trust is None else self._cache.trust.version
+
+    def _unsigned(self, what: str, fault: SignedFault) -> list[Saying]:
+        self._complain(f"{what}_{fault.value}", f"{what}: not accepted: {fault.value}")
+        return []
+
+    def _complain(self, what: str, text: str) -> None:
+        self.counts[what] += 1
+        count = self.counts[what]
+        if count & (count - 1) == 0:
+            LOG.warning("%s (time %d)", text, count)

@@ -1,0 +1,328 @@
+"""The unit's MQTT connection: a thin shell that carries `edge.dialogue` over paho.
+
+Two threads beside the deciding one. paho's reads and writes the socket; its callbacks only put what came into a queue. The link's own
+worker takes from that queue: signatures, lists, outbox rows and their disks are its work, so that neither the network nor a slow card
+holds up a verdict. The deciding thread calls `wake`, `status`, `alert` and `respond`, which put into the same queue and never wait, and
+hears of changes through `post`.
+
+Every connection is a new paho client with a clean start: what is in flight is known by the outbox and by sync, and by nobody else.
+Between connections lies a full-jitter back-off of our own.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge.config import Link as LinkConfig
+from edge.dialogue import Dialogue, News, Publish, Resubscribe, Saying
+from healthcode import topics
+from healthcode.messages import MAX_SIGNED, Alert, Response, UnitStatus, encode
+
+LOG = logging.getLogger(__name__)
+
+TURN_S = 0.25
+"""How long the worker sleeps at most when nothing arrives."""
+CONNECT_WITHIN_S = 10.0
+FIRST_BACKOFF_S = 0.5
+STEADY_S = 10.0
+"""A connection that lasted this long begins the back-off anew."""
+MOST_QUEUED_BYTES = 32 * 1024 * 1024
+LAST_INPUTS = 100
+"""What is queued at `stop` is still carried out, up to so many."""
+RECEIVE_MAXIMUM = 100
+LARGEST_PACKET = MAX_SIGNED + 64 * 1024
+
+
+@dataclass(frozen=True)
+class LinkUp:
+    """The broker has accepted the connection. `at`: monotonic seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class LinkDown:
+    """The connection is gone, and why."""
+
+    why: str
+    at: float
+
+
+LinkNews = News | LinkUp | LinkDown
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    client: mqtt.Client
+    topic: str
+    payload: bytes
+    is_retained: bool
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    client: mqtt.Client
+
+
+@dataclass(frozen=True)
+class _Lost:
+    client: mqtt.Client
+    why: str
+
+
+@dataclass(frozen=True)
+class _Wake:
+    pass
+
+
+_Input = _Arrived | _Accepted | _Lost | _Wake | Publish
+
+
+class Link:
+    """Connects, reconnects and carries, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        unit: str,
+        config: LinkConfig,
+        dialogue: Dialogue,
+        *,
+        post: Callable[[LinkNews], None],
+        random: Random,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`post` must not block: it hands news to the deciding thread's queue."""
+        self._unit = unit
+        self._config = config
+        self._dialogue = dialogue
+        self._post = post
+        self._random = random
+        self._monotonic = monotonic
+        self._inputs: queue.SimpleQueue[_Input] = queue.SimpleQueue()
+        self._bytes_lock = threading.Lock()
+        self._queued_bytes = 0
+        self._stopping = threading.Event()
+        self._retained: dict[str, Publish] = {}
+        self._client: mqtt.Client | None = None
+        self._since: float | None = None
+        self._attempt_at = 0.0
+        self._tries = 0
+        self._last_turn = monotonic()
+        self._worker = threading.Thread(target=self._work, name=f"link-{unit}", daemon=True)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted the connection."""
+        return self._client is not None and self._since is not None
+
+    @property
+    def last_turn(self) -> float:
+        """The monotonic time of the worker's last turn, for the watchdog; it may stand still for a connection attempt of five seconds."""
+        return self._last_turn
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often each thing happened, by a stable name: events_sent, batches_resent, asked, overflow, delta_SIGNATURE..."""
+        return dict(self._dialogue.counts)
+
+    def start(self) -> None:
+        """Begins to connect, in the link's own thread."""
+        self._worker.start()
+
+    def stop(self, limit_s: float = 5.0) -> None:
+        """Says offline, disconnects and ends the worker, waiting at most `limit_s`."""
+        self._stopping.set()
+        self._inputs.put(_Wake())
+        if self._worker.is_alive():
+            self._worker.join(limit_s)
+
+    def wake(self) -> None:
+        """There are new events in the outbox."""
+        self._inputs.put(_Wake())
+
+    def status(self, status: UnitStatus) -> None:
+        """Publishes the unit's numbers, now or at the next connection."""
+        self._inputs.put(Publish(topics.up(self._unit, "status"), encode(status), qos=0, retain=True))
+
+    def alert(self, name: str, alert: Alert | None) -> None:
+        """Raises an alert, or clears it with None."""
+        self._inputs.put(Publish(topics.up(self._unit, "alert", name), b"" if alert is None else encode(alert), retain=True))
+
+    def respond(self, command: str, response: Response) -> None:
+        """Answers a request."""
+        self._inputs.put(Publish(topics.up(self._unit, "response", command), encode(response)))
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._last_turn = at = self._monotonic()
+            try:
+                self._turn(at)
+            except Exception:  # our own fault must not end the thread that keeps the gate in step
+                self._dialogue.counts["worker_fault"] += 1
+                LOG.exception("link: a fault of our own, going on")
+        self._say_goodbye()
+
+    def _turn(self, at: float) -> None:
+        if self._client is None and at >= self._attempt_at:
+            self._connect(at)
+        try:
+            arrived: _Input | None = self._inputs.get(timeout=TURN_S)
+        except queue.Empty:
+            arrived = None
+        at = self._monotonic()
+        if arrived is not None:
+            self._handle(arrived, at)
+        self._say(self._dialogue.tick(at))
+        news, self._dialogue.news = self._dialogue.news, []
+        for each in news:
+            self._post(each)
+        if self._client is not None and self._since is None and at > self._attempt_at + CONNECT_WITHIN_S:
+            self._lose(f"no answer from the broker in {CONNECT_WITHIN_S:.0f} s", at)
+        if self._client is not None and self._client._thread is None:  # paho tells of this nowhere else
+            self._lose("paho's thread has ended", at)
+
+    def _handle(self, arrived: _Input, at: float) -> None:
+        match arrived:
+            case _Arrived(client, topic, payload, is_retained):
+                with self._bytes_lock:
+                    self._queued_bytes -= len(payload)
+                if client is self._client:
+                    self._say(self._dialogue.message(topic, payload, at, is_retained=is_retained))
+            case _Accepted(client) if client is self._client:
+                self._since = at
+                LOG.info("link: connected to %s:%d", self._config.host, self._config.port)
+                self._subscribe()
+                self._say([*self._dialogue.connected(at), *self._retained.values()])
+                self._post(LinkUp(at))
+            case _Lost(client, why) if client is self._client:
+                self._lose(why, at)
+            case Publish():
+                if arrived.retain:
+                    self._retained[arrived.topic] = arrived
+                self._say([arrived])
+            case _Wake():
+                self._dialogue.wake()
+            case _:
+                pass
+
+    def _connect(self, at: float) -> None:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=self._unit, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        self._client, self._since, self._attempt_at = client, None, at
+        client.connect_timeout = CONNECT_WITHIN_S / 2
+        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        will = self._dialogue.will
+        client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = LARGEST_PACKET
+        try:
+            if self._config.username:
+                client.username_pw_set(self._config.username, self._password())
+            client.connect(self._config.host, self._config.port, self._config.keepalive_s, clean_start=True, properties=properties)
+        except (OSError, ValueError, mqtt.WebsocketConnectionError) as wrong:
+            self._lose(f"{self._config.host}:{self._config.port}: {wrong}", self._monotonic())
+            return
+        client.loop_start()
+
+    def _password(self) -> str | None:
+        file = self._config.password_file
+        return Path(file).read_text(encoding="utf-8").strip() if file else None
+
+    def _lose(self, why: str, at: float) -> None:
+        client, was_up = self._client, self._since is not None
+        if self._since is not None and at - self._since >= STEADY_S:
+            self._tries = 0
+        self._client, self._since = None, None
+        longest = min(self._config.backoff_max_s, FIRST_BACKOFF_S * 2.0 ** min(self._tries, 16))
+        self._attempt_at = at + self._random.uniform(0, longest)
+        self._tries += 1
+        self._dialogue.counts["connections_lost" if was_up else "attempts_failed"] += 1
+        if was_up or self._tries & (self._tries - 1) == 0:
+            LOG.warning("link: %s: %s (attempt %d)", "connection lost" if was_up else "no connection", why, self._tries)
+        if client is not None:
+            _hang_up(client)
+        if was_up:
+            self._dialogue.disconnected()
+            self._post(LinkDown(why, at))
+
+    def _subscribe(self) -> None:
+        if self._client is not None:
+            filters = (topics.down_all(self._unit), topics.ALL_DOWN)
+            self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
+
+    def _say(self, sayings: list[Saying]) -> None:
+        if self._client is None or self._since is None:
+            return
+        for saying in sayings:
+            match saying:
+                case Publish(topic, payload, qos, retain):
+                    self._client.publish(topic, payload, qos=qos, retain=retain)
+                case Resubscribe():
+                    self._subscribe()
+
+    def _say_goodbye(self) -> None:
+        client = self._client
+        if client is None or self._since is None:
+            return
+        for _ in range(LAST_INPUTS):
+            if self._inputs.empty():
+                break
+            at = self._monotonic()
+            self._handle(self._inputs.get(), at)
+            self._say(self._dialogue.tick(at))
+        will = self._dialogue.will
+        try:
+            client.publish(will.topic, will.payload, qos=will.qos, retain=True).wait_for_publish(1.0)
+        except (RuntimeError, ValueError) as wrong:
+            LOG.warning("link: could not say offline: %s", wrong)
+        self._client, self._since = None, None
+        client.disconnect()
+
+    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._inputs.put(_Lost(client, f"refused by the broker: {reason}") if reason.is_failure else _Accepted(client))
+
+    def _on_disconnect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._inputs.put(_Lost(client, str(reason)))
+
+    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        with self._bytes_lock:
+            is_full = self._queued_bytes + len(message.payload) > MOST_QUEUED_BYTES
+            self._queued_bytes += 0 if is_full else len(message.payload)
+            self._dialogue.counts["overflow"] += is_full
+        if is_full:
+            return
+        self._inputs.put(_Arrived(client, topic, bytes(message.payload), message.retain))
+
+
+def _hang_up(client: mqtt.Client) -> None:
+    """Ends a client's socket, and with it paho's thread, without waiting for either."""
+    connection = client.socket()
+    if isinstance(connection, socket.socket):
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return

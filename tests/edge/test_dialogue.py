@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.cache import Cache
+from edge.clock import Clock, FloorFile
+from edge.dialogue import ClockAnswered, Dialogue, ListChanged, Publish, Requested, Resubscribe, Saying, TrustChanged
+from edge.dispatch import MOST_OUTSTANDING
+from edge.outbox import UNNUMBERED, Outbox
+from edge.syncwords import Timing
+from edge.timekeeping import AnswerOutcome
+from healthcode import signed, topics
+from healthcode.messages import (
+    BootMark,
+    ChunkAnswer,
+    ChunkRequest,
+    EventBatch,
+    Info,
+    Request,
+    TimeAnswer,
+    TimeAnswerEnvelope,
+    TimeRequest,
+    UnitEvent,
+    Watermark,
+    decode,
+    decode_sync_request,
+    encode,
+    stamp,
+)
+from healthcode.signed import pack
+from healthcode.terms import ClockState, Status
+from tests.edge.province import NOON, ROOTS, STRANGER, URI, Province, chunk, same, time_answer, watermark
+
+BOOT = "0" * 31 + "1"
+ACK = topics.down("north", "ack")
+SYNC = topics.down("north", "sync")
+HEAD = topics.list_topic("CN-HB", "head")
+DELTA = topics.list_topic("CN-HB", "delta")
+
+
+@dataclass
+class Hands:
+    mono: float = 0.0
+
+
+class Unit:
+    """One unit's keeps and its dialogue, with a clock that the test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hands = Hands()
+        self.cache = Cache(folder / "cache", ROOTS)
+        self.outbox = Outbox(folder / "outbox.db", BOOT)
+        draws = Random(1)
+        self.clock = Clock(
+            FloorFile(folder / "floor"),
+            monotonic=lambda: self.hands.mono,
+            system=lambda: NOON + self.hands.mono,
+            draw=lambda: f"{draws.getrandbits(128):032x}",
+        )
+        info = Info(unit="north", boot_id=BOOT, software="0", hardware="simulated", started_at=stamp(NOON))
+        self.dialogue = Dialogue(
+            info,
+            cache=self.cache,
+            outbox=self.outbox,
+            clock=self.clock,
+            roots=ROOTS,
+            random=Random(0),
+            at=0.0,
+            timing=Timing(jitter_s=0.0),
+        )
+
+    def append(self, count: int = 1) -> None:
+        self.outbox.append([UnitEvent(seq=UNNUMBERED, at=stamp(NOON), clock=ClockState.TRUSTED, what="x") for _ in range(count)])
+        self.dialogue.wake()
+
+    def tell(self, topic: str, payload: bytes, *, is_retained: bool = False) -> list[Saying]:
+        said = self.dialogue.message(topic, payload, self.hands.mono, is_retained=is_retained)
+        return [*said, *self.dialogue.tick(self.hands.mono)]
+
+    def pass_time(self, seconds: float) -> list[Saying]:
+        self.hands.mono += seconds
+        return self.dialogue.tick(self.hands.mono)
+
+
+def events(said: list[Saying]) -> list[list[int]]:
+    topic = topics.up("north", "events")
+    batches = [decode(each.payload, EventBatch) for each in said if isinstance(each, Publish) and each.topic == topic]
+    return [[event.seq for event in batch.events] for batch in batches]
+
+
+def requests(said: list[Saying]) -> list[object]:
+    topic = topics.up("north", "sync")
+    return [decode_sync_request(each.payload) for each in said if isinstance(each, Publish) and each.topic == topic]
+
+
+def mark(up_to: int, *missing: int, at_ms: int = 1, unit: str = "north") -> bytes:
+    return watermark(Watermark(unit=unit, at_ms=at_ms, boots=[BootMark(boot_id=BOOT, up_to=up_to, missing=list(missing))]))
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Unit:
+    return Unit(tmp_path)
+
+
+@pytest.fixture
+def province() -> Province:
+    return Province()
+
+
+@pytest.fixture
+def filled(unit: Unit, province: Province) -> Unit:
+    province.fill(unit.cache)
+    unit.dialogue = Dialogue(
+        unit.dialogue._info,
+        cache=unit.cache,
+        outbox=unit.outbox,
+        clock=unit.clock,
+        roots=ROOTS,
+        random=Random(0),
+        at=0.0,
+        timing=Timing(jitter_s=0.0),
+    )
+    unit.dialogue.connected(0.0)
+    return unit
+
+
+def test_it_says_hello_and_asks_the_time(unit: Unit) -> None:
+    said = unit.dialogue.connected(0.0)
+    assert [each.topic for each in said if isinstance(each, Publish)] == [topics.up("north", name) for name in ("state", "info", "sync")]
+    assert isinstance(requests(said)[0], TimeRequest)
+
+
+def test_at_most_ten_batches_of_a_hundred_are_outstanding(filled: Unit) -> None:
+    filled.append(1234)
+    sent = events(filled.pass_time(0))
+    assert len(sent) == MOST_OUTSTANDING
+    assert [seq for batch in sent for seq in batch] == list(range(1, 1001))
+    assert events(filled.tell(ACK, mark(150))) == [list(range(1001, 1101))]
+    assert filled.dialogue.outstanding == MOST_OUTSTANDING
+    assert events(filled.tell(ACK, mark(1100, at_ms=2))) == [list(range(1101, 1201)), list(range(1201, 1235))]
+    filled.tell(ACK, mark(1234, at_ms=3))
+    assert (filled.dialogue.outstanding, filled.outbox.waiting) == (0, 0)
+
+
+def test_a_batch_that_no_watermark_covers_goes_again_with_back_off(filled: Unit) -> None:
+    filled.append(3)
+    times: list[float] = []
+    while filled.hands.mono < 400:
+        times += [filled.hands.mono] * len(events(filled.pass_time(1)))
+        filled.tell(ACK, mark(2, at_ms=int(filled.hands.mono)))
+    assert times == [0.0, 30.0, 90.0, 210.0]
+
+
+def test_everything_waiting_goes_again_after_a_reconnection(filled: Unit) -> None:
+    filled.append(2)
+    assert events(filled.pass_time(0)) == [[1, 2]]
+    filled.dialogue.disconnected()
+    filled.append()
+    assert events(filled.pass_time(100)) == []
+    assert events(filled.dialogue.connected(101.0)) == [[1, 2, 3]]
+
+
+def test_a_lower_watermark_sends_again_what_was_done(filled: Unit) -> None:
+    filled.append(3)
+    filled.pass_time(0)
+    filled.tell(ACK, mark(3))
+    assert events(filled.tell(ACK, mark(3, 2, at_ms=2))) == [[2]]
+
+
+@pytest.mark.parametrize("payload", [mark(3, unit="south"), signed.write(Watermark(unit="north", at_ms=1, boots=[]), STRANGER), b"\x00"])
+def test_a_watermark_that_is_not_ours_takes_nothing(filled: Unit, payload: bytes) -> None:
+    filled.append(3)
+    filled.tell(ACK, payload)
+    assert filled.outbox.waiting == 3
+
+
+def test_from_nothing_to_a_list_and_a_change(unit: Unit, province: Province) -> None:
+    unit.dialogue.connected(0.0)
+    [ask] = requests(unit.tell(topics.TRUST_HEAD, province.trust_head))
+    assert isinstance(ask, ChunkRequest)
+    trust = province.trust_bytes
+    answer = ChunkAnswer(uri="", epoch=0, version=1, offset=0, total=len(trust), body=chunk(trust, 0))
+    assert Resubscribe() in unit.tell(SYNC, pack(answer))
+    [ask] = requests(unit.tell(HEAD, province.head))
+    assert isinstance(ask, ChunkRequest)
+    snapshot = province.snapshot
+    unit.tell(SYNC, pack(ChunkAnswer(uri=URI, epoch=0, version=0, offset=0, total=len(snapshot), body=chunk(snapshot, 0))))
+    unit.tell(DELTA, province.change({7: Status.RED}))
+    assert same(unit.cache.lists[URI], province.list)
+    assert unit.dialogue.news == [TrustChanged(1, 0.0), ListChanged(URI, 0, 0.0), ListChanged(URI, 1, 0.0)]
+
+
+def test_only_a_verified_answer_to_our_nonce_moves_the_clock(filled: Unit) -> None:
+    [question] = requests(filled.pass_time(5))
+    assert isinstance(question, TimeRequest)
+    for unit_id, nonce, key in (("south", question.nonce, None), ("north", "b" * 32, None), ("north", question.nonce, STRANGER)):
+        message = TimeAnswer(unit=unit_id, nonce=nonce, at_ms=NOON * 1000)
+        filled.tell(SYNC, pack(TimeAnswerEnvelope(body=time_answer(message, key) if key else time_answer(message))))
+    assert filled.clock.state() is ClockState.UNTRUSTED
+    true = TimeAnswer(unit="north", nonce=question.nonce, at_ms=(NOON + 5) * 1000)
+    filled.tell(SYNC, pack(TimeAnswerEnvelope(body=time_answer(true))))
+    assert filled.clock.state() is ClockState.TRUSTED
+    assert filled.dialogue.news[-1] == ClockAnswered(AnswerOutcome.TAKEN, 5.0)
+
+
+def test_open_commands_are_posted_and_never_taken_from_a_retained_message(filled: Unit) -> None:
+    payload = encode(Request(transaction="t1"))
+    filled.tell(topics.down("north", "request", "identify"), payload, is_retained=True)
+    filled.tell(topics.down("north", "request", "open"), payload)
+    filled.tell(topics.down("north", "request", "identify"), b"{}")
+    assert filled.dialogue.news == []
+    filled.tell(topics.down("north", "request", "identify"), payload)
+    assert filled.dialogue.news == [Requested("identify", "t1", 0.0)]
+
+
+TOPICS = [ACK, SYNC, HEAD, DELTA, topics.TRUST_HEAD, topics.down("north", "request", "identify"), topics.down("north", "desired"), "x/y"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(messages=st.lists(st.tuples(st.sampled_from(TOPICS), st.binary(max_size=200), st.booleans(), st.integers(0, 10_000)), max_size=8))
+def test_nothing_that_arrives_raises_or_changes_anything(
+    tmp_path_factory: pytest.TempPathFactory, messages: list[tuple[str, bytes, bool, int]]
+) -> None:
+    unit = Unit(tmp_path_factory.mktemp("unit"))
+    province = Province()
+    province.fill(unit.cache)
+    delta = province.change({7: Status.RED})
+    unit.dialogue.connected(0.0)
+    before = msgspec.structs.asdict(province.trust)
+    for topic, noise, is_flipped, place in messages:
+        payload = bytearray(delta)
+        payload[place % len(delta)] ^= 1 + place % 255
+        unit.tell(topic, bytes(payload) if is_flipped else noise)
+    assert unit.cache.lists[URI].version == 0
+    assert unit.cache.trust is not None
+    assert msgspec.structs.asdict(unit.cache.trust) == before
+    unit.outbox.close()
