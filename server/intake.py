@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 AHEAD_S = 60.0
 """How far ahead of the server's clock an event's time may be before nobody believes it, in seconds."""
+MOST_GAPS = 10_000
+"""Missing seqs that one watermark may name, at most 90 KB of CBOR."""
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -258,7 +260,14 @@ def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
 
 
 def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:
-    boots = [BootMark(boot_id=boot_id, up_to=mark.up_to, missing=list(mark.missing)) for boot_id, mark in events.newest_marks(tx, unit)]
+    """The unit's newest boots, fewer of them where they have so many gaps that the signed watermark would be too long."""
+    boots: list[BootMark] = []
+    gaps = 0
+    for boot_id, mark in events.newest_marks(tx, unit):
+        gaps += len(mark.missing)
+        if gaps > MOST_GAPS:
+            break
+        boots.append(BootMark(boot_id=boot_id, up_to=mark.up_to, missing=list(mark.missing)))
     return Watermark(unit=unit, at_ms=events.next_watermark_ms(tx, unit, at_ms), boots=boots)
 
 

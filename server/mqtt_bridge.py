@@ -91,6 +91,7 @@ class Bridge:
         self._requests: queue.Queue[tuple[str, bytes]] = queue.Queue(MOST_REQUESTS)
         self._announce = threading.Event()
         self._connection = 0
+        self._unreachable = False
         self._connection_lock = threading.Lock()
         self._foreign: dict[str, bytes] = {}
         self._foreign_looked = float("-inf")
@@ -150,7 +151,7 @@ class Bridge:
         client.will_set(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
         client.reconnect_delay_set(1, broker.backoff_max_s)
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda *_: log.warning("broker %s:%d cannot be reached", broker.host, broker.port)
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -165,7 +166,14 @@ class Bridge:
         client.subscribe(topics.ALL_UP, options=options)
         client.publish(topics.BRIDGE_STATE, b"online", qos=1, retain=True)
         log.info("connected to the broker %s:%d", self._config.broker.host, self._config.broker.port)
+        self._unreachable = False
         self._announce.set()
+
+    def _on_connect_fail(self, _client: mqtt.Client, _data: object) -> None:
+        """One line for an outage, however often it is tried."""
+        if not self._unreachable:
+            log.warning("broker %s:%d cannot be reached; trying on", self._config.broker.host, self._config.broker.port)
+        self._unreachable = True
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: mqtt.DisconnectFlags, code: ReasonCode, _properties: Properties | None

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from healthcode import token, topics
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Info, encode, stamp
+from healthcode.signed import write
 from healthcode.terms import ClockState, Colour, Screening, Use
 from server.__main__ import Office
 from server.colours import HandReason, Rule
@@ -69,6 +70,16 @@ def test_the_watermark_names_each_boot_and_what_is_missing(intake: Intake, clock
     (mark,) = taken.watermarks
     assert mark.unit == "north"
     assert {boot.boot_id: (boot.up_to, boot.missing) for boot in mark.boots} == {BOOT: (5, [1, 3, 4]), OTHER_BOOT: (1, [])}
+
+
+def test_a_watermark_stays_short_enough_to_be_signed(intake: Intake, town: Town, clock: Clock) -> None:
+    for number in range(30):
+        clock.at += 1
+        intake.take([batch("north", [note(501, clock())], f"{number:032x}")])
+    (mark,) = intake.watermarks()
+    assert len(mark.boots) == 20
+    assert mark.boots[0].boot_id == f"{29:032x}"
+    assert len(write(mark, town.keys[Use.ACK])) < 64 * 1024
 
 
 def test_a_long_backlog_in_one_batch_is_marked_to_its_end(intake: Intake, clock: Clock) -> None:
