@@ -148,6 +148,9 @@ class Publisher:
             if wanted:
                 self._apply(held, delta)
                 out.append(Publication(topics.list_topic(self._issuer, "delta"), body, retain=False))
+            elif waiting:  # rulings that cancel out change no entry, but codes were issued under them: a head must say what counts
+                held.as_of = max(held.as_of, *(change.ruled_at for change in waiting))
+                self._last_head = float("-inf")
             if len(waiting) < self._most_changes:
                 return out
 

@@ -128,6 +128,21 @@ def test_a_red_code_on_a_fresh_index_beats_every_list_that_does_not_know_it(offi
     assert resident.ruled_at > gate.held.as_of
 
 
+def test_rulings_that_cancel_out_before_the_delta_are_stated_by_a_head_at_once(office: Office, town: Town, clock: Clock) -> None:
+    publishing = publisher(office, town, clock)
+    follower = Follower(town, clock)
+    follower.take(publishing.step())
+    clock.at += 5
+    someone = add(office.registry, colour=Colour.RED, reason=HandReason.SUSPECTED)
+    printed_red = office.registry.find(someone.resident)
+    office.registry.set_colour(someone.resident, Colour.GREEN, HandReason.CORRECTION)
+    clock.at += 1
+    follower.take(publishing.step())
+    assert printed_red is not None
+    assert follower.held.get(someone.index) is Status.GREEN
+    assert follower.held.as_of >= printed_red.ruled_at
+
+
 def test_as_of_does_not_move_while_a_change_waits(office: Office, town: Town, clock: Clock) -> None:
     source, gate = publisher(office, town, clock, Lists(delta_period_s=10, head_period_s=1)), Follower(town, clock)
     gate.take(source.step())
