@@ -42,7 +42,7 @@ class Camera(Section, frozen=True):
 
 
 class Sensor(Section, frozen=True):
-    """The MLX90614: its bus, what corrects its readings, and how often it is read.
+    """The MLX90614: its bus, what corrects its readings, and how often it is read. Between reads the bus is silent for `settle_s` at least.
 
     `offset_c` comes from calibration and belongs to the one sensor whose 16 hexadecimal digits are `identity` (empty: any sensor).
     """
@@ -182,6 +182,8 @@ def find_contradiction(config: Config) -> str | None:
         by_pin[pin] = signal
     if config.pins.relay <= 8 or config.pins.relay == 14:
         return f"pins.relay = {config.pins.relay}: expected a pin that powers up low, not 0 to 8 or 14"
+    if config.sensor.period_s <= config.sensor.settle_s:
+        return f"sensor.period_s = {config.sensor.period_s}: expected more than sensor.settle_s = {config.sensor.settle_s}"
     if config.sensor.offset_c and not config.sensor.identity:
         return "sensor.identity: expected the identity of the sensor to which sensor.offset_c belongs"
     if config.screening.recheck_c > config.screening.fever_c:

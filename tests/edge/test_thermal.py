@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.config import Sensor
+from edge.config import ConfigError, Sensor, parse
 from edge.drivers.simulated_sensor import IDENTITY, SETTLE_S, SimulatedBus, pec, wire_read
 from edge.drivers.world import WorldClient
 from edge.thermal import Reading, SensorFault, SensorFaultKind, Thermometer, correct_emissivity, open_bus
@@ -252,6 +252,23 @@ def test_ram_is_read_only_and_the_emissivity_cell_is_locked(stage: Stage) -> Non
             stage.bus.write_word_data(0x5A, register, 0x1234)
     stage.bus.write_word_data(0x5A, 0x2E, 0x1234)
     assert stage.bus.read_word_data(0x5A, 0x2E) == 0x1234
+
+
+UNIT = 'unit = "north"\nhardware = "pi"\ndata = "/d"\nroots = ["r"]\n[sensor]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("settle_s = 0.65", "sensor.period_s = 0.15: expected more than sensor.settle_s = 0.65"),
+        ("offset_c = 0.2", "sensor.identity: expected the identity of the sensor"),
+        ("offset_c = 0.6", "sensor.offset_c"),
+        ('identity = "5D21"', "sensor.identity"),
+    ],
+)
+def test_a_configuration_that_cannot_measure_is_refused(line: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        parse(UNIT + line)
 
 
 def test_nobody_answers_at_another_address(stage: Stage) -> None:
