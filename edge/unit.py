@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
 SAVE_AGAIN_S = 1.0
+BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
+"""Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
 UNSAVED_KEPT = 1000
 """Events that wait in memory while the disk does not take them."""
 
@@ -51,7 +53,7 @@ class Unit:
         self._shown: Presentation | None = None
         self._suspects: dict[Key, Screened] = {}
         self._readings: deque[Reading | SensorFault] = deque(maxlen=READINGS_KEPT)
-        self._sensor = SensorState(0.0, 0.0)
+        self._sensor = BEFORE_FIRST_SAMPLE
         self._hint: tuple[Screening | None, int] = (None, 0)
         self._unsaved: deque[AnyEvent] = deque(maxlen=UNSAVED_KEPT)
         self._save_again_at = 0.0

@@ -50,6 +50,7 @@ class Standing:
 
 
 _COLOURS = {status: colour for colour, status in STATUS_OF_COLOUR.items()}
+STRICTNESS = {Status.GREEN: 0, Status.YELLOW: 1, Status.RED: 2, Status.REVOKED: 3}
 _REASON_OF_STATUS = {Status.RED: Reason.RED, Status.YELLOW: Reason.YELLOW}
 
 _TIMELESS_FAULTS = frozenset(Fault) - {Fault.NOT_YET_VALID, Fault.EXPIRED, Fault.ISSUER_SCOPE}
@@ -104,15 +105,19 @@ def standing(code: HealthCode, lists: Mapping[str, StatusList]) -> Standing:
     """The issuer's newest statement about the bearer of `code`: the code's own (iat) or that of the list held (as_of).
 
     Revoked in a held list is final. Otherwise the list counts unless the code is newer, so that a stale gate neither keeps a recovered
-    person red nor honours an old green. A list that is named but not held, or too short for the index, leaves the status unknown.
+    person red nor honours an old green. Times are whole seconds: where both are of the same second the stricter one counts, because
+    either may be the later (docs/decisions/0060-same-second.md). A list that is named but not held, or too short for the index, leaves
+    the status unknown.
     """
     held = lists.get(code.uri)
     if held is None or code.index >= held.capacity:
         return Standing(code, None, float(code.ruled_at), Source.NONE)
     entry = held.get(code.index)
-    if entry is Status.REVOKED or code.ruled_at <= held.as_of:
+    printed = STATUS_OF_COLOUR[code.colour]
+    is_newer = code.ruled_at > held.as_of or (code.ruled_at == held.as_of and STRICTNESS[printed] > STRICTNESS[entry])
+    if entry is Status.REVOKED or not is_newer:
         return Standing(code, entry, float(held.as_of), Source.LIST)
-    return Standing(code, STATUS_OF_COLOUR[code.colour], float(code.ruled_at), Source.CODE)
+    return Standing(code, printed, float(code.ruled_at), Source.CODE)
 
 
 def decide(

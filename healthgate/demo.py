@@ -48,7 +48,7 @@ def demo(
         with a_folder(folder) as place:
             passed = play_story(place, as_json, broken, console) if story else show_live(place, console)
     except (BrokerMissing, TownError, KeysError, ValueError) as wrong:
-        console.print(f"[red]{wrong}", markup=False)
+        console.print(str(wrong), style="red", markup=False)
         raise typer.Exit(1) from None
     raise typer.Exit(0 if passed else 1)
 

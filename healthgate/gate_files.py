@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.listfolder import ListFolder
+from healthcode import cose, signed
 from healthcode.cose import PublicKey
-from healthcode.messages import TrustList
+from healthcode.messages import MAX_SIGNED, Delta, TrustList
 from healthcode.signed import SignedFault, read_rooted
 
 
 @dataclass(frozen=True)
-class DeltaLog:
-    """The file in which a gate keeps the deltas of one list: its name and size, and when it last changed (milliseconds since 1970)."""
+class HeldList:
+    """One list on a gate's disk: the version that its files lead to, and when the last delta was written (milliseconds since 1970)."""
 
-    name: str
-    size: int
+    version: int
     changed_ms: float
 
 
@@ -35,16 +36,17 @@ class GateFiles:
         found = read_rooted(path.read_bytes(), TrustList, self._roots) if path.exists() else SignedFault.SIZE
         return found.version if isinstance(found, TrustList) else None
 
-    def delta_log(self, uri: str) -> DeltaLog | None:
-        """The log of list `uri`; None where the list is not held."""
-        logs = sorted((self._folder / "cache" / hashlib.sha256(uri.encode()).hexdigest()[:32]).glob("list-*.log"))
-        if not logs:
-            return None
+    def held_list(self, uri: str) -> HeldList | None:
+        """How far list `uri` is; None where it is not held. What is there is read, not verified: that is the gate's business."""
+        folder = ListFolder(self._folder / "cache" / hashlib.sha256(uri.encode()).hexdigest()[:32])
         try:
-            stat = logs[-1].stat()
-        except FileNotFoundError:
+            base = folder.bases()[0]
+            deltas = folder.deltas(base)
+            changed_ns = (folder.folder / f"list-{base.epoch}-{base.version}.log").stat().st_mtime_ns
+        except (IndexError, FileNotFoundError):
             return None
-        return DeltaLog(logs[-1].name, stat.st_size, stat.st_mtime_ns / 1e6)
+        version = signed.unpack(cose.parse(deltas[-1]).payload, Delta, MAX_SIGNED).to if deltas else base.version
+        return HeldList(version, changed_ns / 1e6)
 
     def events(self, *, waiting: bool = False) -> set[tuple[str, int]]:
         """(boot_id, seq) of every event in the outbox, or of those that wait for the server."""

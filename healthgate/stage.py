@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edge.thermal import OBJECT
 from healthcode import token
 from healthcode.terms import Colour, Decision, Form, Reason
-from healthgate.gate_files import DeltaLog
 from healthgate.town import GATES, ISSUER, URI, Town
 from healthgate.witness import Mark, Row, light_colours, mark, relay_pulses, rows_of, rows_since, wait_for_row
+from healthgate.world import Entry
 from server.colours import HandReason
 from server.issuer import Pack
 from server.registry import Person, Refused, Resident
@@ -24,7 +23,11 @@ NORMAL_SKIN_C, FEVER_SKIN_C = 34.0, 36.4
 VERDICT_LIMIT_S = 6.0
 RETEST_LIMIT_S = 14.0
 DELTA_LIMIT_S = 4.0
-OUT_OF_VIEW_FRAMES_S = 1.3
+OUT_OF_VIEW_S = 1.3
+CONTACT_S = 0.03
+"""How long a contact must hold to count, debounce and the unit's loop included."""
+LIGHT_SETTLES_S = 0.03
+"""The three lines of the light change one after another: a colour counts once it has stood for so long."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Stage:
         self.feverish_pack: Pack | None = None
         self.used: Pack | None = None
         self.red_pack: Pack | None = None
-        self.before_fever: DeltaLog | None = None
+        self.before_fever = -1
         self._people = 0
 
     def resident(self, colour: Colour = Colour.GREEN, reason: HandReason = HandReason.REVIEWED) -> Resident:
@@ -73,18 +76,19 @@ class Stage:
 
     def set_colour(self, resident: Resident, colour: Colour, reason: HandReason) -> Resident:
         """Sets a colour and waits until both gates hold it."""
-        before = {unit: self.delta_log(unit) for unit in GATES}
         changed = done(self.town.registry.set_colour(resident.resident, colour, reason))
-        self.wait_for_delta(before)
+        self.settle()
         return changed
 
-    def delta_log(self, unit: str) -> DeltaLog | None:
-        """The file in which gate `unit` keeps our list's deltas."""
-        return self.town.files[unit].delta_log(URI)
+    def settle(self) -> None:
+        """Waits until every ruling is in a published delta, and both gates hold it."""
+        version = self.town.poll(self.town.published_version, DELTA_LIMIT_S)
+        self.town.poll(lambda: version is not None and all(self.held_version(unit) >= version for unit in GATES), DELTA_LIMIT_S)
 
-    def wait_for_delta(self, before: Mapping[str, DeltaLog | None]) -> None:
-        """Waits until the gates named in `before` have written a further delta."""
-        self.town.poll(lambda: all(self.delta_log(unit) != log for unit, log in before.items()), DELTA_LIMIT_S)
+    def held_version(self, unit: str) -> int:
+        """The version of our list that gate `unit` has on its disk; -1 where it has none."""
+        held = self.town.files[unit].held_list(URI)
+        return -1 if held is None else held.version
 
     def holes(self, unit: str) -> int:
         """How many seqs are missing in the database between 1 and the newest of each boot of `unit`."""
@@ -110,12 +114,15 @@ class Stage:
         self.town.world.set(unit, skin_c=NORMAL_SKIN_C)
         self.town.world.show(unit, text)
 
+        def settled() -> list[Entry]:
+            before = time.monotonic() - LIGHT_SETTLES_S
+            return [entry for entry in self.town.world.entries(unit, since) if entry.get("at", before) <= before]
+
         def verdict() -> bool:
-            entries = self.town.world.entries(unit, since)
-            return relay_pulses(entries) > 0 or light_colours(entries)[-1:] in (["red"], ["yellow"])
+            return relay_pulses(settled()) > 0 or light_colours(settled())[-1:] in (["red"], ["yellow"])
 
         self.town.poll(verdict, VERDICT_LIMIT_S)
-        entries = self.town.world.entries(unit, since)
+        entries = settled()
         if relay_pulses(entries):
             self.walk_through(unit)
             light = "green"
@@ -136,10 +143,17 @@ class Stage:
             entry = self.town.world.wait_for(unit, lambda entry: entry.get("register") == OBJECT, 2.0, since)
             since = int(entry["n"]) if entry else since
 
+    def rattle(self) -> None:
+        """Opens and closes both housings, which each gate records as two events."""
+        for is_open in (True, False):
+            for unit in GATES:
+                self.town.world.set(unit, tamper=is_open)
+            time.sleep(CONTACT_S)
+
     def leave(self, unit: str) -> None:
         """Nobody stands there any more, for long enough that the same code counts as shown anew."""
         self._clear_one(unit)
-        time.sleep(OUT_OF_VIEW_FRAMES_S)
+        time.sleep(OUT_OF_VIEW_S)
 
     def testimony(self, unit: str, since: Mark) -> Seen:
         """What both witnesses say since then."""
@@ -173,7 +187,7 @@ class Stage:
             self._clear_one(unit)
 
     def _clear_one(self, unit: str) -> None:
-        self.town.world.set(unit, shown=(), skin_c=None, beam=False, staff=False, sensor="ok")
+        self.town.world.set(unit, shown=(), skin_c=None, beam=False, staff=False, tamper=False, sensor="ok")
 
 
 def done(outcome: T | Refused) -> T:

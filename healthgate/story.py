@@ -23,7 +23,7 @@ from healthgate.stage import (
     done,
     has_reading,
 )
-from healthgate.town import GATES, OTHER_ISSUER, OTHER_URI, Town, TownError
+from healthgate.town import GATES, OTHER_ISSUER, OTHER_URI, URI, Town, TownError
 from healthgate.witness import mark, relay_pulses, rows_of, rows_since, wait_for_row
 from server.colours import HandReason
 
@@ -115,7 +115,8 @@ def fever_refused(stage: Stage) -> Outcome:
     """A green code and a fever, measured twice."""
     stage.feverish = stage.resident()
     stage.feverish_pack = stage.live(stage.feverish)
-    stage.before_fever = stage.delta_log(SOUTH)
+    stage.settle()
+    stage.before_fever = stage.held_version(SOUTH)
     seen = stage.present(NORTH, stage.feverish_pack.codes[0].text, skin_c=FEVER_SKIN_C, limit_s=RETEST_LIMIT_S)
     stage.fever_row = next((row for row in seen.verdicts if row.body["reason"] == Reason.FEBRILE), None)
     return NORTH, "REFUSE FEVER_SUSPECTED, REFUSE FEBRILE; relay shut", seen.words
@@ -125,9 +126,9 @@ def fever_turns_yellow(stage: Stage) -> Outcome:
     """The fever found at the north gate closes the south gate; the figure is commit of the event to the south gate's file of deltas."""
     if stage.fever_row is None or stage.feverish_pack is None:
         return SOUTH, refused(Reason.YELLOW), "no fever was recorded before"
-    stage.town.poll(lambda: stage.delta_log(SOUTH) != stage.before_fever, DELTA_LIMIT_S)
-    log = stage.delta_log(SOUTH)
-    ms = log.changed_ms - stage.fever_row.received_ms if log else 0.0
+    stage.town.poll(lambda: stage.held_version(SOUTH) > stage.before_fever, DELTA_LIMIT_S)
+    held = stage.town.files[SOUTH].held_list(URI)
+    ms = held.changed_ms - stage.fever_row.received_ms if held else float("nan")
     seen = stage.present(SOUTH, stage.feverish_pack.codes[0].text)
     return SOUTH, refused(Reason.YELLOW), seen.words, ms
 
@@ -197,9 +198,8 @@ def paper_passes(stage: Stage) -> Outcome:
 def revoked_stays_revoked(stage: Stage) -> Outcome:
     """A revoked index, shown with a token that is newer than the revocation."""
     resident = stage.resident()
-    before = {unit: stage.delta_log(unit) for unit in GATES}
     done(stage.town.registry.revoke(resident.resident))
-    stage.wait_for_delta(before)
+    stage.settle()
     newer = stage.claims(resident, ruled_at=int(time.time()) + 3, not_before=int(time.time()))
     seen = stage.present(SOUTH, token.write(newer, stage.town.key(Use.TOKEN)))
     return SOUTH, refused(Reason.REVOKED), seen.words
@@ -232,11 +232,9 @@ def offline_green_passes(stage: Stage) -> Outcome:
     stage.red_pack = stage.live(red)
     stage.set_colour(red, Colour.RED, HandReason.CONFIRMED)
     green = stage.live(stage.resident())
-    for number in range(6):
-        stage.town.world.set(NORTH, staff=number % 2 == 0)
-        stage.town.world.set(SOUTH, staff=number % 2 == 0)
+    for _ in range(6):
+        stage.rattle()
     stage.town.broker.kill()
-    stage.leave(NORTH)
     return NORTH, "light green; relay pulsed", stage.present_unheard(NORTH, green.codes[0].text)
 
 
@@ -251,11 +249,8 @@ def offline_red_refused(stage: Stage) -> Outcome:
 def backlog_arrives_once(stage: Stage) -> Outcome:
     """Over two hundred events wait; the broker comes back; each is in the database exactly once."""
     while min(len(stage.town.files[unit].events(waiting=True)) for unit in GATES) < BACKLOG // 2:
-        for unit in GATES:
-            for changes in ({"staff": True}, {"staff": False}, {"beam": True}, {"beam": False}):
-                since = stage.town.world.mark(unit)
-                stage.town.world.set(unit, **changes)
-                stage.town.world.wait_for(unit, lambda entry: "pin" in entry, 0.05, since)
+        for _ in range(10):
+            stage.rattle()
     waiting = sum(len(stage.town.files[unit].events(waiting=True)) for unit in GATES)
     began = time.monotonic()
     stage.town.broker.start()

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import text
+
 from healthcode.cose import SoftwareKey
 from healthcode.status import StatusList
 from healthcode.terms import Use
@@ -189,7 +191,14 @@ class Town:
         if not self.gates[unit].alive() or not self.server.alive():
             raise TownError(f"a process has ended: see {self.gates[unit].log} and {self.server.log}")
         held = self.files[unit]
-        return self.world.connected(unit) and held.knows_the_time() and all(held.delta_log(uri) is not None for uri in (URI, OTHER_URI))
+        return self.world.connected(unit) and held.knows_the_time() and all(held.held_list(uri) is not None for uri in (URI, OTHER_URI))
+
+    def published_version(self) -> int | None:
+        """The version of our list that the server has published; None while changes wait to be."""
+        with self.store.read() as tx:
+            waiting = tx.execute(text("SELECT count(*) FROM list_changes WHERE uri = :uri"), {"uri": URI}).scalar_one()
+            version = tx.execute(text("SELECT version FROM heads WHERE uri = :uri"), {"uri": URI}).scalar_one_or_none()
+        return None if waiting or version is None else int(version)
 
     def close(self) -> None:
         """Ends every process and the world."""

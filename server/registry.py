@@ -182,7 +182,7 @@ class Registry:
         if before is not None and not is_fresh and _same(before, ruling):
             return False
         ahead = 1 if is_fresh and ruling.colour is not Colour.GREEN else 0
-        ruled_at = max(int(at) + ahead, before.ruled_at if before is not None else 0)
+        ruled_at = max(int(at) + ahead, before.ruled_at + 1 if before is not None else 0)
         people.insert_ruling(
             tx,
             resident,

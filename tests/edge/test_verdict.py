@@ -38,6 +38,8 @@ def a_list(entry: Status = Status.GREEN, as_of: int = NOW - 10) -> dict[str, Sta
         (Colour.GREEN, NOW - 5, Status.RED, NOW - 10, Status.GREEN, Source.CODE),
         (Colour.RED, NOW - 5, Status.GREEN, NOW - 10, Status.RED, Source.CODE),
         (Colour.GREEN, NOW - 10, Status.YELLOW, NOW - 10, Status.YELLOW, Source.LIST),
+        (Colour.RED, NOW - 10, Status.GREEN, NOW - 10, Status.RED, Source.CODE),
+        (Colour.GREEN, NOW - 10, Status.RED, NOW - 10, Status.RED, Source.LIST),
         (Colour.GREEN, NOW - 5, Status.REVOKED, NOW - 10, Status.REVOKED, Source.LIST),
     ],
 )
