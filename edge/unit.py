@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from edge import lane, passage, presentation, records
 from edge.config import Config
-from edge.dialogue import ClockAnswered, ListChanged, Requested, TrustChanged
+from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
 from edge.feeds import Device, DeviceBack, DeviceLost, Sample
 from edge.link import LinkDown, LinkUp
 from edge.outbox import OutboxFault, Person
@@ -90,7 +90,7 @@ class Unit:
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
                 log.info("trust list %d is in force", version)
-            case LinkUp() | LinkDown() | ClockAnswered():
+            case LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
                 pass
             case _:
                 self._step(item)
