@@ -1,4 +1,4 @@
-"""A private mosquitto for the demo: loopback only, a free port, passwords and the access rules of docs/security.md, its own data folder."""
+"""A private mosquitto for the demo: loopback only, a free port, passwords and the access rules of docs/operations.md, its own data folder."""
 
 from __future__ import annotations
 

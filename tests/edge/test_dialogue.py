@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -76,6 +78,10 @@ class Unit:
             timing=Timing(jitter_s=0.0),
         )
 
+    def close(self) -> None:
+        self.outbox.close()
+        self.cache.close()
+
     def append(self, count: int = 1) -> None:
         self.outbox.append([UnitEvent(seq=UNNUMBERED, at=stamp(NOON), clock=ClockState.TRUSTED, what="x") for _ in range(count)])
         self.dialogue.wake()
@@ -105,8 +111,9 @@ def mark(up_to: int, *missing: int, at_ms: int = 1, unit: str = "north") -> byte
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Unit:
-    return Unit(tmp_path)
+def unit(tmp_path: Path) -> Iterator[Unit]:
+    with closing(Unit(tmp_path)) as unit:
+        yield unit
 
 
 @pytest.fixture
@@ -228,17 +235,16 @@ TOPICS = [ACK, SYNC, HEAD, DELTA, topics.TRUST_HEAD, topics.down("north", "reque
 def test_nothing_that_arrives_raises_or_changes_anything(
     tmp_path_factory: pytest.TempPathFactory, messages: list[tuple[str, bytes, bool, int]]
 ) -> None:
-    unit = Unit(tmp_path_factory.mktemp("unit"))
-    province = Province()
-    province.fill(unit.cache)
-    delta = province.change({7: Status.RED})
-    unit.dialogue.connected(0.0)
-    before = msgspec.structs.asdict(province.trust)
-    for topic, noise, is_flipped, place in messages:
-        payload = bytearray(delta)
-        payload[place % len(delta)] ^= 1 + place % 255
-        unit.tell(topic, bytes(payload) if is_flipped else noise)
-    assert unit.cache.lists[URI].version == 0
-    assert unit.cache.trust is not None
-    assert msgspec.structs.asdict(unit.cache.trust) == before
-    unit.outbox.close()
+    with closing(Unit(tmp_path_factory.mktemp("unit"))) as unit:
+        province = Province()
+        province.fill(unit.cache)
+        delta = province.change({7: Status.RED})
+        unit.dialogue.connected(0.0)
+        before = msgspec.structs.asdict(province.trust)
+        for topic, noise, is_flipped, place in messages:
+            payload = bytearray(delta)
+            payload[place % len(delta)] ^= 1 + place % 255
+            unit.tell(topic, bytes(payload) if is_flipped else noise)
+        assert unit.cache.lists[URI].version == 0
+        assert unit.cache.trust is not None
+        assert msgspec.structs.asdict(unit.cache.trust) == before
