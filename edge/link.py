@@ -282,7 +282,11 @@ class Link:
 
     def _say_goodbye(self) -> None:
         client = self._client
-        if client is None or self._since is None:
+        if client is None:
+            return
+        if self._since is None:
+            self._client = None
+            _hang_up(client)
             return
         for _ in range(LAST_INPUTS):
             if self._inputs.empty():

@@ -95,6 +95,11 @@ class Server:
         with self.changed:
             assert self.changed.wait_for(predicate, LIMIT_S)
 
+    def wait_for_state(self, *states: bytes) -> None:
+        """Waits until the unit's last states were these; after `online`, it is subscribed."""
+        state = topics.up("north", "state")
+        self.wait_for(lambda: tuple(payload for topic, payload in self.seen if topic == state)[-len(states) :] == states)
+
     def _on_connect(self, client: mqtt.Client, *_: Any) -> None:
         client.subscribe(topics.ALL_UP, qos=1)
         self.heads()
@@ -259,7 +264,7 @@ def test_nothing_that_is_published_ends_the_link(unit: Unit, server: Server) -> 
 def test_state_status_alerts_and_answers(unit: Unit, server: Server) -> None:
     unit.link.alert("camera", Alert(name="camera", since=stamp(0)))
     unit.link.start()
-    unit.wait_for(lambda news: isinstance(news, LinkUp))
+    server.wait_for_state(b"online")
     unit.link.status(UnitStatus(uptime_s=1.0, outbox_pending=0, lists_held=0))
     server.publish(topics.down("north", "request", "identify"), encode(Request(transaction="t1")))
     unit.wait_for(lambda news: isinstance(news, Requested) and news.transaction == "t1")
@@ -273,19 +278,17 @@ def test_state_status_alerts_and_answers(unit: Unit, server: Server) -> None:
         topics.up("north", "response", "identify"),
     }
     server.wait_for(lambda: expected <= {topic for topic, _ in server.seen})
-    server.wait_for(lambda: [payload for topic, payload in server.seen if topic.endswith("/state")] == [b"online", b"offline"])
+    server.wait_for_state(b"online", b"offline")
 
 
 def test_a_connection_that_breaks_leaves_the_last_will(unit: Unit, server: Server) -> None:
     unit.link.start()
-    server.wait_for(lambda: (topics.up("north", "state"), b"online") in server.seen)
+    server.wait_for_state(b"online")
     assert unit.link._client is not None
     connection = unit.link._client.socket()
     assert isinstance(connection, socket.socket)
     connection.shutdown(socket.SHUT_RDWR)
-    server.wait_for(
-        lambda: [payload for topic, payload in server.seen if topic.endswith("/state")][-3:] == [b"online", b"offline", b"online"]
-    )
+    server.wait_for_state(b"online", b"offline", b"online")
 
 
 def test_the_deciding_thread_never_waits_for_a_broker_that_is_not_there(tmp_path: Path) -> None:
