@@ -1,4 +1,4 @@
-"""A private mosquitto for the demo: loopback only, a free port, passwords and the access rules of docs/operations.md, its own data folder."""
+"""A private mosquitto for the demo: loopback only, a free port, passwords and access rules, its own data folder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ class Broker:
     def start(self) -> None:
         """Starts it and waits until it listens; BrokerMissing where it does not."""
         command = [find_program("mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until and self._process.poll() is None:
             with socket.socket() as probe:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -44,25 +44,19 @@ def demo(
     if folder is not None and folder.exists() and any(folder.iterdir()):
         console.print(f"[red]{folder} is not empty: expected a new folder")
         raise typer.Exit(2)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    place = folder or Path(tempfile.mkdtemp(prefix="healthgate-"))
+    passed = False
     try:
-        with a_folder(folder) as place:
-            passed = play_story(place, as_json, broken, console) if story else show_live(place, console)
+        passed = play_story(place, as_json, broken, console) if story else show_live(place, console)
     except (BrokerMissing, TownError, KeysError, ValueError) as wrong:
         console.print(str(wrong), style="red", markup=False)
-        raise typer.Exit(1) from None
+    finally:
+        if folder is None and passed:
+            shutil.rmtree(place)
+        else:
+            console.print(f"keys, databases, journals and logs are in {place}", markup=False)
     raise typer.Exit(0 if passed else 1)
-
-
-@contextmanager
-def a_folder(folder: Path | None) -> Iterator[Path]:
-    """`folder`, made where it is missing and kept; or one of its own, which is kept only where something went wrong."""
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-        return
-    place = Path(tempfile.mkdtemp(prefix="healthgate-"))
-    yield place
-    shutil.rmtree(place)
 
 
 def play_story(place: Path, as_json: bool, broken: Part | None, console: Console) -> bool:

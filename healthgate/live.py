@@ -26,6 +26,7 @@ LIGHT_STYLES = {"off": "dim", "white": "white", "magenta": "magenta", "cyan": "c
 SHOWN = 8
 REFRESH_PER_S = 10
 LOOK_LIMIT_S = 16.0
+LAST_LIMIT_S = 3.0
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Crowd:
     def join(self) -> None:
         """Waits until the last ones have gone."""
         for thread in self._threads:
-            thread.join(LOOK_LIMIT_S)
+            thread.join(LAST_LIMIT_S)
 
     def _walk(self, unit: str, seed: int) -> None:
         choose = random.Random(seed)
@@ -94,7 +95,7 @@ class Crowd:
         since = mark(self.town, unit)
         world.set(unit, skin_c=visitor.skin_c)
         world.show(unit, pack.codes[0].text)
-        row = wait_for_row(self.town, unit, since, is_final, LOOK_LIMIT_S)
+        row = wait_for_row(self.town, unit, since, is_final, LOOK_LIMIT_S, self._stop.is_set)
         if row is not None:
             decision, reason = Decision(row.body["decision"]), Reason(row.body["reason"])
             lane.verdicts = [(time.strftime("%H:%M:%S"), decision, reason, visitor.words), *lane.verdicts][:SHOWN]

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy import text
+
 from edge.thermal import OBJECT
 from healthcode import token
 from healthcode.terms import Colour, Decision, Form, Reason
@@ -96,6 +98,11 @@ class Stage:
         for row in rows_of(self.town, unit):
             seqs.setdefault(row.boot_id, set()).add(row.seq)
         return sum(max(held) - len(held) for held in seqs.values())
+
+    def quarantined(self) -> int:
+        """How many messages the server put aside: another content under a known name, an unknown unit, a bad payload."""
+        with self.town.store.read() as tx:
+            return int(tx.execute(text("SELECT count(*) FROM quarantine")).scalar_one())
 
     def present(self, unit: str, *texts: str, skin_c: float = NORMAL_SKIN_C, limit_s: float = VERDICT_LIMIT_S) -> Seen:
         """Holds codes up at `unit` until there is a final verdict, walks through if the relay pulses, and collects the testimony."""

@@ -41,7 +41,7 @@ ISSUER, URI = "CN-HB", "https://hb.example/s/1"
 OTHER_ISSUER, OTHER_URI = "CN-HN", "https://hn.example/s/1"
 OTHER_CAPACITY = 2**20
 GATES = ("north", "south")
-READY_LIMIT_S = 20.0
+READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 8.0
 
 GATE_CONFIG = """\
@@ -105,9 +105,11 @@ class Process:
         return self.folder / f"{self.name}.log"
 
     def start(self) -> None:
-        """Starts it."""
+        """Starts it, in a session of its own, so that Ctrl-C reaches the demo alone."""
         with self.log.open("ab") as log:
-            self.running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)  # noqa: S603
+            self.running = subprocess.Popen(  # noqa: S603
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
 
     def alive(self) -> bool:
         """Whether it runs."""

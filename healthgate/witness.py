@@ -102,10 +102,14 @@ def word_of_levels(level: dict[str, float]) -> str:
     return COLOUR_WORDS[red, green, blue]
 
 
-def wait_for_row(town: Town, unit: str, since: Mark, wanted: Callable[[Row], bool], limit_s: float) -> Row | None:
-    """The first row of `unit` after `since` that is `wanted`, waited for up to `limit_s`; None where none came."""
+def wait_for_row(
+    town: Town, unit: str, since: Mark, wanted: Callable[[Row], bool], limit_s: float, give_up: Callable[[], bool] = lambda: False
+) -> Row | None:
+    """The first row of `unit` after `since` that is `wanted`; None where none came within `limit_s` or before `give_up`."""
 
-    def look() -> Row | None:
-        return next((row for row in rows_since(town, unit, since) if wanted(row)), None)
+    def look() -> tuple[Row | None] | None:
+        found = next((row for row in rows_since(town, unit, since) if wanted(row)), None)
+        return (found,) if found is not None or give_up() else None
 
-    return town.poll(look, limit_s)
+    found = town.poll(look, limit_s)
+    return found[0] if found is not None else None
