@@ -23,7 +23,8 @@ from server.registry import Resident
 
 SHAPES = {Decision.ADMIT: ("●", "green"), Decision.REFUSE: ("■", "red"), Decision.CALL_GUARD: ("▲", "yellow")}
 LIGHT_STYLES = {"off": "dim", "white": "white", "magenta": "magenta", "cyan": "cyan"}
-SHOWN = 8
+SHOWN, SHOWN_NARROW = 8, 2
+PANEL_WIDTH = 58
 REFRESH_PER_S = 10
 LOOK_LIMIT_S = 16.0
 LAST_LIMIT_S = 3.0
@@ -110,7 +111,7 @@ class Crowd:
         lane.visitor = "nobody"
 
 
-def draw_gate(town: Town, unit: str, lane: Lane) -> Panel:
+def draw_gate(town: Town, unit: str, lane: Lane, shown: int) -> Panel:
     """One gate: light, barrier, visitor, and its last verdicts with shape, colour, word and sentence."""
     level = {line: town.world.level(unit, line) or 0.0 for line in LIGHTS}
     light = word_of_levels(level)
@@ -119,36 +120,43 @@ def draw_gate(town: Town, unit: str, lane: Lane) -> Panel:
     state.append(f"at the gate: {lane.visitor}\n")
     state.append(f"{lane.admitted} admitted, {lane.turned_away} not\n", style="dim")
     table = Table.grid(padding=(0, 1))
-    for when, decision, reason, words in lane.verdicts:
+    for when, decision, reason, words in lane.verdicts[:shown]:
         shape, style = SHAPES[decision]
         table.add_row(Text(when, style="dim"), Text(f"{shape} {reason.value}", style=style), Text(words, style="dim"))
     newest = Text(lane.verdicts[0][2].sentence + "\n" + lane.verdicts[0][2].sentence_zh) if lane.verdicts else Text("")
-    return Panel(Group(state, table, Text(""), newest), title=f"gate {unit}", width=58, height=SHOWN + 9)
+    return Panel(Group(state, table, Text(""), newest), title=f"gate {unit}", width=PANEL_WIDTH, height=shown + 9)
 
 
-def draw(town: Town, lanes: dict[str, Lane]) -> Group:
-    """Both gates side by side and one line about the server."""
-    row = Table.grid()
-    row.add_row(*(draw_gate(town, unit, lanes[unit]) for unit in GATES))
+def draw(town: Town, lanes: dict[str, Lane], width: int) -> Group:
+    """Both gates, side by side where a terminal of `width` columns has the room, and one line about the server."""
+    beside = width >= len(GATES) * PANEL_WIDTH
+    panels = [draw_gate(town, unit, lanes[unit], SHOWN if beside else SHOWN_NARROW) for unit in GATES]
+    gates = Table.grid()
+    if beside:
+        gates.add_row(*panels)
+    else:
+        for panel in panels:
+            gates.add_row(panel)
     with town.store.read() as tx:
         events = tx.execute(text("SELECT count(*) FROM events")).scalar_one()
         version = tx.execute(text("SELECT version FROM heads WHERE uri = :uri"), {"uri": URI}).scalar_one_or_none()
     waiting = sum(len(town.files[unit].events(waiting=True)) for unit in GATES)
     line = f"server: {events} events, list version {version}; waiting at the gates: {waiting}; everything is in {town.folder}; Ctrl-C ends"
-    return Group(row, Text(line, style="dim"))
+    return Group(gates, Text(line, style="dim"))
 
 
 def run_live(town: Town, limit_s: float | None = None) -> None:
     """Shows the town until Ctrl-C, or for `limit_s` seconds."""
     stop = threading.Event()
     crowd = Crowd(town, stop)
+    console = Console()
     began = time.monotonic()
     crowd.start()
     try:
-        with Live(draw(town, crowd.lanes), console=Console(), refresh_per_second=REFRESH_PER_S) as picture:
+        with Live(draw(town, crowd.lanes, console.width), console=console, refresh_per_second=REFRESH_PER_S) as picture:
             while limit_s is None or time.monotonic() - began < limit_s:
                 time.sleep(1 / REFRESH_PER_S)
-                picture.update(draw(town, crowd.lanes))
+                picture.update(draw(town, crowd.lanes, console.width))
     except KeyboardInterrupt:
         stop.set()
     finally:
