@@ -1,4 +1,4 @@
-"""A private mosquitto for the demo: loopback only, a free port, passwords and access rules, a data folder of its own."""
+"""A private mosquitto for the demo: loopback only, a free port, passwords, the access rules of docs/operations.md, its own folder."""
 
 from __future__ import annotations
 
