@@ -123,7 +123,7 @@ def run(config: Config, stop: threading.Event) -> None:
         sensor = SensorFeed(thermometer, config.sensor.period_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        reporter = Reporter(unit, cache, outbox, clock, camera, time.monotonic(), config.link.status_period_s)
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, time.monotonic())
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         for part in (link, camera, sensor):
             part.start()

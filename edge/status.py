@@ -1,45 +1,91 @@
-"""The unit's numbers, once a minute: one flat message, as those who watch a fleet expect."""
+"""What the unit says of itself: its numbers once a minute, one flat message, and its alerts as they come and go."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from edge.alerts import NAMES, Condition, find_alerts
 from edge.cache import Cache
 from edge.clock import Clock
+from edge.config import Config
 from edge.feeds import CameraFeed, Device
 from edge.outbox import Outbox
 from edge.unit import Unit
-from healthcode.messages import UnitStatus
+from healthcode.messages import Alert, UnitStatus, stamp
 from healthcode.terms import ClockState, Decision
+
+LOOK_EVERY_S = 1.0
+"""How often the alerts are looked for."""
 
 
 class Publishing(Protocol):
     """What carries the numbers."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker can be reached."""
+
     def status(self, status: UnitStatus) -> None:
         """Publishes them."""
+
+    def alert(self, name: str, alert: Alert | None) -> None:
+        """Raises an alert, or clears it with None."""
 
 
 class Reporter:
     """Puts the numbers together when they are due. Times in monotonic seconds."""
 
-    def __init__(self, unit: Unit, cache: Cache, outbox: Outbox, clock: Clock, camera: CameraFeed, at: float, period_s: float) -> None:
+    def __init__(self, config: Config, unit: Unit, cache: Cache, outbox: Outbox, clock: Clock, camera: CameraFeed, at: float) -> None:
+        self._statements = config.statements
         self._unit = unit
         self._cache = cache
         self._outbox = outbox
         self._clock = clock
         self._camera = camera
         self._started_at = at
-        self._period_s = period_s
+        self._period_s = config.link.status_period_s
         self._last_at = at
         self._due = at
         self._frames = 0
+        self._look_due = at
+        self._was_connected = False
+        self._raised: dict[str, Alert] = {}
 
     def report(self, at: float, link: Publishing) -> None:
         """Publishes the numbers where they are due at `at`."""
         if at >= self._due:
             self._due = at + self._period_s
             link.status(self.status(at))
+        if at >= self._look_due:
+            self._look_due = at + LOOK_EVERY_S
+            self._report_alerts(at, link)
+
+    def _report_alerts(self, at: float, link: Publishing) -> None:
+        """Publishes the alerts that have come, changed or gone; after a new connection all of them, the cleared ones too."""
+        now, before = self._clock.now(at), self._raised
+        self._raised = {
+            name: Alert(name=name, since=before[name].since if name in before else stamp(now), detail=detail)
+            for name, detail in find_alerts(self.condition(), self._statements, now).items()
+        }
+        is_new = link.is_connected and not self._was_connected
+        self._was_connected = link.is_connected
+        for name in NAMES:
+            if is_new or before.get(name) != self._raised.get(name):
+                link.alert(name, self._raised.get(name))
+
+    def condition(self) -> Condition:
+        """What alerts are found in."""
+        cache, unit = self._cache, self._unit
+        return Condition(
+            works={device.value: works for device, works in unit.works.items()},
+            clock=self._clock.state(),
+            trust=cache.trust,
+            wanted=frozenset(cache.wanted()),
+            as_of={uri: held.as_of for uri, held in cache.lists.items()},
+            unsaved=unit.unsaved,
+            disk_error=cache.disk_error,
+            tamper=unit.state.tamper,
+        )
 
     def status(self, at: float) -> UnitStatus:
         """The numbers at `at`; frames a second since the last time."""

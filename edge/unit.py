@@ -63,6 +63,11 @@ class Unit:
         """The lane's state."""
         return self._state
 
+    @property
+    def unsaved(self) -> int:
+        """How many events wait in memory because the disk did not take them."""
+        return len(self._unsaved)
+
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""
         at = self._keeps.monotonic()

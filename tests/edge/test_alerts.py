@@ -1,0 +1,55 @@
+"""Alerts: each cause raises its own, with one line for people, and nothing is raised while all is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edge.alerts import NAMES, Condition, find_alerts
+from edge.config import Statements
+from healthcode.messages import TrustList
+from healthcode.terms import ClockState
+
+NOW = 1_600_000_000
+HOUR, DAY = 3600, 86_400
+URI = "https://hb.example/s/1"
+TRUST = TrustList(version=1, signed_at=NOW - DAY, expires_at=NOW + 400 * DAY, entries=[])
+WELL = Condition(
+    works={"camera": True, "sensor": True},
+    clock=ClockState.TRUSTED,
+    trust=TRUST,
+    wanted=frozenset({URI}),
+    as_of={URI: NOW - 30},
+    unsaved=0,
+    disk_error="",
+    tamper=False,
+)
+
+
+def test_nothing_is_raised_while_all_is_well() -> None:
+    assert find_alerts(WELL, Statements(), NOW) == {}
+    assert find_alerts(replace(WELL, clock=ClockState.HOLDOVER), Statements(), NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "name", "words"),
+    [
+        (replace(WELL, works={"camera": False, "sensor": True}), "camera", "does not work"),
+        (replace(WELL, works={"camera": True, "sensor": False}), "sensor", "does not work"),
+        (replace(WELL, clock=ClockState.UNTRUSTED), "clock", "not certain"),
+        (replace(WELL, trust=None), "trust", "no trust list"),
+        (replace(WELL, trust=TrustList(version=1, signed_at=0, expires_at=NOW + 20 * DAY, entries=[])), "trust", "ends in 20 days"),
+        (replace(WELL, trust=TrustList(version=1, signed_at=0, expires_at=NOW - 2 * DAY, entries=[])), "trust", "ended 2 days ago"),
+        (replace(WELL, as_of={}), "lists_missing", URI),
+        (replace(WELL, as_of={URI: NOW - 25 * HOUR}), "lists_stale", "25 h old, the guard is called at 72 h"),
+        (replace(WELL, unsaved=3), "outbox", "3 events"),
+        (replace(WELL, disk_error="no space left"), "outbox", "no space left"),
+        (replace(WELL, tamper=True), "tamper", "open"),
+    ],
+)
+def test_each_cause_raises_its_own(condition: Condition, name: str, words: str) -> None:
+    found = find_alerts(condition, Statements(), NOW)
+    assert list(found) == [name]
+    assert words in found[name]
+    assert name in NAMES
