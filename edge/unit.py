@@ -10,6 +10,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from edge import lane, passage, presentation, records
 from edge.config import Config
@@ -17,7 +18,7 @@ from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, Tru
 from edge.feeds import Device, DeviceBack, DeviceLost, Sample
 from edge.link import LinkDown, LinkUp
 from edge.outbox import OutboxFault, Person
-from edge.parts import Keeps, Posted
+from edge.parts import Keeps, Posted, Unsaved
 from edge.presentation import Key, Presentation, Subject
 from edge.records import Moment
 from edge.scan import Crowd, Glimpse, Sighting
@@ -37,8 +38,6 @@ READINGS_KEPT = 600
 SAVE_AGAIN_S = 1.0
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
 """Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
-UNSAVED_KEPT = 1000
-"""Events that wait in memory while the disk does not take them."""
 
 
 class Unit:
@@ -55,7 +54,7 @@ class Unit:
         self._readings: deque[Reading | SensorFault] = deque(maxlen=READINGS_KEPT)
         self._sensor = BEFORE_FIRST_SAMPLE
         self._hint: tuple[Screening | None, int] = (None, 0)
-        self._unsaved: deque[AnyEvent] = deque(maxlen=UNSAVED_KEPT)
+        self._unsaved = Unsaved()
         self._save_again_at = 0.0
 
     @property
@@ -186,10 +185,9 @@ class Unit:
         try:
             seq = self._append([self._pass_event(shown, verdict, found, at)])[-1]
         except OutboxFault as wrong:
-            log.error("an event could not be stored: %s", wrong)
             if verdict.decision is Decision.ADMIT:
                 verdict = Verdict(Decision.CALL_GUARD, Reason.OUTBOX_FAULT)
-            self._unsaved.append(self._pass_event(shown, verdict, found, at))
+            self._put_by(wrong, [self._pass_event(shown, verdict, found, at)], {})
             seq = None
         self._shown = replace(shown, verdict=verdict)
         self.counts[verdict.decision] += 1
@@ -260,17 +258,24 @@ class Unit:
     def _record(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> None:
         """Writes events that change no decision; where the disk does not take them they wait in memory."""
         try:
-            self._append(events, used)
+            self._append(events, used or {})
         except OutboxFault as wrong:
-            log.error("an event could not be stored: %s", wrong)
-            self._unsaved.extend(events)
+            self._put_by(wrong, events, used or {})
 
-    def _append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
+    def _append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] = MappingProxyType({})) -> list[int]:
         """Writes `events` after those that still wait in memory; the seqs of all."""
-        numbers = self._keeps.outbox.append([*self._unsaved, *events], used)
+        numbers = self._keeps.outbox.append([*self._unsaved.events, *events], {**self._unsaved.used, **used})
+        if self._unsaved:
+            log.info("events are stored again")
         self._unsaved.clear()
         self._keeps.wake()
         return numbers
+
+    def _put_by(self, wrong: OutboxFault, events: Sequence[AnyEvent], used: Mapping[Person, float]) -> None:
+        """Keeps in memory what the disk did not take, to be written later; one line of log for an outage."""
+        if not self._unsaved:
+            log.error("events cannot be stored, nobody is admitted: %s", wrong)
+        self._unsaved.add(events, used)
 
     def _moment(self, at: float) -> Moment:
         clock = self._keeps.clock
