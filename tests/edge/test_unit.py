@@ -27,6 +27,7 @@ from tests.edge.unit_bench import FEVER_C, NORMAL_C, Bench
 
 PASSED = (Decision.ADMIT, Reason.GREEN)
 ASHA, BO, CHEN = 7, 8, 9
+MOST_ROWS = 16
 
 
 def refused(reason: Reason) -> tuple[Decision, Reason]:
@@ -414,10 +415,9 @@ class AnyDay(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="unit-"))
-        self.bench = Bench(self.folder, most_rows=16)
+        self.bench = Bench(self.folder, most_rows=MOST_ROWS)
         self.presses = 0
-        self.fire = False
-        self.rises_before = 0
+        self.fire = self.tampered = False
 
     def teardown(self) -> None:
         self.bench.close()
@@ -471,6 +471,12 @@ class AnyDay(RuleBasedStateMachine):
         self.bench.wait(seconds)
 
     @rule()
+    def the_outbox_fills_to_the_brim(self) -> None:
+        while self.bench.outbox.waiting < MOST_ROWS:
+            self.tampered = not self.tampered
+            self.bench.give(lane.Tamper(self.bench.at, self.tampered))
+
+    @rule()
     def the_server_has_everything(self) -> None:
         self.bench.acknowledge()
 
@@ -479,7 +485,8 @@ class AnyDay(RuleBasedStateMachine):
     def the_unit_starts_anew(self) -> None:
         self.check()
         self.bench.restart()
-        self.rises_before = self.presses = 0
+        self.presses = 0
+        self.tampered = False
 
     @invariant()
     def check(self) -> None:
