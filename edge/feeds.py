@@ -48,6 +48,14 @@ class DeviceBack:
 
 
 @dataclass(frozen=True)
+class FeedBroken:
+    """A feed's thread has ended on an error of our own. The unit must not go on without its eyes: it raises `error`."""
+
+    device: Device
+    error: Exception
+
+
+@dataclass(frozen=True)
 class Sample:
     """What the thermometer gave, and the state it was in."""
 
@@ -56,7 +64,7 @@ class Sample:
 
 
 Seen = Sighting | Crowd | Glimpse
-Fed = Seen | Sample | DeviceLost | DeviceBack
+Fed = Seen | Sample | DeviceLost | DeviceBack | FeedBroken
 Post = Callable[[Fed], None]
 
 
@@ -70,8 +78,10 @@ class Sight(Protocol):
 class CameraFeed:
     """Opens the camera, reads its frames and posts what they show."""
 
-    def __init__(self, open_one: Callable[[], Camera], reader: Sight, post: Post) -> None:
+    def __init__(self, open_one: Callable[[], Camera], reader: Sight, post: Post, reopen_first_s: float = REOPEN_FIRST_S) -> None:
+        """A camera that broke is opened again after `reopen_first_s`, after twice that where it then gives no frame, and so on."""
         self.frames = 0
+        self._reopen_first_s = reopen_first_s
         self._open_one = open_one
         self._reader = reader
         self._post = post
@@ -92,19 +102,24 @@ class CameraFeed:
         self._thread.join(limit_s)
 
     def _run(self) -> None:
-        pause = REOPEN_FIRST_S
+        pause = self._reopen_first_s
         while not self._stopping.is_set():
+            before = self.frames
             try:
-                if self._watch():
-                    pause = REOPEN_FIRST_S
+                self._watch()
             except (CameraFault, MissingReader) as wrong:
                 if not self._stopping.is_set():
                     self._post(DeviceLost(Device.CAMERA, str(wrong), time.monotonic()))
+            except Exception as wrong:  # noqa: BLE001  the deciding thread raises it
+                self._post(FeedBroken(Device.CAMERA, wrong))
+                return
+            if self.frames > before:
+                pause = self._reopen_first_s
             self._stopping.wait(pause)
             pause = min(REOPEN_MOST_S, pause * 2)
 
-    def _watch(self) -> bool:
-        """One opening of the camera, to its end; whether there was any frame."""
+    def _watch(self) -> None:
+        """One opening of the camera, to its end."""
         is_back = False
         self._camera = camera = self._open_one()
         try:
@@ -120,7 +135,6 @@ class CameraFeed:
                     self._post(seen)
         finally:
             camera.close()
-        return is_back
 
 
 class SensorFeed:
@@ -146,9 +160,14 @@ class SensorFeed:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            found = self._thermometer.read(time.monotonic())
+            try:
+                found = self._thermometer.read(time.monotonic())
+                sample = Sample(found, self._thermometer.state(found.at))
+            except Exception as wrong:  # noqa: BLE001  the deciding thread raises it
+                self._post(FeedBroken(Device.SENSOR, wrong))
+                return
             self._report(found)
-            self._post(Sample(found, self._thermometer.state(found.at)))
+            self._post(sample)
             self._stopping.wait(self._period_s)
 
     def _report(self, found: Reading | SensorFault) -> None:

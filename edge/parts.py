@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge import lane
-from edge.feeds import DeviceBack, DeviceLost, Fed
+from edge.feeds import DeviceBack, DeviceLost, Fed, FeedBroken
 from edge.link import LinkNews
 from edge.outbox import Person
 from healthcode.messages import AnyEvent, PassEvent, Response
@@ -37,7 +37,7 @@ class Inbox:
 
     def feed(self, item: Fed) -> None:
         """Something of which only the newest counts."""
-        if self._queue.qsize() > BEHIND and not isinstance(item, DeviceLost | DeviceBack):
+        if self._queue.qsize() > BEHIND and not isinstance(item, DeviceLost | DeviceBack | FeedBroken):
             self.dropped += 1
             return
         self._queue.put(item)

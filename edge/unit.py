@@ -15,7 +15,7 @@ from types import MappingProxyType
 from edge import lane, passage, presentation, records
 from edge.config import Config
 from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
-from edge.feeds import Device, DeviceBack, DeviceLost, Sample
+from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Sample
 from edge.link import LinkDown, LinkUp
 from edge.outbox import OutboxFault, Person
 from edge.parts import Keeps, Posted, Unsaved
@@ -88,6 +88,8 @@ class Unit:
                 self._measure(self._keeps.monotonic())
             case DeviceLost() | DeviceBack():
                 self._on_device(item)
+            case FeedBroken(error=error):
+                raise error
             case Requested():
                 self._on_request(item)
             case ListChanged(uri=uri, version=version):
