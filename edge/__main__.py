@@ -127,6 +127,7 @@ def run(config: Config, stop: threading.Event) -> None:
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         for part in (link, camera, sensor):
             part.start()
+        undo.callback(gate.close)  # before all that may take its time to end
         log.info("gate %s is up", config.unit)
         loop(unit, inbox, gate, stop, lambda at: reporter.report(at, link))
     log.info("gate %s is down, relay off", config.unit)

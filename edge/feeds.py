@@ -99,7 +99,8 @@ class CameraFeed:
         camera = self._camera
         if camera is not None:
             camera.close()
-        self._thread.join(limit_s)
+        if self._thread.is_alive():
+            self._thread.join(limit_s)
 
     def _run(self) -> None:
         pause = self._reopen_first_s
@@ -155,7 +156,8 @@ class SensorFeed:
     def stop(self, limit_s: float = 3.0) -> None:
         """Ends, and gives the bus back."""
         self._stopping.set()
-        self._thread.join(limit_s)
+        if self._thread.is_alive():
+            self._thread.join(limit_s)
         self._thermometer.close()
 
     def _run(self) -> None:
