@@ -87,7 +87,7 @@ class Bench:
         self._most_rows = most_rows
         self._boots = count(1)
         self._marks = count()
-        self.province = Province(trust=trust_list(1, list_entry(), TOKEN_ENTRY))
+        self.province = Province(trust=trust_list(1, list_entry(), TOKEN_ENTRY, expires_at=NOON + 90 * 86_400))
         self.cache = Cache(folder / "cache", ROOTS)
         if trust:
             self.province.fill(self.cache)

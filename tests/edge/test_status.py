@@ -1,0 +1,134 @@
+"""The unit's numbers and alerts, from a unit on the bench; what carries them only notes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge import lane
+from edge.alerts import NAMES
+from edge.config import Camera as CameraConfig
+from edge.drivers.camera import open_camera
+from edge.feeds import CameraFeed, Device, DeviceBack, DeviceLost
+from edge.scan import Reader
+from edge.status import LOOK_EVERY_S, Reporter
+from healthcode.messages import Alert, UnitStatus, encode, stamp
+from healthcode.terms import Status
+from tests.edge.unit_bench import Bench
+
+PERIOD_S = 60.0
+
+
+class Notes:
+    """A carrier with a broker, or without."""
+
+    def __init__(self) -> None:
+        self.is_connected = True
+        self.said: list[UnitStatus] = []
+        self.alerts: list[tuple[str, Alert | None]] = []
+
+    def status(self, status: UnitStatus) -> None:
+        assert msgspec.json.decode(encode(status), type=UnitStatus) == status
+        self.said.append(status)
+
+    def alert(self, name: str, alert: Alert | None) -> None:
+        self.alerts.append((name, alert))
+
+    def raised(self) -> set[str]:
+        """What stands, as the broker would have it retained."""
+        return {name for name, alert in dict(self.alerts).items() if alert is not None}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def camera(bench: Bench) -> CameraFeed:
+    return CameraFeed(lambda: open_camera(CameraConfig(source="simulated"), bench.client), Reader(["zxing_local"]), lambda item: None)
+
+
+@pytest.fixture
+def reporter(bench: Bench, camera: CameraFeed) -> Reporter:
+    return Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, bench.at)
+
+
+def test_the_numbers_go_out_at_once_and_then_once_a_period(bench: Bench, reporter: Reporter, notes: Notes) -> None:
+    for second in range(int(3 * PERIOD_S)):
+        reporter.report(bench.at + second, notes)
+    assert [status.uptime_s for status in notes.said] == [0.0, PERIOD_S, 2 * PERIOD_S]
+
+
+def test_the_numbers_are_what_happened(bench: Bench, camera: CameraFeed, reporter: Reporter, notes: Notes) -> None:
+    reporter.report(bench.at, notes)
+    bench.give(DeviceBack(Device.CAMERA, bench.at))
+    bench.give(DeviceLost(Device.SENSOR, "gone", bench.at))
+    bench.change(8, Status.RED)
+    bench.see(bench.code(8))
+    bench.leave()
+    bench.show(bench.code(7))
+    bench.leave()
+    bench.show(bench.code(9), None, samples=6)
+    camera.frames = 600
+    bench.wait(PERIOD_S)
+    reporter.report(bench.at, notes)
+    first, status = notes.said
+    assert (first.passes, first.sensor_ok, first.camera_ok) == (0, 0, 0)
+    assert (status.passes, status.admitted, status.refused, status.called_guard) == (3, 1, 1, 1)
+    assert (status.sensor_ok, status.camera_ok, status.clock_trusted) == (0, 1, 1)
+    assert (status.trust_version, status.lists_held) == (1, 1)
+    assert status.list_age_s == pytest.approx(bench.wall - bench.province.at, abs=0.1)
+    assert status.frames_per_s == pytest.approx(600 / status.uptime_s, abs=0.1)
+    assert status.outbox_pending == bench.outbox.waiting == len(bench.disk.events())
+
+
+def test_a_unit_that_holds_nothing_says_so(tmp_path: Path, notes: Notes) -> None:
+    bench = Bench(tmp_path, trust=False, knows_time=False)
+    try:
+        camera = CameraFeed(lambda: open_camera(CameraConfig(source="simulated"), bench.client), Reader(["zxing_local"]), lambda item: None)
+        Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, bench.at).report(bench.at, notes)
+        (status,) = notes.said
+        assert (status.trust_version, status.lists_held, status.list_age_s, status.clock_trusted) == (None, 0, None, 0)
+        assert notes.raised() == {"trust", "clock"}
+    finally:
+        bench.close()
+
+
+def test_an_alert_comes_once_and_goes_by_itself(bench: Bench, reporter: Reporter, notes: Notes) -> None:
+    reporter.report(bench.at, notes)
+    assert {name for name, _ in notes.alerts} == set(NAMES)
+    notes.alerts.clear()
+    bench.give(lane.Tamper(bench.at, True))
+    since = bench.wall + LOOK_EVERY_S
+    for _ in range(5):
+        bench.wait(LOOK_EVERY_S)
+        reporter.report(bench.at, notes)
+    bench.give(lane.Tamper(bench.at, False))
+    bench.wait(LOOK_EVERY_S)
+    reporter.report(bench.at, notes)
+    assert notes.alerts == [("tamper", Alert(name="tamper", since=stamp(since), detail="the housing is open")), ("tamper", None)]
+
+
+def test_after_a_new_connection_every_alert_is_said_or_cleared_again(bench: Bench, reporter: Reporter, notes: Notes) -> None:
+    reporter.report(bench.at, notes)
+    notes.is_connected = False
+    bench.give(lane.Tamper(bench.at, True))
+    bench.wait(LOOK_EVERY_S)
+    reporter.report(bench.at, notes)
+    notes.alerts.clear()
+    notes.is_connected = True
+    bench.wait(LOOK_EVERY_S)
+    reporter.report(bench.at, notes)
+    assert [name for name, _ in notes.alerts] == list(NAMES)
+    assert notes.raised() == {"tamper"}
