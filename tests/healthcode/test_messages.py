@@ -184,7 +184,7 @@ def test_an_event_in_its_shortest_form() -> None:
         ({"skin_c": "36.5"}, "skin_c"),
         ({"ms": -1}, "ms"),
         ({"reader": "x" * 201}, "reader"),
-        ({"name": "Wang"}, "name"),
+        ({"name": "Resident"}, "name"),
     ],
 )
 def test_what_is_wrong_with_an_event_is_named(changes: dict[str, Any], named: str) -> None:

@@ -46,8 +46,8 @@ def test_init_makes_a_folder_once(folder: Path) -> None:
 
 
 def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
-    added = json.loads(run_resident(folder, "add", "王小明", "--number", "42", "--json").stdout)
-    assert (added["name"], added["colour"]) == ("王小明", "green")
+    added = json.loads(run_resident(folder, "add", "居民甲", "--number", "42", "--json").stdout)
+    assert (added["name"], added["colour"]) == ("居民甲", "green")
     changed = run_resident(folder, "colour", added["id"], "yellow", "--reason", "close_contact", "--json")
     assert json.loads(changed.stdout)["colour"] == "yellow"
     moved = json.loads(run_resident(folder, "revoke", added["id"], "--json").stdout)
@@ -58,7 +58,7 @@ def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
-    person = json.loads(run_resident(folder, "add", "Li", "--number", "42", "--json").stdout)["id"]
+    person = json.loads(run_resident(folder, "add", "Resident", "--number", "42", "--json").stdout)["id"]
     for args, words in (
         (("add", "Other", "--number", "42"), "one person has one code"),
         (("colour", person, "red", "--reason", "close_contact"), "expected one of confirmed"),
@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
 
 
 def test_codes_are_issued_and_drawn(folder: Path, tmp_path: Path) -> None:
-    person = json.loads(run_resident(folder, "add", "Li", "--json").stdout)["id"]
+    person = json.loads(run_resident(folder, "add", "Resident", "--json").stdout)["id"]
     ring = KeyRing.of(keyring_files.read_trust(folder / "keys" / "trust.cbor", None))
     (text,) = run_resident(folder, "code", person).stdout.splitlines()
     code = token.read(text, ring, time.time())

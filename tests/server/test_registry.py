@@ -22,7 +22,7 @@ from server.store import publication
 from tests.server.office import ISSUER, URI, Clock, Town
 
 
-def add(registry: Registry, name: str = "Li", colour: Colour = Colour.GREEN, reason: HandReason = HandReason.REVIEWED) -> Resident:
+def add(registry: Registry, name: str = "Resident", colour: Colour = Colour.GREEN, reason: HandReason = HandReason.REVIEWED) -> Resident:
     resident = registry.add(Person(name), colour=colour, reason=reason)
     assert isinstance(resident, Resident)
     return resident
@@ -34,7 +34,7 @@ def waiting(office: Office) -> list[tuple[int, Status]]:
 
 
 def test_a_resident_is_green_by_review_and_sealed_on_disk(office: Office, clock: Clock) -> None:
-    resident = office.registry.add(Person("王小明", "420106199001011234", "13800000000"))
+    resident = office.registry.add(Person("居民甲", "420106199001011234", "13800000000"))
     assert isinstance(resident, Resident)
     assert (resident.colour, resident.rule, resident.ruled_at) == (Colour.GREEN, Rule.SET_BY_HAND, int(clock()))
     assert office.registry.find(resident.resident) == resident
@@ -42,7 +42,7 @@ def test_a_resident_is_green_by_review_and_sealed_on_disk(office: Office, clock:
     assert waiting(office) == []
     with office.store.read() as tx:
         raw = tx.execute(text("SELECT * FROM residents")).one()
-    assert not any("420106199001011234" in str(value) or "王小明" in str(value) for value in raw)
+    assert not any("420106199001011234" in str(value) or "居民甲" in str(value) for value in raw)
 
 
 def test_one_number_has_one_code(office: Office) -> None:
