@@ -300,6 +300,7 @@ class Link:
         except (RuntimeError, ValueError) as wrong:
             LOG.warning("link: could not say offline: %s", wrong)
         self._client, self._since = None, None
+        _detach(client)
         client.disconnect()
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
@@ -324,9 +325,15 @@ class Link:
 
 def _hang_up(client: mqtt.Client) -> None:
     """Ends a client's socket, and with it paho's thread, without waiting for either."""
+    _detach(client)
     connection = client.socket()
     if isinstance(connection, socket.socket):
         try:
             connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+
+def _detach(client: mqtt.Client) -> None:
+    """Lets a client go: paho closes its inner pair of sockets only when nothing refers to it any more, and its callbacks refer to us."""
+    client.on_connect = client.on_disconnect = client.on_message = None
