@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from edge.drivers.camera import Camera, CameraFault, Frame
-from edge.scan import Crowd, Glimpse, MissingReader, Sighting
+from edge.scan import Crowd, Foreign, Glimpse, MissingReader, Sighting
 from edge.thermal import Reading, SensorFault, SensorState, Thermometer
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Sample:
     sensor: SensorState
 
 
-Seen = Sighting | Crowd | Glimpse
+Seen = Sighting | Crowd | Glimpse | Foreign
 Fed = Seen | Sample | DeviceLost | DeviceBack | FeedBroken
 Post = Callable[[Fed], None]
 

@@ -115,6 +115,13 @@ class Glimpse:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """Codes were read and none has a known prefix: a payment poster, say. Of no concern unless it stays."""
+
+    at: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """Everything read in one picture, each text once and whole; the first stage that read one; how many more were located.
 
@@ -201,15 +208,17 @@ class Reader:
         self._prefixes = tuple(prefixes)
         self.faults: Counter[str] = Counter()
 
-    def sight(self, frame: Frame) -> Sighting | Crowd | Glimpse | None:
-        """What of concern the frame shows. Codes without a known prefix are ignored; nothing that can be shown raises."""
+    def sight(self, frame: Frame) -> Sighting | Crowd | Glimpse | Foreign | None:
+        """What of concern the frame shows. Codes without a known prefix count only where there is nothing else; nothing shown raises."""
         codes, located, reader = self._cascade(frame.pixels, lambda text: text.startswith(self._prefixes))
         known = {code.text: None for code in codes if code.text.startswith(self._prefixes)}
         if len(known) > 1:
             return Crowd(tuple(text[:MAX_CHARACTERS] for text in known), frame.at)
         for text in known:
             return Sighting(text[:MAX_CHARACTERS], frame.at, reader or "")
-        return Glimpse(frame.at) if located else None
+        if located:
+            return Glimpse(frame.at)
+        return Foreign(frame.at) if codes else None
 
     def read_all(self, pixels: Pixels) -> Reading:
         """Everything that the whole cascade reads in one picture, whatever it begins with."""

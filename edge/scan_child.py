@@ -27,7 +27,7 @@ import numpy as np
 from msgspec import Meta
 
 from edge.drivers.camera import Frame
-from edge.scan import MAX_CHARACTERS, PREFIXES, Crowd, Glimpse, MissingReader, Reader, Sighting
+from edge.scan import MAX_CHARACTERS, PREFIXES, Crowd, Foreign, Glimpse, MissingReader, Reader, Sighting
 
 FRAME_LIMIT_S = 2.0
 """Seconds that the child may take for one frame: near a hundred times the worst frame measured (23 ms at 640 x 480, x86, one thread)."""
@@ -63,6 +63,7 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     texts: Annotated[list[Annotated[str, Meta(max_length=MAX_CHARACTERS)]], Meta(max_length=64)] = []
     reader: Annotated[str, Meta(max_length=20)] = ""
     glimpse: bool = False
+    foreign: bool = False
     faults: dict[str, int] = {}
     missing: Annotated[str, Meta(max_length=500)] = ""
 
@@ -85,7 +86,7 @@ class ReaderProcess:
         """The child's process id, None while there is none."""
         return self._child.pid if self._child else None
 
-    def sight(self, frame: Frame) -> Sighting | Crowd | Glimpse | None:
+    def sight(self, frame: Frame) -> Sighting | Crowd | Glimpse | Foreign | None:
         """What of concern the frame shows, as `Reader.sight`; None where the child did not live to say."""
         if self._closed:
             return None
@@ -108,7 +109,9 @@ class ReaderProcess:
             return Crowd(texts, frame.at)
         if texts:
             return Sighting(texts[0], frame.at, answer.reader)
-        return Glimpse(frame.at) if answer.glimpse else None
+        if answer.glimpse:
+            return Glimpse(frame.at)
+        return Foreign(frame.at) if answer.foreign else None
 
     def close(self) -> None:
         """Ends the child."""
@@ -197,7 +200,7 @@ def serve(connection: socket.socket) -> None:
             case Crowd():
                 answer = _Answer(list(seen.texts[:64]), faults=faults)
             case _:
-                answer = _Answer(glimpse=seen is not None, faults=faults)
+                answer = _Answer(glimpse=isinstance(seen, Glimpse), foreign=isinstance(seen, Foreign), faults=faults)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _answer(connection, answer)
 

@@ -21,7 +21,7 @@ from edge.outbox import OutboxFault, Person
 from edge.parts import Keeps, Posted, Unsaved
 from edge.presentation import Key, Presentation, Subject
 from edge.records import Moment
-from edge.scan import Crowd, Glimpse, Sighting
+from edge.scan import Crowd, Foreign, Glimpse, Sighting
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.verdict import Crowd as SeveralPeople
@@ -96,7 +96,7 @@ class Unit:
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
                 log.info("trust list %d is in force", version)
-            case LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
+            case Foreign() | LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
                 pass
             case _:
                 self._step(item)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from edge.drivers.camera import Frame
 from edge.drivers.luma import Pixels, load_luma
-from edge.scan import MAX_CHARACTERS, STAGES, Box, Crowd, Glimpse, MissingReader, Reader, Reading, Sighting, read_all
+from edge.scan import MAX_CHARACTERS, STAGES, Box, Crowd, Foreign, Glimpse, MissingReader, Reader, Reading, Sighting, read_all
 from tests.edge.codes import TEXT, beside, cracked, empty_qr, picture, qr
 
 ALL = tuple(STAGES)
 OTHER = TEXT[:-1] + "Z"
 
 
-def sight(pixels: Pixels, *stages: str) -> Sighting | Crowd | Glimpse | None:
+def sight(pixels: Pixels, *stages: str) -> Sighting | Crowd | Glimpse | Foreign | None:
     return Reader(stages or ALL).sight(Frame(pixels, 12.5))
 
 
@@ -78,8 +78,8 @@ def test_a_clean_code_does_not_end_the_search_while_another_is_located(seed: int
     assert set(seen.texts) == {TEXT, OTHER}
 
 
-def test_a_foreign_code_is_ignored() -> None:
-    assert sight(qr("https://pay.example/shop/7")) is None
+def test_a_foreign_code_is_told_of_and_not_its_text() -> None:
+    assert sight(qr("https://pay.example/shop/7")) == Foreign(12.5)
 
 
 def test_a_foreign_code_beside_ours_is_ignored() -> None:
@@ -87,8 +87,8 @@ def test_a_foreign_code_beside_ours_is_ignored() -> None:
 
 
 def test_a_prefix_counts_only_at_the_beginning() -> None:
-    assert sight(qr(" " + TEXT)) is None
-    assert sight(qr("hb1:ABC")) is None
+    assert sight(qr(" " + TEXT)) == Foreign(12.5)
+    assert sight(qr("hb1:ABC")) == Foreign(12.5)
 
 
 def test_a_torn_code_is_a_glimpse() -> None:

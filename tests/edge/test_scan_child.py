@@ -10,7 +10,7 @@ import pytest
 import segno
 
 from edge.drivers.camera import Frame
-from edge.scan import STAGES, Crowd, Glimpse, MissingReader, Reader, Sighting
+from edge.scan import STAGES, Crowd, Foreign, Glimpse, MissingReader, Reader, Sighting
 from edge.scan_child import ReaderProcess
 from tests.edge.codes import TEXT, beside, cracked, picture, qr
 
@@ -39,7 +39,7 @@ def test_it_says_what_the_reader_says(reader: ReaderProcess) -> None:
     shown.append(np.zeros((1, 1), np.uint8))
     answers = [reader.sight(Frame(pixels, float(number))) for number, pixels in enumerate(shown)]
     assert answers == [here.sight(Frame(pixels, float(number))) for number, pixels in enumerate(shown)]
-    assert [type(answer) for answer in answers[:5]] == [Sighting, type(None), Crowd, type(None), Sighting]
+    assert [type(answer) for answer in answers[:5]] == [Sighting, type(None), Crowd, Foreign, Sighting]
     assert not reader.faults
 
 
