@@ -18,7 +18,7 @@ from random import Random
 
 from edge import config as configuration
 from edge.cache import Cache
-from edge.clock import Clock, FloorFile
+from edge.clock import Clock, FloorFile, is_synchronised
 from edge.config import Config, ConfigError
 from edge.dialogue import Dialogue
 from edge.drivers.camera import CameraFault, open_camera
@@ -97,7 +97,13 @@ def run(config: Config, stop: threading.Event) -> None:
         undo.callback(gate.close)
         outbox = Outbox(data / "outbox.sqlite", boot_id)
         undo.callback(outbox.close)
-        clock = Clock(FloorFile(data / "floor"), monotonic=time.monotonic, system=time.time, draw=lambda: secrets.token_hex(16))
+        clock = Clock(
+            FloorFile(data / "floor"),
+            monotonic=time.monotonic,
+            system=time.time,
+            draw=lambda: secrets.token_hex(16),
+            synchronised=is_synchronised,
+        )
         cache = Cache(data / "cache", roots, config.link.issuers)
         undo.callback(cache.close)
         cache.load(clock.now())
@@ -163,5 +169,6 @@ def main(path: Path) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m edge CONFIG")
+        sys.stderr.write("usage: python -m edge CONFIG\n")
+        sys.exit(2)
     sys.exit(main(Path(sys.argv[1])))
