@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,17 @@ from edge.files import write_atomically
 from edge.timekeeping import Anchor, AnswerOutcome, Timekeeper
 from healthcode.messages import TimeAnswer, TimeRequest
 from healthcode.terms import ClockState
+
+_TIMEX_BYTES = 512
+"""More than struct timex takes on any Linux (208 bytes on 64 bits)."""
+_TIME_ERROR = 5
+"""What adjtimex(2) returns while the clock is not synchronised."""
+
+
+def is_synchronised() -> bool:
+    """Whether the kernel says that its clock follows a network's time: adjtimex(2), reading only. False where it cannot be asked."""
+    state: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return state not in (-1, _TIME_ERROR)
 
 
 class FloorFile:
@@ -35,12 +47,24 @@ class FloorFile:
 class Clock:
     """What time it is at this unit, and how far that is to be believed."""
 
-    def __init__(self, file: FloorFile, *, monotonic: Callable[[], float], system: Callable[[], float], draw: Callable[[], str]) -> None:
-        """`monotonic` and `system` are clocks in seconds (`time.monotonic`, `time.time`); `draw` gives 32 fresh random hex digits."""
+    def __init__(
+        self,
+        file: FloorFile,
+        *,
+        monotonic: Callable[[], float],
+        system: Callable[[], float],
+        draw: Callable[[], str],
+        synchronised: Callable[[], bool],
+    ) -> None:
+        """`monotonic` and `system` are clocks in seconds (`time.monotonic`, `time.time`); `draw` gives 32 fresh random hex digits.
+
+        `synchronised` says whether the system's clock follows a network's time (`is_synchronised`).
+        """
         self._file = file
         self._monotonic = monotonic
         self._system = system
         self._draw = draw
+        self._synchronised = synchronised
         self._lock = threading.Lock()
         self._keeper = Timekeeper(file.load(), Anchor(system(), monotonic()))
         self._stored = self._keeper.floor
@@ -53,7 +77,7 @@ class Clock:
         """How far `now` is to be believed, after a look at the system's clock."""
         with self._lock:
             mono = self._monotonic()
-            self._keeper = self._keeper.tick(mono, self._system())
+            self._keeper = self._keeper.tick(mono, self._system(), self._synchronised())
             return self._keeper.state(mono)
 
     @property

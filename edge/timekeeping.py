@@ -5,7 +5,8 @@ below which it can never be. An answer over 48 h past the floor must be confirme
 (NTP, a battery clock, the last shutdown) is used while there is no anchor, and distrusted where it lies below the floor or over 60 s
 away from what was signed. Tokens and lists never move anything here.
 
-    UNTRUSTED   no floor yet, or the system's time is over 60 s below it, or disagrees with the newest signed time
+    UNTRUSTED   no floor yet; nothing signed since the start and the system's time over 60 s below the floor; a system that follows a
+                network's time disagrees with the newest signed time; or a jump waits for its confirmation
     HOLDOVER    the system's time is possible, but nothing signed since the start, or not for a day
     TRUSTED     an answer within the last day, and the system agrees
 """
@@ -55,7 +56,11 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Timekeeper:
-    """The state. `floor` is on disk; `system` follows the operating system's clock; `jump` waits for its confirmation."""
+    """The state. `floor` is on disk; `system` follows the operating system's clock; `jump` waits for its confirmation.
+
+    `is_synchronised`: the operating system says that its clock follows a network's time. One that does not may be wrong without saying
+    anything about the signed time, as on a Pi without battery clock or time server.
+    """
 
     floor: float | None
     system: Anchor
@@ -64,6 +69,7 @@ class Timekeeper:
     nonce: str | None = None
     asked_at: float = 0.0
     asks: int = 0
+    is_synchronised: bool = False
 
     def now(self, mono: float) -> float:
         """Seconds since 1970: the signed time where there is one, else the system's."""
@@ -73,17 +79,19 @@ class Timekeeper:
         """How far `now` is to be believed."""
         system = self.system.at(mono)
         newest = self.jump or self.signed
-        if self.floor is None or system < self.floor - DISAGREE_S:
+        if self.floor is None or (newest is None and system < self.floor - DISAGREE_S):
             return ClockState.UNTRUSTED
-        if newest is not None and abs(system - newest.at(mono)) > DISAGREE_S:
+        if newest is not None and self.is_synchronised and abs(system - newest.at(mono)) > DISAGREE_S:
+            return ClockState.UNTRUSTED
+        if self.jump is not None and abs(self.now(mono) - self.jump.at(mono)) > DISAGREE_S:
             return ClockState.UNTRUSTED
         if self.signed is None or mono - self.signed.mono > TRUSTED_FOR_S:
             return ClockState.HOLDOVER
         return ClockState.TRUSTED
 
-    def tick(self, mono: float, system: float) -> Timekeeper:
+    def tick(self, mono: float, system: float, is_synchronised: bool) -> Timekeeper:
         """Takes in what the operating system says now."""
-        return replace(self, system=Anchor(system, mono))
+        return replace(self, system=Anchor(system, mono), is_synchronised=is_synchronised)
 
     def due(self, mono: float) -> float:
         """The monotonic time at which the next question is to be asked."""

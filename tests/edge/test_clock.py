@@ -106,14 +106,35 @@ def test_the_very_first_answer_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(("off", "expected"), [(59.0, ClockState.TRUSTED), (61.0, ClockState.UNTRUSTED), (-61.0, ClockState.UNTRUSTED)])
 def test_a_system_that_disagrees_with_the_signed_time_is_untrusted(off: float, expected: ClockState) -> None:
     keeper, _ = told(started(), NOON, 0.0)
-    keeper = keeper.tick(100.0, NOON + 100 + off)
-    assert keeper.state(100.0) is expected
-    assert keeper.now(100.0) == NOON + 100
+    assert keeper.tick(100.0, NOON + 100 + off, is_synchronised=True).state(100.0) is expected
+    assert keeper.tick(100.0, NOON + 100 + off, is_synchronised=True).now(100.0) == NOON + 100
 
 
-def test_a_jump_that_waits_already_contradicts_the_system() -> None:
-    keeper, _ = told(started(floor=NOON), NOON + 7 * DAY, 0.0)
-    assert keeper.state(1.0) is ClockState.UNTRUSTED
+@pytest.mark.parametrize("system", [0.0, NOON - 3 * DAY, NOON + 40 * DAY])
+def test_a_clock_that_follows_no_network_says_nothing_against_the_signed_time(system: float) -> None:
+    keeper, _ = told(started(system=system), NOON, 0.0)
+    alone = keeper.tick(100.0, system + 100, is_synchronised=False)
+    assert alone.state(100.0) is ClockState.TRUSTED
+    assert alone.now(100.0) == NOON + 100
+
+
+def test_a_pi_without_battery_or_time_server_is_untrusted_until_it_is_told() -> None:
+    keeper = started(floor=NOON, system=0.0).tick(5.0, 5.0, is_synchronised=False)
+    assert keeper.state(5.0) is ClockState.UNTRUSTED
+    keeper, _ = told(keeper, NOON + HOUR, 5.0)
+    assert keeper.state(5.0) is ClockState.TRUSTED
+
+
+def test_a_jump_that_waits_is_untrusted_whoever_keeps_the_system_s_time() -> None:
+    for is_synchronised in (False, True):
+        keeper, _ = told(started(floor=NOON).tick(0.0, NOON, is_synchronised), NOON + 7 * DAY, 0.0)
+        assert keeper.state(1.0) is ClockState.UNTRUSTED
+
+
+def test_a_jump_with_which_the_system_agrees_is_held_over_until_it_is_confirmed() -> None:
+    keeper, outcome = told(started(floor=NOON, system=NOON + 7 * DAY), NOON + 7 * DAY, 0.0)
+    assert outcome is AnswerOutcome.HELD
+    assert keeper.state(1.0) is ClockState.HOLDOVER
 
 
 def test_a_system_time_under_the_floor_is_untrusted() -> None:
@@ -150,7 +171,7 @@ def test_the_floor_never_goes_back_and_only_our_own_answers_move_it(steps: list[
     for wait, wall, ours, took in steps:
         mono += wait
         before = keeper.floor
-        keeper = keeper.tick(mono, wall).ask(mono, NONCE)
+        keeper = keeper.tick(mono, wall, is_synchronised=True).ask(mono, NONCE)
         keeper, outcome = keeper.answer(answer(wall, NONCE if ours else "b" * 32), mono + took)
         mono += took
         assert keeper.floor is not None
@@ -176,7 +197,7 @@ class Hands:
 
 def clock(path: Path, hands: Hands) -> Clock:
     read: tuple[Callable[[], float], Callable[[], float]] = (lambda: hands.mono, lambda: hands.system)
-    return Clock(FloorFile(path), monotonic=read[0], system=read[1], draw=hands.draw)
+    return Clock(FloorFile(path), monotonic=read[0], system=read[1], draw=hands.draw, synchronised=lambda: True)
 
 
 def test_the_clock_keeps_its_floor_over_a_restart(tmp_path: Path) -> None:

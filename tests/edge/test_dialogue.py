@@ -65,6 +65,7 @@ class Unit:
             monotonic=lambda: self.hands.mono,
             system=lambda: NOON + self.hands.mono,
             draw=lambda: f"{draws.getrandbits(128):032x}",
+            synchronised=lambda: True,
         )
         info = Info(unit="north", boot_id=BOOT, software="0", hardware="simulated", started_at=stamp(NOON))
         self.dialogue = Dialogue(

@@ -149,7 +149,13 @@ class Unit:
         self.boot_id = secrets.token_hex(16)
         self.cache = Cache(folder / "cache", ROOTS)
         self.outbox = Outbox(folder / "outbox.db", self.boot_id)
-        self.clock = Clock(FloorFile(folder / "floor"), monotonic=time.monotonic, system=time.time, draw=lambda: secrets.token_hex(16))
+        self.clock = Clock(
+            FloorFile(folder / "floor"),
+            monotonic=time.monotonic,
+            system=time.time,
+            draw=lambda: secrets.token_hex(16),
+            synchronised=lambda: True,
+        )
         self.cache.load(self.clock.now())
         self.news: queue.SimpleQueue[LinkNews] = queue.SimpleQueue()
         dialogue = Dialogue(

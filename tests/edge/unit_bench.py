@@ -115,6 +115,7 @@ class Bench:
             monotonic=lambda: self.at,
             system=lambda: self.wall + self.clock_is_off_s,
             draw=lambda: f"{number:032x}",
+            synchronised=lambda: True,
         )
         if knows_time:
             question = self.clock.question()
