@@ -12,7 +12,7 @@ from edge.thermal import OBJECT
 from healthcode import token
 from healthcode.terms import Colour, Decision, Form, Reason
 from healthgate.town import GATES, ISSUER, URI, Town
-from healthgate.witness import Mark, Row, light_colours, mark, relay_pulses, rows_of, rows_since, wait_for_row
+from healthgate.witness import Mark, Row, light_colours, light_levels, mark, relay_pulses, rows_of, rows_since, wait_for_row
 from healthgate.world import Entry
 from server.colours import HandReason
 from server.issuer import Pack
@@ -117,16 +117,16 @@ class Stage:
 
     def present_unheard(self, unit: str, text: str) -> str:
         """Holds a code up while no row can arrive: what the pins alone say."""
-        since = self.town.world.mark(unit)
+        since, before = self.town.world.mark(unit), light_levels(self.town, unit)
         self.town.world.set(unit, skin_c=NORMAL_SKIN_C)
         self.town.world.show(unit, text)
 
         def settled() -> list[Entry]:
-            before = time.monotonic() - LIGHT_SETTLES_S
-            return [entry for entry in self.town.world.entries(unit, since) if entry.get("at", before) <= before]
+            until = time.monotonic() - LIGHT_SETTLES_S
+            return [entry for entry in self.town.world.entries(unit, since) if entry.get("at", until) <= until]
 
         def verdict() -> bool:
-            return relay_pulses(settled()) > 0 or light_colours(settled())[-1:] in (["red"], ["yellow"])
+            return relay_pulses(settled()) > 0 or light_colours(settled(), before)[-1:] in (["red"], ["yellow"])
 
         self.town.poll(verdict, VERDICT_LIMIT_S)
         entries = settled()
@@ -134,7 +134,7 @@ class Stage:
             self.walk_through(unit)
             light = "green"
         else:
-            light = (light_colours(entries) or ["unchanged"])[-1]
+            light = (light_colours(entries, before) or ["unchanged"])[-1]
         return f"light {light}; relay {'pulsed' if relay_pulses(entries) else 'shut'}"
 
     def walk_through(self, unit: str) -> None:
@@ -168,7 +168,7 @@ class Stage:
         rows = rows_since(self.town, unit, since)
         return Seen(
             relay_pulses(entries),
-            tuple(light_colours(entries)),
+            tuple(light_colours(entries, since.light)),
             tuple(row for row in rows if row.kind == "pass"),
             tuple(row for row in rows if row.kind == "passage"),
         )

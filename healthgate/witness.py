@@ -6,7 +6,7 @@ Nothing here asks the unit.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +57,21 @@ def rows_of(town: Town, unit: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in both testimonies, to look at what came after it."""
+    """A place in both testimonies, to look at what came after it, and what the light's lines carried there."""
 
     journal: int
     rows: frozenset[tuple[str, int]]
+    light: Mapping[str, float]
 
 
 def mark(town: Town, unit: str) -> Mark:
     """Now, at gate `unit`."""
-    return Mark(town.world.mark(unit), frozenset(row.key for row in rows_of(town, unit)))
+    return Mark(town.world.mark(unit), frozenset(row.key for row in rows_of(town, unit)), light_levels(town, unit))
+
+
+def light_levels(town: Town, unit: str) -> dict[str, float]:
+    """What the lines of the light carry now, 0 to 1."""
+    return {line: town.world.level(unit, line) or 0.0 for line in LIGHTS}
 
 
 def rows_since(town: Town, unit: str, since: Mark, kind: str | None = None) -> list[Row]:
@@ -79,9 +85,12 @@ def relay_pulses(entries: Sequence[Entry]) -> int:
     return sum(1 for before, after in zip([0, *levels], levels, strict=False) if after and not before)
 
 
-def light_colours(entries: Sequence[Entry]) -> list[str]:
-    """The colours that the light took in these entries, one after another; lines that change within 5 ms are one change."""
-    level = dict.fromkeys(LIGHTS, 0.0)
+def light_colours(entries: Sequence[Entry], before: Mapping[str, float]) -> list[str]:
+    """The colours that the light took in these entries, one after another; lines that change within 5 ms are one change.
+
+    `before` is what its lines carried when the entries began: a line that stays as it is has no entry.
+    """
+    level = dict(before)
     colours: list[str] = []
     changed_at: float | None = None
     for entry in entries:
@@ -96,7 +105,7 @@ def light_colours(entries: Sequence[Entry]) -> list[str]:
     return [colour for before, colour in zip(["", *colours], colours, strict=False) if colour != before]
 
 
-def word_of_levels(level: dict[str, float]) -> str:
+def word_of_levels(level: Mapping[str, float]) -> str:
     """The colour of the light at these levels of its three lines (0 to 1), as a word."""
     red, green, blue = (int(level[line] > 0.05) for line in LIGHTS)
     return COLOUR_WORDS[red, green, blue]
