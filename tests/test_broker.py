@@ -2,71 +2,19 @@
 
 from __future__ import annotations
 
-import queue
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from healthcode import topics
 from healthgate import broker as guarded
-from tests.broker import Broker
+from tests.broker import Broker, Client
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 10.0
 PASSWORDS = {"bridge": "b-secret", "north": "n-secret", "south": "s-secret"}
-
-
-class Client:
-    """Somebody with an account."""
-
-    def __init__(self, broker: guarded.Broker, user: str | None, *, session: str = "", password: str | None = None) -> None:
-        self.heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-        self.granted: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
-        self.acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self.refused: str | None = None
-        self._answered = threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=session, protocol=mqtt.MQTTv5)
-        if user:
-            self.client.username_pw_set(user, password or PASSWORDS[user])
-        self.client.on_connect = self._on_connect
-        self.client.on_subscribe = lambda _c, _d, _mid, codes, _p: self.granted.put([code.value for code in codes])
-        self.client.on_publish = lambda _c, _d, _mid, code, _p: self.acknowledged.put(code.value)
-        self.client.on_message = lambda _c, _d, message: self.heard.put((message.topic, bytes(message.payload)))
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        if session:
-            properties.SessionExpiryInterval = 3600
-        self.client.connect(broker.host, broker.port, clean_start=not session, properties=properties)
-        self.client.loop_start()
-        assert self._answered.wait(LIMIT_S)
-
-    def _on_connect(self, _client: mqtt.Client, _data: object, _flags: object, code: object, _properties: object) -> None:
-        self.refused = str(code) if getattr(code, "is_failure", False) else None
-        self._answered.set()
-
-    def subscribe(self, *filters: str) -> list[int]:
-        """The broker's answer for each filter: 1 granted, 128 and above refused."""
-        self.client.subscribe([(each, 1) for each in filters])
-        return self.granted.get(timeout=LIMIT_S)
-
-    def publish(self, topic: str, payload: bytes = b"x", *, retain: bool = False) -> int:
-        """The broker's answer: 0 or 16 taken, 128 and above refused."""
-        self.client.publish(topic, payload, qos=1, retain=retain)
-        return self.acknowledged.get(timeout=LIMIT_S)
-
-    def next(self) -> tuple[str, bytes]:
-        return self.heard.get(timeout=LIMIT_S)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture
@@ -88,34 +36,34 @@ def test_the_broker_can_be_killed_and_comes_back_on_its_port(broker: Broker) -> 
 
 
 def test_a_restart_keeps_retained_messages_and_those_that_wait_for_a_session(walled: guarded.Broker) -> None:
-    bridge = Client(walled, "bridge", session="bridge")
+    bridge = Client(walled, "bridge", PASSWORDS["bridge"], session="bridge")
     assert bridge.subscribe(topics.ALL_UP) == [1]
     bridge.close()
-    north = Client(walled, "north")
+    north = Client(walled, "north", PASSWORDS["north"])
     assert [north.publish(topics.up("north", "events"), b"%d" % number) for number in range(20)] == [0] * 20
     assert north.publish(topics.up("north", "state"), b"online", retain=True) in (0, 16)
     north.close()
     walled.stop()
     walled.start()
-    bridge = Client(walled, "bridge", session="bridge")
+    bridge = Client(walled, "bridge", PASSWORDS["bridge"], session="bridge")
     heard = [bridge.next() for _ in range(21)]
     assert heard[:20] == [(topics.up("north", "events"), b"%d" % number) for number in range(20)]
-    south = Client(walled, "bridge")
+    south = Client(walled, "bridge", PASSWORDS["bridge"])
     south.subscribe(topics.ALL_UP)
     assert south.next() == (topics.up("north", "state"), b"online")
     bridge.close()
     south.close()
 
 
-@pytest.mark.parametrize(("user", "password"), [(None, None), ("north", "wrong"), ("stranger", "s-secret")])
-def test_nobody_comes_in_without_a_password(walled: guarded.Broker, user: str | None, password: str | None) -> None:
-    client = Client(walled, user, password=password)
+@pytest.mark.parametrize(("user", "password"), [("", ""), ("north", "wrong"), ("stranger", "s-secret")])
+def test_nobody_comes_in_without_a_password(walled: guarded.Broker, user: str, password: str) -> None:
+    client = Client(walled, user, password)
     assert client.refused == "Not authorized"
     client.close()
 
 
 def test_a_unit_writes_only_under_its_own_up_and_reads_only_its_own_down_and_what_is_for_all(walled: guarded.Broker) -> None:
-    bridge, north = Client(walled, "bridge"), Client(walled, "north")
+    bridge, north = Client(walled, "bridge", PASSWORDS["bridge"]), Client(walled, "north", PASSWORDS["north"])
     bridge.subscribe("healthgate/v1/#")
     assert north.publish(topics.up("north", "events")) == 0
     assert bridge.next() == (topics.up("north", "events"), b"x")
