@@ -43,9 +43,10 @@ def break_outbox() -> None:
     really_append = Outbox.append
 
     def lose(outbox: Outbox, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
-        numbers = really_append(outbox, events, used)
-        with outbox._transaction() as connection:
-            connection.executemany("DELETE FROM events WHERE boot = ? AND seq = ?", [(outbox._boot, n) for n in numbers if n % 3 == 0])
+        with outbox._lock:
+            numbers = really_append(outbox, events, used)
+            with outbox._transaction() as connection:
+                connection.executemany("DELETE FROM events WHERE boot = ? AND seq = ?", [(outbox._boot, n) for n in numbers if n % 3 == 0])
         return numbers
 
     setattr(Outbox, "append", lose)  # noqa: B010

@@ -246,7 +246,8 @@ def offline_red_refused(stage: Stage) -> Outcome:
 
 def backlog_arrives_once(stage: Stage) -> Outcome:
     """Over two hundred events wait; the broker comes back; each is in the database exactly once."""
-    while min(len(stage.town.files[unit].events(waiting=True)) for unit in GATES) < BACKLOG // 2:
+    until = time.monotonic() + BACKLOG_LIMIT_S
+    while min(len(stage.town.files[unit].events(waiting=True)) for unit in GATES) < BACKLOG // 2 and time.monotonic() < until:
         for _ in range(10):
             stage.rattle()
     waiting = sum(len(stage.town.files[unit].events(waiting=True)) for unit in GATES)
