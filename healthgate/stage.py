@@ -84,7 +84,8 @@ class Stage:
 
     def settle(self) -> None:
         """Waits until every ruling is in a published delta, and both gates hold it."""
-        version = self.town.poll(self.town.published_version, DELTA_LIMIT_S)
+        self.town.poll(lambda: self.town.published_version() is not None, DELTA_LIMIT_S)
+        version = self.town.published_version()
         self.town.poll(lambda: version is not None and all(self.held_version(unit) >= version for unit in GATES), DELTA_LIMIT_S)
 
     def held_version(self, unit: str) -> int:

@@ -196,11 +196,18 @@ class Town:
         return self.world.connected(unit) and held.knows_the_time() and all(held.held_list(uri) is not None for uri in (URI, OTHER_URI))
 
     def published_version(self) -> int | None:
-        """The version of our list that the server has published; None while changes wait to be."""
+        """The version of our list that every ruling so far has led to; None while changes wait to be published.
+
+        The newest delta counts: the head that states it is stored a moment later.
+        """
         with self.store.read() as tx:
             waiting = tx.execute(text("SELECT count(*) FROM list_changes WHERE uri = :uri"), {"uri": URI}).scalar_one()
-            version = tx.execute(text("SELECT version FROM heads WHERE uri = :uri"), {"uri": URI}).scalar_one_or_none()
-        return None if waiting or version is None else int(version)
+            head = tx.execute(text("SELECT epoch, version FROM heads WHERE uri = :uri"), {"uri": URI}).one_or_none()
+            if waiting or head is None:
+                return None
+            of_deltas = text("SELECT max(to_version) FROM deltas WHERE uri = :uri AND epoch = :epoch")
+            newest = tx.execute(of_deltas, {"uri": URI, "epoch": head.epoch}).scalar_one_or_none()
+        return max(int(head.version), int(newest or 0))
 
     def close(self) -> None:
         """Ends every process and the world."""
