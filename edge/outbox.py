@@ -168,8 +168,9 @@ class Outbox:
             return found
 
     def acknowledge(self, watermark: Watermark, at: float) -> Acknowledged | StaleWatermark:
-        """Takes over what the database holds: what it has is done with, what it lacks waits again. Boots not named stay as they are.
+        """Takes over what the database holds: what it has is done with, what it lacks waits again.
 
+        Boots that are not named stay as they are, unless the watermark is complete: then the database may hold nothing of them.
         `at` (wall seconds) begins the days that a row is kept. Only a watermark newer than the last one taken counts, across restarts.
         """
         with self._lock, self._transaction() as connection:
@@ -178,6 +179,10 @@ class Outbox:
             if watermark.at_ms <= last:
                 return StaleWatermark(watermark.at_ms, last)
             done = again = 0
+            if watermark.is_complete:
+                named = {mark.boot_id for mark in watermark.boots}
+                boots = connection.execute("SELECT number, boot_id FROM boots").fetchall()
+                again = sum(_wait_again(connection, number, 0, ()) for number, boot_id in boots if boot_id not in named)
             for mark in watermark.boots:
                 found = connection.execute("SELECT number FROM boots WHERE boot_id = ?", (mark.boot_id,)).fetchone()
                 if found is None:

@@ -274,11 +274,16 @@ class BootMark(Message, frozen=True):
 
 
 class Watermark(Message, frozen=True):
-    """Signed, down/ack: what of a unit's events the database holds. Names the unit; `at` orders watermarks (milliseconds since 1970)."""
+    """Signed, down/ack: what of a unit's events the database holds. Names the unit; `at_ms` orders watermarks (milliseconds since 1970).
+
+    `is_complete`: these are all the boots of this unit that the database has heard of in the last eight days at least; of any other
+    boot it is to be sent again what the unit still keeps.
+    """
 
     unit: UnitId
     at_ms: Annotated[int, Meta(ge=0, le=2**53)]
     boots: Annotated[list[BootMark], Meta(max_length=64)]
+    is_complete: bool = False
 
 
 class TimeAnswer(Message, frozen=True):

@@ -33,6 +33,10 @@ AHEAD_S = 60.0
 """How far ahead of the server's clock an event's time may be before nobody believes it, in seconds."""
 MOST_GAPS = 10_000
 """Missing seqs that one watermark may name, at most 90 KB of CBOR."""
+NEWEST_BOOTS = 64
+"""Boots that one watermark may name (messages.Watermark)."""
+SETTLED_MS = 8 * 86_400_000
+"""A boot not heard of for so long need not be named: units forget what was acknowledged seven days ago (edge.outbox.KEEP_S)."""
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -105,10 +109,13 @@ class Intake:
         )
 
     def watermarks(self) -> list[Watermark]:
-        """The watermark of every unit that has reported: a broker that was restarted has forgotten them."""
+        """The watermark of every known unit: a broker that was restarted has forgotten them.
+
+        Of a unit without events too: a database that was restored from before its first report wants them all again.
+        """
         with self._store.write() as tx:
             at_ms = to_ms(self._now())
-            return [_watermark(tx, unit, at_ms) for unit in events.units_with_boots(tx)]
+            return [_watermark(tx, unit.unit, at_ms) for unit in events.list_units(tx)]
 
     def _take(self, messages: Sequence[Incoming]) -> Taken:
         with self._store.write() as tx:
@@ -260,15 +267,21 @@ def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
 
 
 def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:
-    """The unit's newest boots, fewer of them where they have so many gaps that the signed watermark would be too long."""
+    """The unit's newest boots, fewer of them where they have so many gaps that the signed watermark would be too long.
+
+    It is complete where it leaves out none but long settled ones: then the unit sends again what was acknowledged of others.
+    """
     boots: list[BootMark] = []
     gaps = 0
-    for boot_id, mark in events.newest_marks(tx, unit):
+    marks = events.newest_marks(tx, unit, NEWEST_BOOTS + 1)
+    for boot_id, mark, _ in marks[:NEWEST_BOOTS]:
         gaps += len(mark.missing)
         if gaps > MOST_GAPS:
             break
         boots.append(BootMark(boot_id=boot_id, up_to=mark.up_to, missing=list(mark.missing)))
-    return Watermark(unit=unit, at_ms=events.next_watermark_ms(tx, unit, at_ms), boots=boots)
+    left_out = marks[len(boots) :]
+    is_complete = not left_out or left_out[0][2] < at_ms - SETTLED_MS
+    return Watermark(unit=unit, at_ms=events.next_watermark_ms(tx, unit, at_ms), boots=boots, is_complete=is_complete)
 
 
 def _name(row: EventRow) -> str:

@@ -104,7 +104,9 @@ CBOR: dict[str, Message] = {
         snapshot=messages.SnapshotRef(version=1, size=856_064, sha256=hashlib.sha256(b"snapshot").digest()),
     ),
     "delta": _delta,
-    "watermark": messages.Watermark(unit="north", at_ms=AT * 1000, boots=[messages.BootMark(boot_id=BOOT, up_to=1845, missing=[1840])]),
+    "watermark": messages.Watermark(
+        unit="north", at_ms=AT * 1000, boots=[messages.BootMark(boot_id=BOOT, up_to=1845, missing=[1840])], is_complete=True
+    ),
     "time": messages.TimeAnswer(unit="north", nonce="00112233445566778899aabbccddeeff", at_ms=AT * 1000),
     "trust-list": messages.TrustList(
         version=3,

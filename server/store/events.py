@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from server.marks import Mark
 
-NEWEST_BOOTS = 64
 QUARANTINE_LIMIT = 10_000
 """Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""
 BEYOND = 5000
@@ -163,18 +162,13 @@ def put_mark(connection: Connection, unit: str, boot_id: str, mark: Mark, at_ms:
     )
 
 
-def newest_marks(connection: Connection, unit: str) -> list[tuple[str, Mark]]:
-    """(boot_id, mark) of the unit's boots that were heard of last."""
+def newest_marks(connection: Connection, unit: str, limit: int) -> list[tuple[str, Mark, int]]:
+    """(boot_id, mark, when it was heard of) of the unit's boots that were heard of last, at most `limit`."""
     rows = connection.execute(
-        text("SELECT boot_id, up_to, missing FROM boots WHERE unit = :unit ORDER BY touched_ms DESC, boot_id LIMIT :limit"),
-        {"unit": unit, "limit": NEWEST_BOOTS},
+        text("SELECT boot_id, up_to, missing, touched_ms FROM boots WHERE unit = :unit ORDER BY touched_ms DESC, boot_id LIMIT :limit"),
+        {"unit": unit, "limit": limit},
     )
-    return [(str(boot_id), Mark(int(up_to), tuple(json.loads(missing)))) for boot_id, up_to, missing in rows]
-
-
-def units_with_boots(connection: Connection) -> list[str]:
-    """The units that have reported events."""
-    return [str(unit) for (unit,) in connection.execute(text("SELECT DISTINCT unit FROM boots ORDER BY unit"))]
+    return [(str(boot_id), Mark(int(up_to), tuple(json.loads(missing))), int(touched_ms)) for boot_id, up_to, missing, touched_ms in rows]
 
 
 def count_events(connection: Connection, unit: str = "") -> int:

@@ -41,8 +41,8 @@ def event(what: str = "started") -> UnitEvent:
     return UnitEvent(seq=UNNUMBERED, at=stamp(NOON), clock=ClockState.TRUSTED, what=what)
 
 
-def watermark(at_ms: int, *boots: BootMark) -> Watermark:
-    return Watermark(unit="north", at_ms=at_ms, boots=list(boots))
+def watermark(at_ms: int, *boots: BootMark, is_complete: bool = False) -> Watermark:
+    return Watermark(unit="north", at_ms=at_ms, boots=list(boots), is_complete=is_complete)
 
 
 def mark(up_to: int, *missing: int, boot_id: str = BOOT) -> BootMark:
@@ -112,6 +112,21 @@ def test_a_lower_watermark_makes_events_wait_again(path: Path) -> None:
     assert outbox.waiting == 0
     assert outbox.acknowledge(watermark(2, mark(3, 1)), NOON) == Acknowledged(done=0, again=3)
     assert places(outbox.pending(10)) == [(BOOT, 1), (BOOT, 4), (BOOT, 5)]
+
+
+@pytest.mark.parametrize("boots", [(mark(1, boot_id=NEXT_BOOT),), ()])
+def test_a_boot_that_a_complete_watermark_does_not_name_waits_again(path: Path, boots: tuple[BootMark, ...]) -> None:
+    first = open_outbox(path, BOOT)
+    first.append([event() for _ in range(3)])
+    first.close()
+    outbox = open_outbox(path, NEXT_BOOT)
+    outbox.append([event()])
+    outbox.acknowledge(watermark(1, mark(3), mark(1, boot_id=NEXT_BOOT)), NOON)
+    assert outbox.acknowledge(watermark(2, *boots), NOON) == Acknowledged(done=0, again=0)
+    lost = [(BOOT, 1), (BOOT, 2), (BOOT, 3)] + ([] if boots else [(NEXT_BOOT, 1)])
+    assert outbox.acknowledge(watermark(3, *boots, is_complete=True), NOON) == Acknowledged(done=0, again=len(lost))
+    assert places(outbox.pending(10)) == lost
+    assert outbox.waiting == len(lost)
 
 
 def test_only_a_newer_watermark_counts_even_after_a_restart(path: Path) -> None:

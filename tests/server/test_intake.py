@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import random
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from edge.outbox import Acknowledged, Outbox
 from healthcode import token, topics
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Info, encode, stamp
 from healthcode.signed import write
 from healthcode.terms import ClockState, Colour, Screening, Use
-from server.__main__ import Office
+from server.__main__ import Office, open_office
 from server.colours import HandReason, Rule
 from server.config import Codes
 from server.fleet import Fleet
@@ -23,7 +26,7 @@ from server.intake import Incoming, Intake
 from server.issuer import Issuer, Pack
 from server.registry import Resident
 from server.store import events
-from tests.server.office import ISSUER, Clock, Town
+from tests.server.office import CAPACITY, ISSUER, Clock, Town
 from tests.server.reports import BOOT, OTHER_BOOT, batch, fever, held, note
 from tests.server.test_registry import add
 
@@ -76,8 +79,9 @@ def test_a_watermark_stays_short_enough_to_be_signed(intake: Intake, town: Town,
     for number in range(30):
         clock.at += 1
         intake.take([batch("north", [note(501, clock())], f"{number:032x}")])
-    (mark,) = intake.watermarks()
+    mark, _ = intake.watermarks()
     assert len(mark.boots) == 20
+    assert not mark.is_complete
     assert mark.boots[0].boot_id == f"{29:032x}"
     assert len(write(mark, town.keys[Use.ACK])) < 64 * 1024
 
@@ -93,7 +97,7 @@ def test_the_watermarks_time_only_goes_up(intake: Intake, clock: Clock) -> None:
     first = intake.take([batch("north", [note(1, clock())])]).watermarks[0]
     clock.at -= 3600
     second = intake.take([batch("north", [note(2, clock())])]).watermarks[0]
-    (third,) = intake.watermarks()
+    third, _ = intake.watermarks()
     assert first.at_ms < second.at_ms < third.at_ms
     assert held(third.boots) == {1, 2}
 
@@ -101,9 +105,33 @@ def test_the_watermarks_time_only_goes_up(intake: Intake, clock: Clock) -> None:
 def test_only_the_newest_boots_are_named(intake: Intake, clock: Clock) -> None:
     for number in range(70):
         clock.at += 1
-        intake.take([batch("north", [note(1, clock())], f"{number:032x}")])
-    (mark,) = intake.watermarks()
+        (mark,) = intake.take([batch("north", [note(1, clock())], f"{number:032x}")]).watermarks
+        assert mark.is_complete == (number < 64)
+    mark, _ = intake.watermarks()
     assert [boot.boot_id for boot in mark.boots] == [f"{number:032x}" for number in range(69, 5, -1)]
+    clock.at += 8 * 86_400
+    assert all(mark.is_complete for mark in intake.watermarks()), "what is left out is forgotten by the unit too"
+
+
+def test_a_restored_database_gets_back_boots_and_units_that_it_never_heard_of(
+    intake: Intake, office: Office, town: Town, clock: Clock, tmp_path: Path
+) -> None:
+    backup = open_office(town.config('data = "backup"'), clock, CAPACITY)
+    restored = Intake(backup.store, backup.registry, town.ring, clock, 3)
+    for unit in ("north", "south"):
+        Fleet(backup.store, clock).add(unit)
+    with closing(backup.store), closing(Outbox(tmp_path / "outbox", BOOT)) as outbox:
+        outbox.append([note(1, clock()), note(2, clock())])
+        (mark,) = intake.take([batch("north", [stored.event for stored in outbox.pending(10)])]).watermarks
+        outbox.acknowledge(mark, clock())
+        assert outbox.waiting == 0
+        clock.at += 1
+        told, _ = restored.watermarks()
+        assert outbox.acknowledge(told, clock()) == Acknowledged(done=0, again=2)
+        (mark,) = restored.take([batch("north", [stored.event for stored in outbox.pending(10)])]).watermarks
+        outbox.acknowledge(mark, clock())
+        assert outbox.waiting == 0
+    assert count(backup) == count(office) == 2
 
 
 def test_the_same_id_with_other_content_is_set_aside_with_an_alert(intake: Intake, office: Office, clock: Clock) -> None:
