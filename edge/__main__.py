@@ -136,6 +136,8 @@ def run(config: Config, stop: threading.Event) -> None:
         undo.callback(gate.close)  # before all that may take its time to end
         log.info("gate %s is up", config.unit)
         loop(unit, inbox, gate, stop, lambda at: reporter.report(at, link))
+        gate.close()
+        unit.stop()
     log.info("gate %s is down, relay off", config.unit)
 
 

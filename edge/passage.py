@@ -128,6 +128,17 @@ def step(state: State, given: Input, policy: config.Lane) -> Step:
     return work.finish()
 
 
+def postponed(state: State, by_s: float) -> State:
+    """`state`, just entered, as if that had been `by_s` seconds later: pulse and window begin when the relay really is energised."""
+    return replace(
+        state,
+        at=state.at + by_s,
+        entered_at=state.entered_at + by_s,
+        relay_until=state.relay_until + by_s,
+        window_until=state.window_until + by_s,
+    )
+
+
 def _dues(state: State, policy: config.Lane) -> list[tuple[float, Happening]]:
     """Every deadline of `state` with what it brings."""
     dues: list[tuple[float, Happening]] = []

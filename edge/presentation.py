@@ -17,6 +17,8 @@ from healthcode.token import HealthCode, TokenFault
 
 GONE_S = 1.0
 """A code out of view for so long was taken away; shown again it is a new presentation."""
+UNSEEN_S = 5.0
+"""How long a code may be out of view while the temperature is taken: time to lower the phone and lean forward, not to change places."""
 SUSPECT_S = 1800.0
 """How long a suspected fever is remembered by person, in seconds."""
 
@@ -67,6 +69,11 @@ def sighted(shown: Presentation, at: float) -> Presentation:
 def is_over(shown: Presentation, at: float) -> bool:
     """Whether there is a verdict and the code has been taken away."""
     return shown.verdict is not None and at - shown.last_at > GONE_S
+
+
+def is_abandoned(shown: Presentation, at: float) -> bool:
+    """Whether the code has been out of view for so long, without a verdict, that somebody else may stand there by now."""
+    return shown.verdict is None and at - shown.last_at > UNSEEN_S
 
 
 def measured(shown: Presentation, found: Screened) -> Presentation:

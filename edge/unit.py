@@ -1,7 +1,7 @@
 """The loop that joins it all: one thread takes what devices, link and time bring, has the pure modules decide, and acts.
 
-The order is the house's: decide, write the events to disk, then move. A device that breaks is reported and shown; an error of our own
-ends the process, which leaves the relay off, and the service starts it again.
+The order is the house's: decide, write the event to disk, then energise the relay; what lets it fall waits for nothing. A device that
+breaks is reported and shown; an error of our own ends the process, which leaves the relay off, and the service starts it again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from edge import lane, passage, presentation, records
+from edge.allowance import Allowance
 from edge.config import Config
 from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
 from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Sample
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
 SAVE_AGAIN_S = 1.0
+FUTURE_S = 60.0
+"""A passage that was remembered this far ahead of now was dated by a clock that was wrong; it says nothing."""
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
 """Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
 
@@ -56,6 +59,7 @@ class Unit:
         self._hint: tuple[Screening | None, int] = (None, 0)
         self._unsaved = Unsaved()
         self._save_again_at = 0.0
+        self._allowance = Allowance()
 
     @property
     def state(self) -> passage.State:
@@ -72,6 +76,10 @@ class Unit:
         at = self._keeps.monotonic()
         self._record([records.unit_event("started", detail, self._moment(at))])
         self._step(lane.Tick(at))
+
+    def stop(self) -> None:
+        """Says in the log that the unit ends in order; the gate is let go by whoever holds it."""
+        self._record([records.unit_event("stopping", "", self._moment(self._keeps.monotonic()))])
 
     def handle(self, item: Posted) -> None:
         """Takes in what a device or the link posted."""
@@ -108,7 +116,7 @@ class Unit:
         if due is not None and due <= at:
             self._step(lane.Tick(at))
         self._measure(at)
-        if self._shown is not None and presentation.is_over(self._shown, at):
+        if self._shown is not None and (presentation.is_over(self._shown, at) or presentation.is_abandoned(self._shown, at)):
             self._shown = None
         if self._unsaved and at >= self._save_again_at:
             self._save_again_at = at + SAVE_AGAIN_S
@@ -183,25 +191,45 @@ class Unit:
 
     def _conclude(self, shown: Presentation, verdict: Verdict, found: Screened | None, at: float) -> None:
         """A final verdict: the event on disk, then the lane. A disk that fails turns an admission into a call for the guard."""
-        person = shown.person
-        try:
-            seq = self._append([self._pass_event(shown, verdict, found, at)])[-1]
-        except OutboxFault as wrong:
-            if verdict.decision is Decision.ADMIT:
-                verdict = Verdict(Decision.CALL_GUARD, Reason.OUTBOX_FAULT)
-            self._put_by(wrong, [self._pass_event(shown, verdict, found, at)], {})
-            seq = None
+        if verdict.reason is Reason.LANE_BUSY:
+            self._shown = None
+            self._step(lane.Notice(at, SIGNAL_OF_REASON[verdict.reason]))
+            return
+        seq = None
+        if self._may_record(shown, at):
+            try:
+                seq = self._append([self._pass_event(shown, verdict, found, at)])[-1]
+            except OutboxFault as wrong:
+                if verdict.decision is Decision.ADMIT:
+                    verdict = Verdict(Decision.CALL_GUARD, Reason.OUTBOX_FAULT)
+                self._put_by(wrong, [self._pass_event(shown, verdict, found, at)], {})
         self._shown = replace(shown, verdict=verdict)
         self.counts[verdict.decision] += 1
         log.info("%s %s", verdict.decision.value, verdict.reason.value)
-        self._step(lane.Decided(at, verdict.decision, verdict.reason, person, seq))
+        self._step(lane.Decided(max(at, self._keeps.monotonic()), verdict.decision, verdict.reason, shown.person, seq))
+
+    def _may_record(self, shown: Presentation, at: float) -> bool:
+        """Whether the verdict on `shown` becomes an event: always for a person, within an allowance for what names nobody."""
+        if shown.person is not None:
+            return True
+        self._allowance, may = self._allowance.take(at)
+        if may and self._allowance.missed:
+            missed = records.unit_event("refusals_not_recorded", f"{self._allowance.missed} of codes that name nobody", self._moment(at))
+            self._allowance = self._allowance.reported()
+            self._record([missed])
+        return may
 
     def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
         clock = self._keeps.clock
         now = clock.now(at)
+        subject = shown.subject
+        if isinstance(subject, HealthCode):  # by the keys of now, at the time when the code was last in view
+            subject = self._read(shown.text, shown.last_at)
         seen: Standing | TokenFault | SeveralPeople
-        seen = standing(shown.subject, self._keeps.knowledge.lists) if isinstance(shown.subject, HealthCode) else shown.subject
+        seen = standing(subject, self._keeps.knowledge.lists) if isinstance(subject, HealthCode) else subject
         used_at = self._keeps.outbox.recent.get(shown.person) if shown.person is not None else None
+        if used_at is not None and used_at > now + FUTURE_S:
+            used_at = None
         return decide(
             seen,
             screening,
@@ -247,15 +275,28 @@ class Unit:
         self._step(lane.Trouble(item.at, not all(self.works.values())))
 
     def _step(self, given: lane.Input) -> None:
-        """One step of the lane: its events on disk, then its effects. What the disk does not take waits in memory."""
+        """One step of the lane. Before the relay is switched on its event is on disk; whatever else is to be done is done at once.
+
+        A slow disk may hold up a grant or a release; it must not eat into its pulse and window, so these begin when the relay does.
+        """
         step = passage.step(self._state, given, self._config.lane)
+        if lane.Relay in map(type, step.effects) and passage.relay_of(step.state):
+            self._record_step(step)
+            began = max(step.state.at, self._keeps.monotonic())
+            self._state = passage.postponed(step.state, began - step.state.at)
+            self._keeps.gate.apply(step.effects, began)
+            return
         self._state = step.state
+        if step.effects:
+            self._keeps.gate.apply(step.effects, step.state.at)
+        self._record_step(step)
+
+    def _record_step(self, step: passage.Step) -> None:
+        """Writes a step's events; what the disk does not take waits in memory."""
         events = [records.lane_event(event, self._moment(event.at)) for event in step.events]
         used = {event.person: self._keeps.clock.now(event.at) for event in step.events if isinstance(event, lane.Used) and event.person}
         if events:
             self._record(events, used)
-        if step.effects:
-            self._keeps.gate.apply(step.effects, step.state.at)
 
     def _record(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> None:
         """Writes events that change no decision; where the disk does not take them they wait in memory."""

@@ -26,7 +26,7 @@ from tests.edge.province import URI
 from tests.edge.unit_bench import FEVER_C, NORMAL_C, Bench
 
 PASSED = (Decision.ADMIT, Reason.GREEN)
-ASHA, BO, CHEN = 7, 8, 9
+FIRST, SECOND, THIRD = 7, 8, 9
 MOST_ROWS = 16
 
 
@@ -46,7 +46,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_a_green_code_and_three_normal_samples_pass_and_the_event_is_on_disk_before_the_relay_rises(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(samples=2)
     assert bench.verdicts() == []
     assert bench.relay() == 0
@@ -54,7 +54,7 @@ def test_a_green_code_and_three_normal_samples_pass_and_the_event_is_on_disk_bef
     assert bench.relay() == 1
     (before,) = bench.watched.rises
     assert isinstance(before[-1], PassEvent)
-    assert (before[-1].decision, before[-1].index) == (Decision.ADMIT, ASHA)
+    assert (before[-1].decision, before[-1].index) == (Decision.ADMIT, FIRST)
     bench.walk()
     bench.leave()
     assert bench.relay() == 0
@@ -71,13 +71,13 @@ def test_a_green_code_and_three_normal_samples_pass_and_the_event_is_on_disk_bef
     assert passed.code is not None and passed.code.startswith("HB1:")
     assert passed.clock is ClockState.TRUSTED
     assert passed.ms == pytest.approx(450.0)
-    assert (passage.outcome, passage.grant, passage.list, passage.index) == (PassageOutcome.USED, passed.seq, URI, ASHA)
+    assert (passage.outcome, passage.grant, passage.list, passage.index) == (PassageOutcome.USED, passed.seq, URI, FIRST)
     assert bench.unit.counts == {Decision.ADMIT: 1}
 
 
 def test_samples_from_before_the_code_was_seen_are_somebody_else_s(bench: Bench) -> None:
     bench.measure(samples=10)
-    bench.show(bench.code(ASHA), samples=2)
+    bench.show(bench.code(FIRST), samples=2)
     assert bench.pulses() == 0
     bench.measure(samples=1)
     assert bench.pulses() == 1
@@ -85,9 +85,9 @@ def test_samples_from_before_the_code_was_seen_are_somebody_else_s(bench: Bench)
 
 @pytest.mark.parametrize(("status", "reason"), [(Status.RED, Reason.RED), (Status.YELLOW, Reason.YELLOW), (Status.REVOKED, Reason.REVOKED)])
 def test_who_is_not_green_is_refused_at_once_and_the_event_carries_no_reading(bench: Bench, status: Status, reason: Reason) -> None:
-    bench.change(ASHA, status)
+    bench.change(FIRST, status)
     bench.measure(FEVER_C, samples=3)
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     (event,) = bench.passes()
     assert (event.decision, event.reason) == refused(reason)
     assert (event.screening, event.skin_c, event.ambient_c, event.body_c, event.samples) == (None, None, None, None, 0)
@@ -98,9 +98,9 @@ def test_who_is_not_green_is_refused_at_once_and_the_event_carries_no_reading(be
 
 @pytest.mark.parametrize("skin_c", [NORMAL_C, FEVER_C])
 def test_a_list_that_turns_red_while_the_temperature_is_being_taken_refuses(bench: Bench, skin_c: float) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(skin_c, samples=2)
-    bench.change(ASHA, Status.RED)
+    bench.change(FIRST, Status.RED)
     bench.measure(skin_c, samples=1)
     (event,) = bench.passes()
     assert (event.decision, event.reason) == refused(Reason.RED)
@@ -109,12 +109,12 @@ def test_a_list_that_turns_red_while_the_temperature_is_being_taken_refuses(benc
 
 
 def test_a_code_that_stays_in_view_is_one_presentation_and_so_is_the_next_code_of_its_pack(bench: Bench) -> None:
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     bench.walk()
-    texts = {bench.code(ASHA)}
+    texts = {bench.code(FIRST)}
     for _ in range(10):
-        texts.add(bench.code(ASHA))
-        bench.show(bench.code(ASHA))
+        texts.add(bench.code(FIRST))
+        bench.show(bench.code(FIRST))
         bench.wait(0.4)
     assert len(texts) > 2
     assert bench.verdicts() == [PASSED]
@@ -122,38 +122,38 @@ def test_a_code_that_stays_in_view_is_one_presentation_and_so_is_the_next_code_o
 
 
 def test_a_new_code_of_the_pack_during_the_measurement_does_not_begin_it_again(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(samples=2)
     bench.at += 1.0
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(samples=1)
     assert bench.verdicts() == [PASSED]
 
 
 def test_who_has_passed_and_shows_the_next_code_of_the_pack_is_refused_even_by_the_next_process(bench: Bench) -> None:
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     bench.walk()
     bench.leave()
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     assert bench.verdicts() == [PASSED, refused(Reason.REPLAY)]
     bench.restart()
-    bench.show(bench.code(ASHA))
-    bench.show(bench.code(BO))
+    bench.show(bench.code(FIRST))
+    bench.show(bench.code(SECOND))
     assert bench.verdicts() == [PASSED, refused(Reason.REPLAY), refused(Reason.REPLAY), PASSED]
     assert bench.pulses() == 2
 
 
 def test_after_the_time_of_anti_passback_a_person_may_come_again(bench: Bench) -> None:
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     bench.walk()
     bench.wait(bench.config.lane.replay_s)
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     assert bench.verdicts() == [PASSED, PASSED]
 
 
 def test_a_grant_that_was_not_used_is_given_back(bench: Bench) -> None:
     for _ in range(2):
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         bench.leave()
     assert bench.verdicts() == [PASSED, PASSED]
     assert [passage.outcome for passage in bench.passages()] == [PassageOutcome.NOT_USED] * 2
@@ -161,7 +161,7 @@ def test_a_grant_that_was_not_used_is_given_back(bench: Bench) -> None:
 
 
 def test_two_codes_in_one_frame_are_refused_once_and_then_the_one_that_is_left_is_taken(bench: Bench) -> None:
-    both = (bench.code(ASHA), bench.code(BO))
+    both = (bench.code(FIRST), bench.code(SECOND))
     for texts in (both, both[::-1], both):
         bench.see(*texts)
         bench.measure()
@@ -172,11 +172,11 @@ def test_two_codes_in_one_frame_are_refused_once_and_then_the_one_that_is_left_i
 
 
 def test_a_suspected_fever_is_shown_measured_again_and_refused(bench: Bench) -> None:
-    bench.show(bench.code(ASHA), FEVER_C)
+    bench.show(bench.code(FIRST), FEVER_C)
     assert bench.verdicts() == [refused(Reason.FEVER_SUSPECTED)]
     assert bench.unit.state.light is Signal.FEVER
     for _ in range(40):
-        bench.see(bench.code(ASHA))
+        bench.see(bench.code(FIRST))
         bench.sample(FEVER_C)
     assert bench.verdicts() == [refused(Reason.FEVER_SUSPECTED), refused(Reason.FEBRILE)]
     first, second = bench.passes()
@@ -187,19 +187,19 @@ def test_a_suspected_fever_is_shown_measured_again_and_refused(bench: Bench) -> 
 
 
 def test_whoever_comes_back_with_a_suspicion_is_measured_a_second_time_and_not_a_first(bench: Bench) -> None:
-    bench.show(bench.code(ASHA), FEVER_C)
+    bench.show(bench.code(FIRST), FEVER_C)
     bench.wait(20.0)
-    bench.show(bench.code(ASHA), 34.9)
+    bench.show(bench.code(FIRST), 34.9)
     assert bench.verdicts()[-1] == guard(Reason.NOT_CLEARED)
     bench.leave()
-    bench.show(bench.code(ASHA), FEVER_C)
+    bench.show(bench.code(FIRST), FEVER_C)
     assert bench.verdicts()[-1] == refused(Reason.FEBRILE)
     assert bench.pulses() == 0
 
 
 def test_a_suspicion_is_of_the_person_and_not_of_the_gate(bench: Bench) -> None:
-    bench.show(bench.code(ASHA), FEVER_C)
-    bench.show(bench.code(BO))
+    bench.show(bench.code(FIRST), FEVER_C)
+    bench.show(bench.code(SECOND))
     assert bench.verdicts() == [refused(Reason.FEVER_SUSPECTED), PASSED]
 
 
@@ -208,7 +208,7 @@ def test_a_full_outbox_calls_the_guard_whose_button_still_opens_and_is_logged_on
     try:
         for is_open in (True, False, True, False):
             bench.give(lane.Tamper(bench.at, is_open))
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.unit.counts == {Decision.CALL_GUARD: 1}
         assert bench.pulses() == 0
         bench.press()
@@ -219,7 +219,7 @@ def test_a_full_outbox_calls_the_guard_whose_button_still_opens_and_is_logged_on
         bench.wait(2.0)
         assert [release.by for release in bench.releases()] == ["staff"]
         assert bench.verdicts() == [guard(Reason.OUTBOX_FAULT)]
-        bench.show(bench.code(BO))
+        bench.show(bench.code(SECOND))
         assert bench.verdicts()[-1] == PASSED
     finally:
         bench.close()
@@ -228,7 +228,7 @@ def test_a_full_outbox_calls_the_guard_whose_button_still_opens_and_is_logged_on
 def test_a_passage_that_the_disk_did_not_take_is_remembered_all_the_same(tmp_path: Path) -> None:
     bench = Bench(tmp_path, most_rows=2)
     try:
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.verdicts() == [PASSED]
         bench.walk()
         bench.leave()
@@ -237,18 +237,18 @@ def test_a_passage_that_the_disk_did_not_take_is_remembered_all_the_same(tmp_pat
         bench.wait(2.0)
         assert [passage.outcome for passage in bench.passages()] == [PassageOutcome.USED]
         bench.acknowledge()
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.verdicts() == [refused(Reason.REPLAY)]
         bench.restart()
         bench.acknowledge()
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.verdicts()[-1] == refused(Reason.REPLAY)
     finally:
         bench.close()
 
 
 def test_a_thermometer_that_fails_calls_the_guard(bench: Bench) -> None:
-    bench.show(bench.code(ASHA), None, samples=5)
+    bench.show(bench.code(FIRST), None, samples=5)
     (event,) = bench.passes()
     assert (event.decision, event.reason) == guard(Reason.SENSOR_FAULT)
     assert (event.skin_c, event.body_c, event.samples) == (None, None, 0)
@@ -256,20 +256,21 @@ def test_a_thermometer_that_fails_calls_the_guard(bench: Bench) -> None:
 
 
 def test_a_thermometer_of_which_nothing_is_heard_calls_the_guard(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
-    bench.wait(bench.config.screening.give_up_s + 0.2)
+    for _ in range(5):
+        bench.see(bench.code(FIRST))
+        bench.wait(bench.config.screening.give_up_s / 4)
     assert bench.verdicts() == [guard(Reason.SENSOR_FAULT)]
 
 
 def test_without_a_trust_list_the_guard_is_called(tmp_path: Path) -> None:
     bench = Bench(tmp_path, trust=False)
     try:
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.verdicts() == [guard(Reason.TRUST_MISSING)]
         assert bench.passes()[0].code is None
         bench.province.fill(bench.cache)
         bench.leave()
-        bench.show(bench.code(ASHA))
+        bench.show(bench.code(FIRST))
         assert bench.verdicts() == [guard(Reason.TRUST_MISSING), PASSED]
     finally:
         bench.close()
@@ -277,16 +278,16 @@ def test_without_a_trust_list_the_guard_is_called(tmp_path: Path) -> None:
 
 def test_a_list_that_is_not_held_calls_the_guard(bench: Bench) -> None:
     bench.cache.drop(URI)
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     assert bench.verdicts() == [guard(Reason.LIST_MISSING)]
 
 
 def test_with_an_untrusted_clock_green_calls_the_guard_and_red_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, knows_time=False)
     try:
-        bench.show(bench.code(ASHA))
-        bench.change(BO, Status.RED)
-        bench.show(bench.code(BO))
+        bench.show(bench.code(FIRST))
+        bench.change(SECOND, Status.RED)
+        bench.show(bench.code(SECOND))
         assert bench.verdicts() == [guard(Reason.CLOCK_UNTRUSTED), refused(Reason.RED)]
         assert all(event.clock is ClockState.UNTRUSTED for event in bench.disk.events())
     finally:
@@ -294,7 +295,7 @@ def test_with_an_untrusted_clock_green_calls_the_guard_and_red_is_refused(tmp_pa
 
 
 def test_a_clock_that_becomes_doubtful_during_the_measurement_calls_the_guard(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(samples=2)
     bench.clock_is_off_s = 300.0
     bench.measure(samples=1)
@@ -303,44 +304,47 @@ def test_a_clock_that_becomes_doubtful_during_the_measurement_calls_the_guard(be
 
 def test_a_forged_code_is_refused_and_its_text_is_not_kept(bench: Bench) -> None:
     stranger = SoftwareKey.generate()
-    bench.show(bench.code(ASHA, key=stranger))
+    bench.show(bench.code(FIRST, key=stranger))
     (event,) = bench.passes()
     assert (event.decision, event.reason) == refused(Reason.UNKNOWN_KEY)
     assert (event.code, event.list, event.index) == (None, None, None)
 
 
 def test_while_a_grant_is_open_the_next_person_waits_and_is_then_taken_up(bench: Bench) -> None:
-    bench.show(bench.code(ASHA))
-    bench.show(bench.code(BO))
+    bench.show(bench.code(FIRST))
+    bench.show(bench.code(SECOND))
     assert bench.verdicts() == [PASSED]
     bench.walk()
     bench.wait(1.5)
-    bench.show(bench.code(BO))
+    bench.show(bench.code(SECOND))
     assert bench.verdicts() == [PASSED, PASSED]
-    assert [passage.index for passage in bench.passages()] == [ASHA]
+    assert [passage.index for passage in bench.passages()] == [FIRST]
 
 
 def test_who_is_being_measured_when_the_guard_lets_somebody_in_is_not_admitted_on_top(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     bench.measure(samples=2)
     bench.press()
     bench.measure(samples=1)
-    assert bench.verdicts() == [refused(Reason.LANE_BUSY)]
+    assert bench.verdicts() == []
     assert bench.pulses() == 1
+    bench.wait(bench.config.lane.window_s + 0.2)
+    bench.show(bench.code(FIRST))
+    assert bench.verdicts() == [PASSED]
 
 
 def test_on_fire_the_relay_falls_nobody_is_let_in_and_afterwards_all_is_as_before(bench: Bench) -> None:
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     assert bench.relay() == 1
     bench.give(lane.Fire(bench.at, True))
     assert bench.relay() == 0
-    bench.show(bench.code(BO))
+    bench.show(bench.code(SECOND))
     bench.press()
     assert bench.relay() == 0
     assert bench.verdicts() == [PASSED, refused(Reason.FIRE)]
     bench.give(lane.Fire(bench.at, False))
     bench.leave()
-    bench.show(bench.code(BO))
+    bench.show(bench.code(SECOND))
     assert bench.relay() == 1
     assert [(event.fire, event.mode) for event in bench.disk.events() if isinstance(event, LaneEvent)] == [
         (True, LaneMode.CONTROLLED),
@@ -351,7 +355,7 @@ def test_on_fire_the_relay_falls_nobody_is_let_in_and_afterwards_all_is_as_befor
 @pytest.mark.parametrize(("mode", "reason"), [(LaneMode.LOCKED, Reason.LANE_LOCKED), (LaneMode.OUT_OF_SERVICE, Reason.OUT_OF_SERVICE)])
 def test_a_closed_lane_refuses(bench: Bench, mode: LaneMode, reason: Reason) -> None:
     bench.give(lane.SetMode(bench.at, mode))
-    bench.show(bench.code(ASHA))
+    bench.show(bench.code(FIRST))
     assert bench.verdicts() == [refused(reason)]
     assert bench.pulses() == 0
 
@@ -382,7 +386,7 @@ def test_a_device_lost_and_back_is_said_once_each_and_shown(bench: Bench) -> Non
 
 
 def test_what_the_link_tells_and_a_glimpse_change_no_verdict(bench: Bench) -> None:
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     at = bench.at
     news = (LinkUp(at), LinkDown("why", at), ListChanged(URI, 1, at), TrustChanged(2, at), EventsDone(1, 0, at), Glimpse(at))
     for item in news:
@@ -393,12 +397,12 @@ def test_what_the_link_tells_and_a_glimpse_change_no_verdict(bench: Bench) -> No
 
 
 def test_a_code_that_can_only_be_glimpsed_after_its_verdict_is_still_the_same_presentation(bench: Bench) -> None:
-    bench.change(ASHA, Status.RED)
-    bench.see(bench.code(ASHA))
+    bench.change(FIRST, Status.RED)
+    bench.see(bench.code(FIRST))
     for _ in range(20):
         bench.wait(0.5)
         bench.give(Glimpse(bench.at))
-    bench.see(bench.code(ASHA))
+    bench.see(bench.code(FIRST))
     assert bench.verdicts() == [refused(Reason.RED)]
 
 
@@ -423,11 +427,11 @@ class AnyDay(RuleBasedStateMachine):
         self.bench.close()
         shutil.rmtree(self.folder)
 
-    @rule(index=st.sampled_from([ASHA, BO, CHEN]))
+    @rule(index=st.sampled_from([FIRST, SECOND, THIRD]))
     def somebody_shows_a_code(self, index: int) -> None:
         self.bench.see(self.bench.code(index))
 
-    @rule(index=st.sampled_from([ASHA, BO, CHEN]), skin_c=st.sampled_from([NORMAL_C, NORMAL_C, FEVER_C]))
+    @rule(index=st.sampled_from([FIRST, SECOND, THIRD]), skin_c=st.sampled_from([NORMAL_C, NORMAL_C, FEVER_C]))
     def somebody_holds_still(self, index: int, skin_c: float) -> None:
         self.bench.show(self.bench.code(index), skin_c)
 
@@ -441,13 +445,13 @@ class AnyDay(RuleBasedStateMachine):
 
     @rule()
     def two_show_theirs(self) -> None:
-        self.bench.see(self.bench.code(ASHA), self.bench.code(BO))
+        self.bench.see(self.bench.code(FIRST), self.bench.code(SECOND))
 
     @rule(skin_c=st.sampled_from([NORMAL_C, FEVER_C, 30.0, None]), samples=st.integers(1, 5))
     def the_thermometer_reads(self, skin_c: float | None, samples: int) -> None:
         self.bench.measure(skin_c, samples)
 
-    @rule(index=st.sampled_from([ASHA, BO]), status=st.sampled_from(list(Status)))
+    @rule(index=st.sampled_from([FIRST, SECOND]), status=st.sampled_from(list(Status)))
     def the_server_rules(self, index: int, status: Status) -> None:
         if self.bench.province.list.get(index) is not Status.REVOKED:
             self.bench.change(index, status)

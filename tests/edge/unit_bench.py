@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -58,6 +58,19 @@ class Disk:
         self._connection.close()
 
 
+class SlowOutbox(Outbox):
+    """The real outbox on a disk that takes `delay_s` of the bench's time for every append; `asked` notes the relay at each."""
+
+    bench: Bench | None = None
+    delay_s = 0.0
+
+    def append(self, events: Sequence[AnyEvent], used: Mapping[tuple[str, int], float] | None = None) -> list[int]:
+        if self.bench is not None:
+            self.bench.relay_at_append.append(self.bench.watched.relay)
+            self.bench.at += self.delay_s
+        return super().append(events, used)
+
+
 class WatchedGate:
     """The real gate; at each rise of the relay it notes what the disk held the moment before."""
 
@@ -84,6 +97,7 @@ class Bench:
         self.folder = folder
         self.clock_is_off_s = 0.0
         self.answers: list[tuple[str, Response]] = []
+        self.relay_at_append: list[bool] = []
         self._most_rows = most_rows
         self._boots = count(1)
         self._marks = count()
@@ -106,7 +120,7 @@ class Bench:
             screening=ScreeningPolicy(retest_after_s=5.0),
         )
         self.inputs: queue.SimpleQueue[lane.Input] = queue.SimpleQueue()
-        self.outbox = Outbox(self.folder / "outbox.sqlite", f"{number:032x}", most_rows=self._most_rows)
+        self.outbox = SlowOutbox(self.folder / "outbox.sqlite", f"{number:032x}", most_rows=self._most_rows)
         self.disk = Disk(self.folder / "outbox.sqlite")
         self.gate = Gate(Pins(), SimulatedPins(Pins(), self.client), self.inputs.put, 0.01, lambda: self.at)
         self.watched = WatchedGate(self.gate, self.disk)
@@ -126,6 +140,7 @@ class Bench:
         )
         self.unit = Unit(self.config, keeps)
         self.unit.start("test")
+        self.outbox.bench = self
 
     @property
     def wall(self) -> float:
