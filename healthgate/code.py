@@ -28,7 +28,7 @@ from server.sealing import SealError, read_private
 LIFETIME_S = {Form.LIVE: 120, Form.PAPER: 28 * 86_400}
 """How long a code that `write` makes is good unless it is told, in seconds."""
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Write, read and show health codes.")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Write, read and show health codes.")
 
 Text = Annotated[str, typer.Argument(help="The code's text, or - for standard input.", show_default=False)]
 

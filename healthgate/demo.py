@@ -17,6 +17,7 @@ from rich.console import Console
 from healthgate.broker import BrokerMissing
 from healthgate.keyring_files import KeysError
 from healthgate.town import Town, TownError
+from server.store import StoreError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -41,15 +42,16 @@ def demo(
     if (as_json or broken) and not story:
         console.print("[red]--json and --break go with --story: type healthgate demo --story")
         raise typer.Exit(2)
-    if folder is not None and folder.exists() and any(folder.iterdir()):
-        console.print(f"[red]{folder} is not empty: expected a new folder")
+    fault = None if folder is None else make_folder(folder)
+    if fault:
+        console.print(fault, style="red", markup=False)
         raise typer.Exit(2)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     place = folder or Path(tempfile.mkdtemp(prefix="healthgate-"))
     passed = False
     try:
         passed = play_story(place, as_json, broken, console) if story else show_live(place, console)
-    except (BrokerMissing, TownError, KeysError, ValueError) as wrong:
+    except (BrokerMissing, TownError, KeysError, StoreError, ValueError, OSError) as wrong:
         console.print(str(wrong), style="red", markup=False)
     finally:
         if folder is None and passed:
@@ -57,6 +59,15 @@ def demo(
         else:
             console.print(f"keys, databases, journals and logs are in {place}", markup=False)
     raise typer.Exit(0 if passed else 1)
+
+
+def make_folder(folder: Path) -> str | None:
+    """Makes the demo's folder where it is not there; in one line why it cannot be used, None where it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"{folder} is not empty: expected a new folder" if any(folder.iterdir()) else None
+    except OSError as wrong:
+        return f"{folder}: {wrong.strerror}: expected a new folder, or an empty one"
 
 
 def play_story(place: Path, as_json: bool, broken: Part | None, console: Console) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import msgspec
 import typer
@@ -20,12 +18,14 @@ from rich.text import Text
 from healthcode.cose import ALG_IDS, Algorithm
 from healthcode.messages import TrustEntry, TrustList
 from healthgate import keyring_files
+from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from server.keys import TRUST_FILE
 
-P = ParamSpec("P")
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, show, recognise and withdraw keys.")
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Make, show, recognise and withdraw keys."
+)
+in_one_line = one_line_errors("healthgate keys", KeysError)
 
 Folder = Annotated[Path, typer.Argument(help="The keys folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
@@ -40,22 +40,8 @@ class Shown:
     checked: bool
 
 
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """`command`, with a KeysError said in one line on stderr and exit status 2."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeysError as wrong:
-            typer.echo(f"healthgate keys: {wrong}", err=True)
-            raise typer.Exit(2) from None
-
-    return run
-
-
 @app.command("init")
-@one_line_errors
+@in_one_line
 def init(
     folder: Folder,
     issuer: Annotated[str, typer.Option(help="The issuer's name, ISO 3166-2, such as CN-HB.", show_default=False)],
@@ -78,7 +64,7 @@ def init(
 
 
 @app.command("show")
-@one_line_errors
+@in_one_line
 def show(
     path: Annotated[Path, typer.Argument(help="A keys folder or a signed trust list.", show_default=False)],
     root: Annotated[Path | None, typer.Option(help="The root's public key; without it a folder's own root.pub.pem.")] = None,
@@ -95,7 +81,7 @@ def show(
 
 
 @app.command("export")
-@one_line_errors
+@in_one_line
 def export(
     folder: Folder,
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
@@ -111,7 +97,7 @@ def export(
 
 
 @app.command("add")
-@one_line_errors
+@in_one_line
 def add(
     folder: Folder,
     source: Annotated[Path, typer.Option("--from", help="Another keys folder, or a file that `keys export` made.", show_default=False)],
@@ -127,7 +113,7 @@ def add(
 
 
 @app.command("withdraw")
-@one_line_errors
+@in_one_line
 def withdraw(
     folder: Folder,
     kid: Annotated[str, typer.Argument(help="The key's identifier, 16 hexadecimal digits.", show_default=False)],
@@ -142,7 +128,7 @@ def withdraw(
 
 
 @app.command("renew")
-@one_line_errors
+@in_one_line
 def renew(
     folder: Folder,
     trust_days: Annotated[int, typer.Option(min=1, max=7300, help="How long the new trust list counts.")] = Lifetimes.trust_days,

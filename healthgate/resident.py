@@ -15,21 +15,26 @@ from rich.table import Table
 from rich.text import Text
 
 from healthcode.terms import Colour, Form, Use
-from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, one_line_errors, opened
+from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from server import qr
 from server.colours import HandReason
 from server.issuer import Issuer, Pack
 from server.keys import load_signer
 from server.registry import Person, Refused, Resident
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Residents and their colours: add, list, set with a reason.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Residents and their colours: add, list, set with a reason.",
+)
 
 Id = Annotated[str, typer.Argument(help="The resident's id, as `resident list` shows it.", show_default=False)]
 Reason = Annotated[HandReason, typer.Option(help="Why: grounds of health and nothing else.", show_default=False)]
 
 
 @app.command("add")
-@one_line_errors
+@in_one_line
 def add(
     name: Annotated[str, typer.Argument(help="The resident's name.", show_default=False)],
     number: Annotated[str, typer.Option(help="Identity number; one number has one code.")] = "",
@@ -45,7 +50,7 @@ def add(
 
 
 @app.command("list")
-@one_line_errors
+@in_one_line
 def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show every resident with colour, rule and reason."""
     with opened(config) as office:
@@ -61,7 +66,7 @@ def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False)
 
 
 @app.command("colour")
-@one_line_errors
+@in_one_line
 def set_colour(
     resident: Id,
     colour: Annotated[Colour, typer.Argument(help="The new colour.", show_default=False)],
@@ -75,7 +80,7 @@ def set_colour(
 
 
 @app.command("clear")
-@one_line_errors
+@in_one_line
 def clear(
     resident: Id,
     body_c: Annotated[float, typer.Option("--body-c", min=34.0, max=37.2, help="What the clinical thermometer showed, degrees Celsius.")],
@@ -88,7 +93,7 @@ def clear(
 
 
 @app.command("revoke")
-@one_line_errors
+@in_one_line
 def revoke(resident: Id, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """End every code of a resident for good, and give them a fresh index with the same colour: for a lost phone or paper."""
     with opened(config) as office:
@@ -96,7 +101,7 @@ def revoke(resident: Id, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
 
 
 @app.command("code")
-@one_line_errors
+@in_one_line
 def issue(
     resident: Id,
     form: Annotated[Form, typer.Option(help="live: a pack of short-lived codes; paper: one for weeks.")] = Form.PAPER,

@@ -21,7 +21,7 @@ from edge.scan import STAGES, MissingReader, Reader, Reading
 BAR_AFTER_S = 2.0
 """Seconds of reading after which a progress bar appears."""
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)

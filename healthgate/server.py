@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
+from healthgate.errors import one_line_errors
 from server import __main__ as process
 from server.__main__ import STARTING_ERRORS, Office, open_office
 from server.config import ConfigError, load, parse
@@ -26,9 +28,7 @@ from server.lists import ListError, import_foreign
 from server.sealing import create_seal
 from server.store import events
 
-P = ParamSpec("P")
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run the server and look after it.")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run the server and look after it.")
 units = typer.Typer(no_args_is_help=True, help="The units that the server knows.")
 app.add_typer(units, name="unit")
 
@@ -37,33 +37,26 @@ ConfigPath = Annotated[Path, typer.Option("--config", help="The server's configu
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 DEFAULT_CONFIG = Path(CONFIG_FILE)
 
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """`command`, with an error of configuration, keys, database or lists said in one line on stderr and exit status 2."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except (*STARTING_ERRORS, ListError) as wrong:
-            typer.echo(f"healthgate: {wrong}", err=True)
-            raise typer.Exit(2) from None
-
-    return run
+in_one_line = one_line_errors("healthgate", *STARTING_ERRORS, ListError, SQLAlchemyError)
+"""For commands on the server's folder: an error of configuration, keys, database or lists is one line and exit status 2."""
 
 
 @contextmanager
 def opened(config: Path) -> Iterator[Office]:
-    """The store and registry of a configuration, closed at the end."""
-    office = open_office(load(config))
+    """The store and registry of a configuration, closed at the end. What is made meanwhile is for this account alone."""
+    mask = os.umask(0o077)
     try:
-        yield office
+        office = open_office(load(config))
+        try:
+            yield office
+        finally:
+            office.store.close()
     finally:
-        office.store.close()
+        os.umask(mask)
 
 
 @app.command("init")
-@one_line_errors
+@in_one_line
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
     issuer: Annotated[str, typer.Option(help="The issuer's name, ISO 3166-2.")] = "CN-HB",
@@ -98,7 +91,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 @app.command("import-list")
-@one_line_errors
+@in_one_line
 def import_list(
     uri: Annotated[str, typer.Argument(help="The list's uri, as the trust list names it.", show_default=False)],
     head: Annotated[Path, typer.Option(help="The signed head.", show_default=False)],
@@ -118,7 +111,7 @@ def import_list(
 
 
 @app.command("alerts")
-@one_line_errors
+@in_one_line
 def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what somebody should look at: fevers for review, events with conflicting content."""
     with opened(config) as office, office.store.read() as tx:
@@ -134,7 +127,7 @@ def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 
 @units.command("add")
-@one_line_errors
+@in_one_line
 def add_unit(
     unit: Annotated[str, typer.Argument(help="The unit's id.", show_default=False)],
     note: Annotated[str, typer.Option(help="Where it stands.")] = "",
@@ -150,7 +143,7 @@ def add_unit(
 
 
 @units.command("list")
-@one_line_errors
+@in_one_line
 def list_units(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show the known units and when each was last heard."""
     with opened(config) as office:

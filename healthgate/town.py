@@ -5,6 +5,7 @@ Every process is the real one, started as an operator would; only the gates' pin
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import subprocess
@@ -139,7 +140,11 @@ class Town:
     """The town in `folder`. `sabotage` names a part that is broken on purpose (`healthgate.sabotage`), to show that the story notices."""
 
     def __init__(self, folder: Path, *, sabotage: str = "", retest_after_s: float = 5.0) -> None:
-        """Makes keys, configurations and the empty registry; starts nothing yet. Raises BrokerMissing or ValueError."""
+        """Makes keys, configurations and the empty registry; starts nothing yet. Raises BrokerMissing or ValueError.
+
+        Until `close`, what this process and those that it starts write is for this account alone.
+        """
+        self._mask = os.umask(0o077)
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         socket_path = default_socket(self.folder)
@@ -216,6 +221,7 @@ class Town:
         self.broker.stop()
         self.world.close()
         self.store.close()
+        os.umask(self._mask)
 
     def wait_until(self, probe: Callable[[], T], limit_s: float, what: str) -> T:
         """The first true answer of `probe`; TownError where there is none within `limit_s` or a process has died."""

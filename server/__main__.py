@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.status import CAPACITY
 from healthcode.terms import Use
@@ -46,6 +49,9 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         for name in store.migrate(to_ms(now())):
             log.info("database: migration %s applied", name)
         registry = Registry(store, seal, issuer=config.issuer, uri=config.uri, now=now, capacity=capacity)
+    except SQLAlchemyError as wrong:
+        store.close()
+        raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None
     except BaseException:
         store.close()
         raise
@@ -90,7 +96,11 @@ def serve(config: Config, stop: threading.Event) -> int:
 
 
 def main(path: Path) -> int:
-    """The process: configuration from `path`, log to the standard error, a graceful end on SIGTERM and SIGINT. Its exit status."""
+    """The process: configuration from `path`, log to the standard error, a graceful end on SIGTERM and SIGINT. Its exit status.
+
+    Whatever it writes is for its account alone: the database holds what people did.
+    """
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 BUSY_MS = 10_000
 _WORDS = {
@@ -54,13 +54,13 @@ class Store:
                 raise StoreError(f"database {parsed.render_as_string()}: expected sqlite or postgresql")
             if dialect == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed)
+            engine = create_engine(parsed, hide_parameters=True)  # what is written names people: never in an error's text
             if dialect == "sqlite":
                 event.listen(engine, "connect", _set_up_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
             with engine.connect():
                 pass
-        except (ArgumentError, NoSuchModuleError, ImportError, OperationalError, OSError) as wrong:
+        except (ArgumentError, NoSuchModuleError, ImportError, DatabaseError, OSError) as wrong:
             raise StoreError(f"database {url.rsplit('@', maxsplit=1)[-1]}: {str(wrong).splitlines()[0]}") from None
         return cls(engine)
 

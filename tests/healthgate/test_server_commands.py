@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from healthcode.terms import Colour, Form, Use
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from healthgate import keyring_files, resident, server
+from server import store
 from server.lists import make_pair
 
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
@@ -55,6 +59,45 @@ def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
     (listed,) = [json.loads(line) for line in run_resident(folder, "list", "--json").stdout.splitlines()]
     assert listed == moved
     assert added["id"] in run_resident(folder, "list").stdout
+
+
+def test_personal_data_is_for_the_account_alone(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        assert run_server("init", str(tmp_path / "server")).exit_code == 0
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "server" / "data").iterdir()}
+    assert modes["registry.sqlite"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def is_one_line(result: Result, words: str) -> None:
+    """The command ended with status 2 and said so in one line."""
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert words in result.stderr
+
+
+def test_a_file_that_is_no_database_is_one_line(folder: Path) -> None:
+    (folder / "data" / "registry.sqlite").write_bytes(b"no database " * 1000)
+    is_one_line(run_resident(folder, "list"), "not a database")
+    is_one_line(run_server("unit", "list", "--config", str(folder / "server.toml")), "not a database")
+    assert run_server("run", "--config", str(folder / "server.toml")).exit_code == 2
+
+
+def test_a_locked_database_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BUSY_MS", 20)
+    with closing(sqlite3.connect(folder / "data" / "registry.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        is_one_line(run_resident(folder, "list"), "database is locked")
+        is_one_line(run_resident(folder, "add", "Resident"), "database is locked")
+
+
+def test_a_table_that_is_gone_is_one_line(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "data" / "registry.sqlite", isolation_level=None)) as other:
+        other.execute("DROP TABLE alerts")
+    is_one_line(run_server("alerts", "--config", str(folder / "server.toml")), "no such table")
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path) -> None:

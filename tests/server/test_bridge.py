@@ -284,6 +284,14 @@ def test_the_time_is_told_and_a_term_ends_it_in_order(scene: Scene) -> None:
     unit.wait(topics.BRIDGE_STATE, lambda payload: payload == b"offline")
 
 
+def test_its_database_is_for_its_account_alone(scene: Scene) -> None:
+    scene.town.configure('data = "fresh"', scene.broker.port)
+    scene.start()
+    scene.unit().wait(HEAD)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (scene.town.folder / "fresh").iterdir()}
+    assert modes["registry.sqlite"] == modes["registry.sqlite-wal"] == 0o600
+
+
 @pytest.mark.parametrize(("file", "words"), [("token.pem", "cannot be read"), ("trust.cbor", "cannot be read"), ("seal.key", "0600")])
 def test_what_is_wrong_at_the_start_is_one_line(scene: Scene, file: str, words: str) -> None:
     path = scene.town.folder / "keys" / file

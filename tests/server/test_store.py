@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from server.config import ConfigError, load, parse
 from server.sealing import Seal, SealError, create_seal, load_seal
@@ -84,6 +85,21 @@ def test_a_database_that_cannot_be_opened_is_one_line(url: str) -> None:
     with pytest.raises(StoreError) as caught:
         Store.open(url)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_bytes(b"no database " * 1000)
+    with pytest.raises(StoreError, match="not a database") as caught:
+        Store.open(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_does_not_say_what_was_to_be_written(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    with pytest.raises(OperationalError) as caught, store.write() as tx:
+        tx.execute(text("INSERT INTO nothing (name) VALUES (:name)"), {"name": "Resident One"})
+    assert "Resident One" not in str(caught.value)
+    store.close()
 
 
 @given(st.binary(max_size=200), st.text(max_size=20), st.integers(0, 300))
