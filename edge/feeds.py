@@ -16,6 +16,7 @@ from typing import Protocol
 
 from edge.drivers.camera import Camera, CameraFault, Frame
 from edge.scan import Crowd, Foreign, Glimpse, MissingReader, Sighting
+from edge.scan_child import ReaderLost
 from edge.thermal import Reading, SensorFault, SensorState, Thermometer
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Sample:
     sensor: SensorState
 
 
-Seen = Sighting | Crowd | Glimpse | Foreign
+Seen = Sighting | Crowd | Glimpse | Foreign | ReaderLost
 Fed = Seen | Sample | DeviceLost | DeviceBack | FeedBroken
 Post = Callable[[Fed], None]
 

@@ -23,6 +23,7 @@ from edge.parts import Keeps, Posted, Unsaved
 from edge.presentation import Key, Presentation, Subject
 from edge.records import Moment
 from edge.scan import Crowd, Foreign, Glimpse, Sighting
+from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.verdict import Crowd as SeveralPeople
@@ -90,6 +91,8 @@ class Unit:
                 self._on_crowd(item)
             case Glimpse():
                 self._on_glimpse(item)
+            case ReaderLost():
+                self._record([records.unit_event("reader_restarted", item.cause, self._moment(item.at))])
             case Sample():
                 self._readings.append(item.found)
                 self._sensor = item.sensor

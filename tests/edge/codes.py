@@ -42,6 +42,23 @@ def empty_qr() -> Pixels:
     return picture(make(code))
 
 
+def bad_eci(text: str, number: int) -> Pixels:
+    """A QR code whose text claims the encoding `number` (eight bits): one that does not exist, or not the text's own."""
+    inside: Any = encoder
+    true = inside.get_eci_assignment_number
+    inside.get_eci_assignment_number = lambda encoding: number
+    try:
+        return picture(segno.make_qr(text, encoding="utf-8", eci=True, error="m", boost_error=False))
+    finally:
+        inside.get_eci_assignment_number = true
+
+
+def long_code() -> Pixels:
+    """The largest QR code there is: 7,000 characters that begin as ours do."""
+    make: Any = segno.make_qr
+    return picture(make(["HB1:", "7" * 6996], error="l", boost_error=False), 3)
+
+
 def cracked(pixels: Pixels, seed: int) -> Pixels:
     """`pixels` with one to five cracks across, and sometimes out of focus."""
     random = np.random.default_rng(seed)
