@@ -43,6 +43,8 @@ STARTING_ERRORS = (ConfigError, GateFault, CameraFault, MissingReader, WorldLost
 """What can be wrong before anything runs; the text of each is one line for people."""
 BOOT_FILE = Path("/proc/uptime")
 LONGEST_WAIT_S = 0.02
+TURN = 20
+"""Inputs that are worked off before light, sound and deadlines have their turn."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,12 @@ def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Ca
     """The deciding thread: one input after another, and time in between."""
     wait_s = LONGEST_WAIT_S
     while not stop.is_set():
-        item = inbox.get(wait_s)
-        while item is not None:
+        for _ in range(TURN):
+            item = inbox.get(wait_s)
+            if item is None:
+                break
             unit.handle(item)
-            item = inbox.get_waiting()
+            wait_s = 0.0
         unit.tick()
         at = time.monotonic()
         wait_s = min(LONGEST_WAIT_S, gate.tick(at))

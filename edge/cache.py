@@ -251,6 +251,7 @@ class Cache:
             self.disk_faults += 1
             self.disk_error = str(wrong)
             return False
+        self.disk_error = ""
         return True
 
     def _got(self, read: Callable[[], T], default: T) -> T:

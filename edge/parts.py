@@ -46,13 +46,6 @@ class Inbox:
         """Something that the link has to tell."""
         self._queue.put(item)
 
-    def get_waiting(self) -> Posted | None:
-        """The next item if there is one already."""
-        try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            return None
-
     def get(self, limit_s: float) -> Posted | None:
         """The next item, waited for up to `limit_s` seconds; None where none came."""
         try:

@@ -178,7 +178,7 @@ def test_a_unit_that_falls_behind_drops_frames_and_readings_and_nothing_else() -
     inbox.feed(DeviceLost(Device.CAMERA, "gone", 0.0))
     inbox.feed(FeedBroken(Device.SENSOR, ValueError("ours")))
     taken = []
-    while (item := inbox.get_waiting()) is not None:
+    while (item := inbox.get(0.0)) is not None:
         taken.append(item)
     assert inbox.dropped == 49
     assert [type(item) for item in taken[-2:]] == [DeviceLost, FeedBroken]
