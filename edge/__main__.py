@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import secrets
 import signal
@@ -67,6 +68,17 @@ def load_roots(config: Config) -> tuple[PublicKey, ...]:
     return tuple(roots)
 
 
+def check_password(config: Config) -> None:
+    """ConfigError where the broker's password is to be in a file that cannot be read: such a unit would never come on line."""
+    file = config.link.password_file
+    try:
+        if file:
+            Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        why = wrong.strerror if isinstance(wrong, OSError) else "no text in UTF-8"
+        raise ConfigError(f"link.password_file: {file}: {why}: expected a file with the broker's password") from None
+
+
 def open_hardware(config: Config) -> Hardware:
     """What `config.hardware` names. On a Pi the thermometer is fed by the header, so its power is as old as the boot."""
     if config.hardware == "simulated":
@@ -88,6 +100,7 @@ def describe(config: Config, boot_id: str, started_at: float) -> Info:
 def run(config: Config, stop: threading.Event) -> None:
     """Runs the unit until `stop` is set. Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off."""
     roots = load_roots(config)
+    check_password(config)
     data = Path(config.data)
     boot_id = secrets.token_hex(16)
     with ExitStack() as undo:
@@ -160,7 +173,11 @@ def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Ca
 
 
 def main(path: Path) -> int:
-    """The process: configuration from `path`, log to the standard error, an orderly end on SIGTERM and SIGINT. Its exit status."""
+    """The process: configuration from `path`, log to the standard error, an orderly end on SIGTERM and SIGINT. Its exit status.
+
+    Whatever it writes is for its account alone: the outbox holds who passed and with which fever.
+    """
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

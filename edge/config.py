@@ -5,7 +5,6 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_c` degrees Celsius, 
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,9 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from healthcode.messages import IssuerId, UnitId
+from healthcode.settings import read_toml
 
 Bcm = Annotated[int, Meta(ge=2, le=27)]
-Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -34,9 +33,10 @@ class Camera(Section, frozen=True):
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
-    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "zbar"], ...], Meta(min_length=1)] = (
+    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "grid", "zbar"], ...], Meta(min_length=1)] = (
         "zxing_local",
         "zxing_global",
+        "grid",
         "zbar",
     )
 
@@ -151,10 +151,8 @@ class Config(Section, frozen=True):
 def parse(text: str, name: str = "configuration") -> Config:
     """The configuration in `text`, TOML; ConfigError where it is not TOML, has an unknown key, an impossible value or a pin used twice."""
     try:
-        config = msgspec.convert(tomllib.loads(text), type=Config)
-    except tomllib.TOMLDecodeError as wrong:
-        raise ConfigError(f"{name}: {wrong}") from None
-    except msgspec.ValidationError as wrong:
+        config = read_toml(text, Config)
+    except ValueError as wrong:
         raise ConfigError(f"{name}: {wrong}") from None
     fault = find_contradiction(config)
     if fault:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from edge import config as configuration
-from edge.__main__ import main
+from edge.__main__ import check_password, load_roots, main
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
@@ -24,9 +24,11 @@ def run(config: ConfigFile) -> None:
 
 @app.command()
 def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", help="Print every key with its value.")] = False) -> None:
-    """Read a configuration and say whether it can be used; nothing is started."""
+    """Read a configuration and the files that it names, roots and password, and say whether they can be used; nothing is started."""
     try:
         found = configuration.load(config)
+        load_roots(found)
+        check_password(found)
     except configuration.ConfigError as wrong:
         typer.echo(str(wrong), err=True)
         raise typer.Exit(2) from None

@@ -5,7 +5,6 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_days` days. Paths ar
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from healthcode.messages import IssuerId, Uri
+from healthcode.settings import read_toml
 
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
 
@@ -94,8 +94,8 @@ class Config(Section, frozen=True):
 def parse(text: str, name: str = "configuration", folder: Path | None = None) -> Config:
     """The configuration in `text`, TOML, its paths made absolute from `folder`; ConfigError says in one line what is wrong."""
     try:
-        config = msgspec.convert(tomllib.loads(text), type=Config)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as wrong:
+        config = read_toml(text, Config)
+    except ValueError as wrong:
         raise ConfigError(f"{name}: {wrong}") from None
     if folder is None:
         return config

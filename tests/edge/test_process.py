@@ -170,6 +170,7 @@ def test_killed_while_a_grant_is_open_the_relay_falls_and_the_events_are_whole(s
     stored = outbox.pending(1000)
     outbox.close()
     assert outbox.damaged is None
+    assert {file.stat().st_mode & 0o777 for file in (site.folder / "data").glob("outbox*")} == {0o600}
     boots = list(dict.fromkeys(each.boot_id for each in stored))
     assert len(boots) == 2
     for boot in boots:
@@ -184,8 +185,8 @@ def test_killed_while_a_grant_is_open_the_relay_falls_and_the_events_are_whole(s
 @pytest.mark.parametrize(
     ("was", "becomes", "named"),
     [
-        ('unit = "north"', 'unit = "north"\ncolor = "red"', "`color`"),
-        ("pulse_s = 5.0", "pulse_s = 5.0\nlong = 1", "`long`"),
+        ('unit = "north"', 'unit = "north"\ncolor = "red"', "color: expected one of"),
+        ("pulse_s = 5.0", "pulse_s = 5.0\nlong = 1", "lane.long: expected one of pulse_s"),
         ("pulse_s = 5.0", "pulse_s = 50.0", "`$.lane.pulse_s`"),
         ("[lane]", "[pins]\nrelay = 17\n\n[lane]", "pins.relay = 17"),
         ('unit = "north"', 'unit = "no rth"', "`$.unit`"),
@@ -194,6 +195,7 @@ def test_killed_while_a_grant_is_open_the_relay_falls_and_the_events_are_whole(s
         ("/root.pub.pem", "/absent.pem", "/absent.pem"),
         ("/data", "/north.toml", "/north.toml"),
         ('unit = "north"', "unit = ", "north.toml"),
+        ("[link]", '[link]\npassword_file = "/absent/password"', "/absent/password"),
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line_and_ends_the_start(site: Site, was: str, becomes: str, named: str) -> None:

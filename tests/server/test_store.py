@@ -137,10 +137,11 @@ def test_key_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("issuer = 'CN-HB'", "uri"),
-        ("issuer = 'CN-HB'\nuri = 'u'\ncolor = 1", "color"),
+        ("issuer = 'CN-HB'\nuri = 'u'\ncolor = 1", "unknown key color: expected one of issuer, uri, data"),
+        ("issuer = 'CN-HB'\nuri = 'u'\n[codes]\nslots = 1", "unknown key codes.slots: expected one of slot_s, overlap_s"),
         ("issuer = 'CN HB'\nuri = 'u'", "issuer"),
         ("issuer = 'CN-HB'\nuri = 'u'\n[broker]\nport = 0", "port"),
-        ("issuer = ", "end of document"),
+        ("issuer = ", "end of document.: expected TOML, key = value"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_that_names_the_key(text: str, words: str) -> None:
