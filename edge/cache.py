@@ -26,12 +26,10 @@ from healthcode.messages import Delta, Head, TrustList
 from healthcode.signed import Signed, SignedFault
 from healthcode.status import DeltaFault, StatusList, read_snapshot
 from healthcode.terms import Use
-from healthcode.trust import KeyRing
+from healthcode.trust import GRACE_S, KeyRing
 
 T = TypeVar("T")
 
-GRACE_S = 30 * 86_400.0
-"""How long a trust list counts after its expiry. Visible long before; an unsigned two days must never stop a fleet."""
 HEAD_EVERY_S = 300
 """How much newer a head must be than the one on disk to be written: a card lives longer, and as_of after a start is at most this older."""
 

@@ -83,7 +83,7 @@ _STAGE_OF_SIGNED_FAULT = {
 
 
 def write(claims: Claims, signer: Signer) -> str:
-    """The signed code of `claims`; ValueError where it would be longer than MAX_TEXT."""
+    """The signed code of `claims`; ValueError where no reader would take them, or where it would be longer than MAX_TEXT."""
     payload = cbor2.dumps(
         {
             ISS: claims.issuer,
@@ -96,6 +96,9 @@ def write(claims: Claims, signer: Signer) -> str:
         },
         canonical=True,
     )
+    fault = read_claims(payload)
+    if isinstance(fault, TokenFault):
+        raise ValueError(f"claims that no reader takes: {fault.detail}")
     text = PREFIX + base45.encode(cose.sign1(payload, TYP, signer))
     if len(text) > MAX_TEXT:
         raise ValueError(f"code of {len(text)} characters: expected at most {MAX_TEXT}, shorten the list's uri or the issuer's name")

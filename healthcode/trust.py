@@ -12,6 +12,8 @@ from healthcode.cose import PublicKey, Signer
 from healthcode.messages import TrustEntry, TrustList
 from healthcode.terms import Form, Use
 
+GRACE_S = 30 * 86_400.0
+"""How long a trust list counts after its expiry. Visible long before; an unsigned two days must never stop a fleet."""
 FOREVER = 2**40 - 1
 """The latest time an entry can name, in seconds since 1970."""
 

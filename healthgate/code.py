@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +20,9 @@ from healthcode.signed import SignedFault
 from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import COLOUR_OF_STATUS, REASON_OF_FAULT, Colour, Form, Reason, Status
 from healthcode.token import Claims, HealthCode, TokenFault
-from healthcode.trust import KeyRing
+from healthcode.trust import GRACE_S, KeyRing
 from healthgate.keyring_files import KeysError, read_root, read_trust
+from healthgate.times import rfc3339
 from server import qr
 from server.sealing import SealError, read_private
 
@@ -101,8 +102,9 @@ def read(
         trust_list = read_trust(trust, None if root is None else (read_root(root),))
         keys = KeyRing.of(trust_list)
         held = None if status is None else _load_list(status, keys, moment)
-        if moment > trust_list.expires_at:
-            detail = f"the trust list ended {moment - trust_list.expires_at:.0f} s before the time of judging"
+        if moment > trust_list.expires_at + GRACE_S:
+            ended_days = (moment - trust_list.expires_at) / 86_400
+            detail = f"the trust list ended {ended_days:.1f} days before the time of judging: it counts for {GRACE_S / 86_400:.0f}"
             judged = Judged(token.read(_take(text), keys, moment), None, Reason.TRUST_MISSING, detail)
         else:
             judged = judge(_take(text), keys, held, moment)
@@ -162,13 +164,13 @@ def as_dict(judged: Judged, *, trust_checked: bool) -> dict[str, object]:
         "colour": _colour(judged),
         "code_colour": code.colour.value if code else None,
         "source": found.source.value if found else Source.CODE.value if code else None,
-        "said_at": _stamp(found.said_at) if found else _stamp(code.ruled_at) if code else None,
+        "said_at": rfc3339(found.said_at) if found else rfc3339(code.ruled_at) if code else None,
         "list": code.uri if code else None,
         "index": code.index if code else None,
         "form": code.form.value if code else None,
-        "ruled_at": _stamp(code.ruled_at) if code else None,
-        "not_before": _stamp(code.not_before) if code else None,
-        "expires": _stamp(code.expires) if code else None,
+        "ruled_at": rfc3339(code.ruled_at) if code else None,
+        "not_before": rfc3339(code.not_before) if code else None,
+        "expires": rfc3339(code.expires) if code else None,
         "kid": code.kid.hex() if code else None,
         "trust_checked": trust_checked,
     }
@@ -225,12 +227,6 @@ def _moment(text: str, option: str, now: float) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise CodeError(f"{option} {text[:40]!r}: expected a time such as 2020-03-16T08:00:00Z") from None
-
-
-def _stamp(seconds: float) -> str:
-    """`seconds` since 1970 as RFC 3339; a time beyond the year 9999 is cut to its end."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return (epoch + timedelta(seconds=min(seconds, 253_402_300_799))).isoformat().replace("+00:00", "Z")
 
 
 def _save(path: Path, data: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from healthcode.messages import TrustEntry, TrustList
 from healthgate import keyring_files
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
+from healthgate.times import LATEST, rfc3339
 from server.keys import TRUST_FILE
 
 app = typer.Typer(
@@ -176,26 +176,23 @@ def _as_dict(shown: Shown) -> dict[str, object]:
         "path": str(shown.path),
         "checked": shown.checked,
         "version": trust_list.version,
-        "signed_at": _stamp(trust_list.signed_at),
-        "expires_at": _stamp(trust_list.expires_at),
+        "signed_at": _end(trust_list.signed_at),
+        "expires_at": _end(trust_list.expires_at),
         "entries": [_entry_dict(entry) for entry in trust_list.entries],
     }
 
 
 def _entry_dict(entry: TrustEntry) -> dict[str, object]:
     found: dict[str, object] = msgspec.structs.asdict(entry)
-    times = {name: _stamp(getattr(entry, name)) for name in ("sign_from", "sign_until", "verify_until")}
+    times = {name: _end(getattr(entry, name)) for name in ("sign_from", "sign_until", "verify_until")}
     return found | times | {"kid": entry.kid.hex(), "key": entry.key.hex(), "forms": [form.value for form in entry.forms]}
 
 
-def _stamp(seconds: int) -> str | None:
-    """`seconds` since 1970 as RFC 3339; None beyond the year 9999, that is: for ever."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-    except (OverflowError, ValueError):
-        return None
+def _end(seconds: int) -> str | None:
+    """When something ends; None for ever, that is: beyond the year 9999."""
+    return rfc3339(seconds) if seconds <= LATEST else None
 
 
 def _day(seconds: int) -> str:
-    stamp = _stamp(seconds)
-    return stamp[:10] if stamp else "for ever"
+    end = _end(seconds)
+    return end[:10] if end else "for ever"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from healthcode.terms import Colour, Form, Use
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
+from healthgate.times import rfc3339
 from server import qr
 from server.colours import HandReason
 from server.issuer import Issuer, Pack
@@ -61,7 +61,7 @@ def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False)
         return
     table = Table("id", "name", "colour", "since", "why", box=None)
     for resident in residents:
-        table.add_row(resident.resident, Text(resident.person.name), resident.colour.value, _stamp(resident.since), Text(resident.why))
+        table.add_row(resident.resident, Text(resident.person.name), resident.colour.value, rfc3339(resident.since), Text(resident.why))
     Console(highlight=False).print(table)
 
 
@@ -157,7 +157,7 @@ def _as_dict(resident: Resident) -> dict[str, object]:
         "index": resident.index,
         "colour": resident.colour.value,
         "rule": resident.rule.value,
-        "since": _stamp(resident.since),
+        "since": rfc3339(resident.since),
         "why": resident.why,
         "ruled_at": resident.ruled_at,
     }
@@ -171,10 +171,6 @@ def _pack_dict(pack: Pack) -> dict[str, object]:
         "ruled_at": pack.ruled_at,
         "codes": [{"text": code.text, "not_before": code.not_before, "expires": code.expires} for code in pack.codes],
     }
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _officer() -> str:

@@ -46,7 +46,6 @@ class Compacted:
 
     version: int
     body: bytes
-    made_at: int
 
 
 class Publisher:
@@ -118,8 +117,7 @@ class Publisher:
 
     def compact(self, copy: StatusList) -> Compacted:
         """The signed snapshot of a copy. Takes seconds for a full list; touches nothing else."""
-        at = copy.as_of
-        return Compacted(copy.version, copy.snapshot(self._signer, at), at)
+        return Compacted(copy.version, copy.snapshot(self._signer, copy.as_of))
 
     def take_snapshot(self, made: Compacted) -> None:
         """Stores a snapshot, so that the next head names it, and forgets deltas that nobody can ask for any more."""
@@ -199,7 +197,7 @@ class Publisher:
             at = int(self._now())
             fresh = StatusList.empty(self._uri, epoch, self._capacity, as_of=at)
             publication.drop_deltas(tx, self._uri, epoch, 0)
-            self._snapshot = _store_snapshot(tx, self._uri, epoch, Compacted(0, fresh.snapshot(self._signer, at), at), to_ms(at))
+            self._snapshot = _store_snapshot(tx, self._uri, epoch, Compacted(0, fresh.snapshot(self._signer, at)), to_ms(at))
             entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
             order = sorted(entries)
             for first in range(0, len(order), self._most_changes):

@@ -171,23 +171,6 @@ def newest_marks(connection: Connection, unit: str, limit: int) -> list[tuple[st
     return [(str(boot_id), Mark(int(up_to), tuple(json.loads(missing))), int(touched_ms)) for boot_id, up_to, missing, touched_ms in rows]
 
 
-def count_events(connection: Connection, unit: str = "") -> int:
-    """How many events are stored, of one unit or of all."""
-    return int(connection.execute(text("SELECT count(*) FROM events WHERE :unit = '' OR unit = :unit"), {"unit": unit}).scalar_one())
-
-
-def list_events(connection: Connection, unit: str = "", limit: int = 1000) -> list[EventRow]:
-    """The newest events, of one unit or of all, newest first."""
-    rows = connection.execute(
-        text(
-            "SELECT unit, boot_id, seq, kind, at_ms, received_ms, hash, body FROM events WHERE :unit = '' OR unit = :unit"
-            " ORDER BY received_ms DESC, seq DESC LIMIT :limit"
-        ),
-        {"unit": unit, "limit": limit},
-    )
-    return [EventRow(**row._mapping) for row in rows]
-
-
 def note_fever(connection: Connection, unit: str, boot_id: str, seq: int, resident: str, at_ms: int) -> int:
     """Counts a fever that the unit found; how many it has found in the hour up to `at_ms`, the server's time."""
     connection.execute(

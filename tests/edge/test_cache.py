@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.cache import GRACE_S, HEAD_EVERY_S, Cache, CacheFault, TrustTaken
+from edge.cache import HEAD_EVERY_S, Cache, CacheFault, TrustTaken
 from edge.listfolder import Base, ListFolder
 from healthcode import signed
 from healthcode.messages import TrustList
 from healthcode.signed import SignedFault
 from healthcode.status import DeltaFault, StatusList
 from healthcode.terms import Status
+from healthcode.trust import GRACE_S
 from tests.edge.province import NOON, OTHER_LIST_KEY, ROOT, ROOTS, STRANGER, URI, Province, list_entry, same, trust_list
 
 CHILD = """

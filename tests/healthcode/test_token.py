@@ -185,6 +185,25 @@ def test_what_is_written_is_read(colour: Colour, form: Form, signer: SoftwareKey
     assert len(text) <= token.MAX_TEXT
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"issuer": ""},
+        {"issuer": "X" * 33},
+        {"index": -1},
+        {"index": token.MAX_INDEX + 1},
+        {"index": True},
+        {"ruled_at": -1},
+        {"expires": 2**40},
+        {"expires": NOW, "not_before": NOW},
+        {"expires": NOW + 0.5},
+    ],
+)
+def test_what_no_reader_takes_is_not_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="claims that no reader takes"):
+        token.write(claims(**wrong), SIGNER)
+
+
 @given(
     index=st.integers(0, token.MAX_INDEX),
     colour=st.sampled_from(Colour),

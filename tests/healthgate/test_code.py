@@ -15,8 +15,10 @@ from typer.testing import CliRunner, Result
 from healthcode.cose import SoftwareKey
 from healthcode.status import StatusList
 from healthcode.terms import Status, Use
+from healthcode.trust import GRACE_S
 from healthgate import keyring_files
 from healthgate.code import app
+from server.sealing import write_private
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 CODES: list[dict[str, Any]] = json.loads((VECTORS / "codes.json").read_text())
@@ -80,8 +82,11 @@ def test_standard_input_without_the_lines_end() -> None:
 
 
 def test_a_trust_list_that_has_ended_trusts_nobody() -> None:
-    found = read(GREEN, "--at", "2025-01-01")
+    end = NOW + 365 * 86_400 + GRACE_S
+    assert read(GREEN, "--at", datetime.fromtimestamp(end, UTC).isoformat())["fault"] == "EXPIRED", "as at a gate"
+    found = read(GREEN, "--at", datetime.fromtimestamp(end + 1, UTC).isoformat())
     assert found["fault"] == "TRUST_MISSING"
+    assert found["detail"] == "the trust list ended 30.0 days before the time of judging: it counts for 30"
 
 
 def snapshot(path: Path, entries: dict[int, Status], at: int, uri: str = URI) -> Path:
@@ -165,13 +170,17 @@ def test_shown(tmp_path: Path) -> None:
         (["read", "x", "--trust", "trust.cbor", "--at", AT, "--status", "trust.cbor"], "trust.cbor: TYPE: expected a signed snapshot"),
         (["write", "--key", "absent", "--issuer", "CN-HB", "--uri", "u", "--index", "1"], "absent: cannot be read"),
         (["write", "--key", "root.pub.pem", "--issuer", "CN-HB", "--uri", "u", "--index", "1"], "root.pub.pem: mode"),
+        (["write", "--key", "token.pem", "--issuer", "X" * 33, "--uri", "u", "--index", "1"], "issuer out of range"),
+        (["write", "--key", "token.pem", "--issuer", "", "--uri", "u", "--index", "1"], "issuer out of range"),
+        (["write", "--key", "token.pem", "--issuer", "X", "--uri", "u", "--index", "1", "--ruled-at", "1950-01-01"], "out of range"),
         (["show", "A" * 5000], "too large"),
         (["show", GREEN, "--png", "absent/x.png"], "absent/x.png: cannot be written"),
     ],
 )
-def test_what_is_wrong_is_one_line(monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
+def test_what_is_wrong_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
+    write_private(tmp_path / "token.pem", SoftwareKey.generate().to_pem())
     monkeypatch.chdir(VECTORS)
-    result = run(*arguments)
+    result = run(*(str(tmp_path / "token.pem") if argument == "token.pem" else argument for argument in arguments))
     assert result.exit_code == 2
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()

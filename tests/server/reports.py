@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection, text
+
 from healthcode import topics
 from healthcode.messages import AnyEvent, BootMark, EventBatch, PassEvent, UnitEvent, encode, stamp
 from healthcode.terms import ClockState, Decision, Reason, Screening
 from server.intake import Incoming
+from server.store.events import EventRow
 
 BOOT = "0" * 31 + "1"
 OTHER_BOOT = "0" * 31 + "2"
@@ -49,3 +52,10 @@ def held(marks: Sequence[BootMark], boot_id: str = BOOT) -> set[int]:
         if mark.boot_id == boot_id:
             return set(range(1, mark.up_to + 1)) - set(mark.missing)
     return set()
+
+
+def stored(connection: Connection) -> list[EventRow]:
+    """Every event in the database, newest first."""
+    names = "unit, boot_id, seq, kind, at_ms, received_ms, hash, body"
+    rows = connection.execute(text(f"SELECT {names} FROM events ORDER BY received_ms DESC, seq DESC"))
+    return [EventRow(**row._mapping) for row in rows]

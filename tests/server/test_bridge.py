@@ -29,10 +29,9 @@ from server.colours import HandReason
 from server.fleet import Fleet
 from server.issuer import Issuer, Pack
 from server.registry import Resident
-from server.store import events
 from tests.broker import Broker
 from tests.server.office import ISSUER, Town, entry
-from tests.server.reports import BOOT, batch, fever, held, note
+from tests.server.reports import BOOT, batch, fever, held, note, stored
 from tests.server.test_registry import add
 
 pytestmark = pytest.mark.slow
@@ -101,7 +100,7 @@ class Scene:
 
     def rows(self) -> set[tuple[str, str, int]]:
         with self.office.store.read() as tx:
-            found = [(row.unit, row.boot_id, row.seq) for row in events.list_events(tx, limit=100_000)]
+            found = [(row.unit, row.boot_id, row.seq) for row in stored(tx)]
         assert len(found) == len(set(found))
         return set(found)
 

@@ -27,7 +27,7 @@ from server.issuer import Issuer, Pack
 from server.registry import Resident
 from server.store import events
 from tests.server.office import CAPACITY, ISSUER, Clock, Town
-from tests.server.reports import BOOT, OTHER_BOOT, batch, fever, held, note
+from tests.server.reports import BOOT, OTHER_BOOT, batch, fever, held, note, stored
 from tests.server.test_registry import add
 
 
@@ -122,13 +122,13 @@ def test_a_restored_database_gets_back_boots_and_units_that_it_never_heard_of(
         Fleet(backup.store, clock).add(unit)
     with closing(backup.store), closing(Outbox(tmp_path / "outbox", BOOT)) as outbox:
         outbox.append([note(1, clock()), note(2, clock())])
-        (mark,) = intake.take([batch("north", [stored.event for stored in outbox.pending(10)])]).watermarks
+        (mark,) = intake.take([batch("north", [each.event for each in outbox.pending(10)])]).watermarks
         outbox.acknowledge(mark, clock())
         assert outbox.waiting == 0
         clock.at += 1
         told, _ = restored.watermarks()
         assert outbox.acknowledge(told, clock()) == Acknowledged(done=0, again=2)
-        (mark,) = restored.take([batch("north", [stored.event for stored in outbox.pending(10)])]).watermarks
+        (mark,) = restored.take([batch("north", [each.event for each in outbox.pending(10)])]).watermarks
         outbox.acknowledge(mark, clock())
         assert outbox.waiting == 0
     assert count(backup) == count(office) == 2
@@ -140,10 +140,10 @@ def test_the_same_id_with_other_content_is_set_aside_with_an_alert(intake: Intak
     taken = intake.take([batch("north", [note(1, at, "another")]), batch("north", [note(1, at, "the truth")])])
     assert (taken.new, taken.refused) == (0, 1)
     with office.store.read() as tx:
-        (stored,) = events.list_events(tx)
+        (row,) = stored(tx)
         ((name, unit, times, _),) = events.list_alerts(tx)
-    assert "the truth" in stored.body
-    assert stored.hash == hashlib.sha256(stored.body.encode()).digest()
+    assert "the truth" in row.body
+    assert row.hash == hashlib.sha256(row.body.encode()).digest()
     assert (name, unit, times) == ("event_conflict", "north", 1)
     assert count(office, "quarantine") == 1
     assert held(taken.watermarks[0].boots) == {1}
@@ -316,4 +316,4 @@ def test_events_in_any_order_in_any_batches_end_the_same(intake: Intake, office:
                 left -= {(mark.unit, told.boot_id, seq) for seq in held(mark.boots, told.boot_id)}
     assert count(office) == len(sent)
     with office.store.read() as tx:
-        assert {(row.unit, row.boot_id, row.seq) for row in events.list_events(tx)} == set(sent)
+        assert {(row.unit, row.boot_id, row.seq) for row in stored(tx)} == set(sent)
