@@ -1,7 +1,8 @@
 """The gate's hardware through gpiozero: barrier relay, light, buzzer and inputs. It does what effects say and decides nothing.
 
 Inputs are debounced here, not in the driver, so that simulated and real pins take the same path: a level counts once it has held for
-`debounce_s`. Patterns are played by `tick`, without threads of their own. Nothing here waits.
+`debounce_s`; fire counts at its first edge, and the relay falls with it, on the pins' own thread. Patterns are played by `tick`, without
+threads of their own. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edge.drivers.pi_pins import GateFault, open_pi_pins
 from edge.drivers.simulated_pins import SimulatedPins
 from edge.drivers.world import WorldClient
 from edge.lane import Arm, Beam, Effect, ExitRequest, Fire, Input, Light, Relay, Sound, StaffButton, Tamper
+from edge.relay import GuardedRelay
 from edge.signals import DARK, SILENT, TABLE, Pattern, Rgb
 
 __all__ = ["Debounce", "Gate", "GateFault", "open_pins"]
@@ -50,9 +52,10 @@ def open_pins(config: Config, world: WorldClient | None) -> Any:
 class Debounce:
     """Turns a line's edges into levels that held for `hold_s`. Thread-safe: edges come from the pins' threads."""
 
-    def __init__(self, hold_s: float, tell: Callable[[float, bool], None]) -> None:
-        """`tell(at, level)` is called for each new stable level, the first one included."""
+    def __init__(self, hold_s: float, tell: Callable[[float, bool], None], at_once: bool | None = None) -> None:
+        """`tell(at, level)` is called for each new stable level, the first one included. The level `at_once` need not hold to count."""
         self._hold_s = hold_s
+        self._at_once = at_once
         self._tell = tell
         self._lock = threading.Lock()
         self._stable: bool | None = None
@@ -65,6 +68,7 @@ class Debounce:
             self._settle(at)
             if level is not self._level:
                 self._level, self._since = level, max(at, self._since)
+                self._settle(at)
 
     def tick(self, at: float) -> None:
         """Time went by."""
@@ -72,7 +76,9 @@ class Debounce:
             self._settle(at)
 
     def _settle(self, at: float) -> None:
-        if self._level is not None and self._level is not self._stable and at - self._since >= self._hold_s:
+        if self._level is None or self._level is self._stable:
+            return
+        if self._level is self._at_once or at - self._since >= self._hold_s:
             self._stable = self._level
             self._tell(at, self._level)
 
@@ -100,7 +106,10 @@ class _Player:
 
 
 class Gate:
-    """Barrier relay, light, buzzer and inputs of one lane. The unit's loop calls `apply` and `tick`; pins' threads only note edges."""
+    """Barrier relay, light, buzzer and inputs of one lane. The unit's loop calls `apply` and `tick`; pins' threads only note edges.
+
+    The relay falls at the end of its time and at fire even where the loop is held up.
+    """
 
     def __init__(
         self,
@@ -119,7 +128,8 @@ class Gate:
         self._inputs: dict[str, Any] = {}
         self._debounces: dict[str, Debounce] = {}
         try:
-            self._relay = self._claim(DigitalOutputDevice, pins.relay)
+            self._relay = GuardedRelay(self._claim(DigitalOutputDevice, pins.relay), self._errors, clock)
+            self._outputs[0] = self._relay
             self._lamps = tuple(self._claim(DigitalOutputDevice, pin) for pin in (pins.led_red, pins.led_green, pins.led_blue))
             self._buzzer = self._claim(PWMOutputDevice, pins.buzzer)
             for name, kind in INPUT_OF.items():
@@ -133,13 +143,26 @@ class Gate:
         self._light = _Player(self._show, DARK)
         self._sound = _Player(self._play, SILENT)
 
+    @property
+    def cut(self) -> int:
+        """How often the relay fell at the end of its time because the loop did not let it fall."""
+        return self._relay.cut
+
+    @property
+    def barred(self) -> int:
+        """How often the relay was to be energised while the fire loop was open."""
+        return self._relay.barred
+
     def apply(self, effects: Iterable[Effect], at: float) -> None:
         """Carries out `effects` in their order. GateFault where the hardware refuses; the relay is then let go as far as may be."""
         try:
             for effect in effects:
                 match effect:
-                    case Relay(on):
-                        self._relay.value = on
+                    case Relay(on=True, limit_s=limit_s):
+                        self._look_for_fire(at)
+                        self._relay.on(at, limit_s)
+                    case Relay():
+                        self._relay.off()
                     case Light(signal):
                         self._light.start(TABLE[signal].light, at)
                     case Sound(signal):
@@ -177,12 +200,30 @@ class Gate:
     def _listen(self, name: str, pin: int, kind: Callable[[float, bool], Input], debounce_s: float) -> None:
         device = DigitalInputDevice(pin, pull_up=True, pin_factory=self._factory)
         self._inputs[name] = device
-        debounce = self._debounces[name] = Debounce(debounce_s, lambda at, level: self._on_input(kind(at, level)))
+        if name == "fire":
+            debounce = Debounce(debounce_s, self._tell_fire, at_once=True)
+        else:
+            debounce = Debounce(debounce_s, lambda at, level: self._on_input(kind(at, level)))
+        self._debounces[name] = debounce
         settle = getattr(self._factory, "settle", None)
         if settle:
             settle()
         device.when_activated = lambda: debounce.edge(self._clock(), name not in NORMALLY_CLOSED)
         device.when_deactivated = lambda: debounce.edge(self._clock(), name in NORMALLY_CLOSED)
+
+    def _tell_fire(self, at: float, active: bool) -> None:
+        """Fire began or is over. The relay first, so that the loop cannot come in between."""
+        if active:
+            self._relay.bar()
+        else:
+            self._relay.allow()
+        self._on_input(Fire(at, active))
+
+    def _look_for_fire(self, at: float) -> None:
+        """Takes in an open fire loop whose edge has not been told yet."""
+        loop = self._inputs.get("fire")
+        if loop is not None and self._truth("fire", loop):
+            self._debounces["fire"].edge(at, True)
 
     def _truth(self, name: str, device: Any) -> bool:
         """What the input reports. gpiozero calls a pulled-up line active when it is low, which is a closed contact."""

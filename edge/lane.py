@@ -183,9 +183,13 @@ Event = Used | NotUsed | Forced | Tailgated | HeldOpen | Released | LaneChanged
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Energise the barrier relay, or let it fall."""
+    """Energise the barrier relay, for `limit_s` seconds at most (None: until told otherwise), or let it fall.
+
+    A limit that was forgotten is none at all: the relay is not energised for any time.
+    """
 
     on: bool
+    limit_s: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)

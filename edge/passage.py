@@ -5,7 +5,8 @@ leads to: the next stage and what to do on the way. A happening that a stage's r
 in which the lane rests in its mode. Deadlines that lie before an input are worked off first, in their order, as if a tick had come in time.
 
 The relay is no action: it is computed from the state. It is on in FREE, and for `pulse_s` after a grant or a release by the staff, as the
-control pulse of a turnstile; in every other stage it is off. On fire it is off too: the hard-wired loop frees the mechanism.
+control pulse of a turnstile; in every other stage it is off. On fire it is off too: the hard-wired loop frees the mechanism. Each effect
+that switches it on says for how long at most, so that the gate can end a pulse by itself.
 
 A grant is used by the first line (beam or arm) that it crosses, and given back when its window ends without. The same line a second time
 within the window is a tailgate; a line crossed without any grant is forced. A request to exit opens nothing here, the way out never depends
@@ -51,6 +52,7 @@ from edge.transitions import ALARMS, OPENING, REST_OF_MODE, TABLE, Act, Happenin
 from healthcode.terms import Decision, LaneMode
 
 NEVER = float("-inf")
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,14 @@ class State:
     trouble: bool = False
     notice: Signal = Signal.READY
     notice_until: float = NEVER
-    relay: bool = False
+    relay_told: float = NEVER
+    """The end of the relay's time as the last effect said it: NEVER while it is off, FOREVER in mode free."""
     light: Signal | None = None
+
+    @property
+    def relay(self) -> bool:
+        """Whether the relay is energised, as far as the effects say."""
+        return self.relay_told > NEVER
 
     @property
     def crossed(self) -> bool:
@@ -135,6 +143,7 @@ def postponed(state: State, by_s: float) -> State:
         at=state.at + by_s,
         entered_at=state.entered_at + by_s,
         relay_until=state.relay_until + by_s,
+        relay_told=state.relay_told + by_s,
         window_until=state.window_until + by_s,
     )
 
@@ -234,10 +243,12 @@ class _Work:
             self.happen(Happening.CROSS_AGAIN if seen else Happening.CROSS)
 
     def release(self, by: ReleasedBy, note: str) -> None:
-        """A person in charge opens."""
+        """A person in charge opens. On fire the relay stays off, and a lane that is free is open: nothing happens, nothing is told."""
+        if Happening.RELEASE not in TABLE[self.state.stage]:
+            return
         self.events.append(Released(self.state.at, by, note))
         self.state = replace(self.state, released_by=by)
-        self.restart = self.state.stage not in (Stage.FIRE, Stage.FREE)
+        self.restart = True
         self.happen(Happening.RELEASE)
 
     def show(self, signal: Signal) -> None:
@@ -290,19 +301,27 @@ class _Work:
 
     def finish(self) -> Step:
         """The step, with relay and signal as the new state wants them."""
-        relay, light = relay_of(self.state), light_of(self.state)
+        end, light = relay_end(self.state), light_of(self.state)
         effects: list[Effect] = []
-        if relay != self.state.relay:
-            effects.append(Relay(relay))
+        if end != self.state.relay_told:
+            limit_s = None if end == FOREVER else max(0.0, end - self.state.at)
+            effects.append(Relay(end > NEVER, limit_s))
         if light is not self.state.light or (self.restart and light not in (Signal.ALARM, Signal.FIRE)):
             effects += [Light(light), Sound(light)]
-        self.state = replace(self.state, relay=relay, light=light)
+        self.state = replace(self.state, relay_told=end, light=light)
         return Step(self.state, tuple(self.events), tuple(effects))
 
 
 def relay_of(state: State) -> bool:
     """Whether the relay is energised in `state`: mode free, or the pulse of a grant or a staff release, and nothing else."""
-    return state.stage is Stage.FREE or (state.stage in OPENING and state.at < state.relay_until)
+    return relay_end(state) > NEVER
+
+
+def relay_end(state: State) -> float:
+    """Until when the relay is energised in `state` if nothing else happens: NEVER where it is off, FOREVER in mode free."""
+    if state.stage is Stage.FREE:
+        return FOREVER
+    return state.relay_until if state.stage in OPENING and state.at < state.relay_until else NEVER
 
 
 def light_of(state: State) -> Signal:

@@ -5,9 +5,11 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +20,7 @@ from edge.drivers.simulated_pins import HIGH_WHEN, OUTPUTS, SimulatedPins
 from edge.drivers.world import WorldClient
 from edge.gate import INPUT_OF, NORMALLY_CLOSED, Debounce, Gate, GateFault, open_pins
 from edge.lane import Arm, Beam, Fire, Input, Light, Relay, Sound, StaffButton, Tamper
+from edge.relay import MARGIN_S
 from edge.signals import Signal
 from healthgate.world import World
 
@@ -95,13 +98,13 @@ def test_the_first_thing_told_is_how_every_contact_stands(bench: Bench) -> None:
     bench.tick()
     told = bench.told()
     assert len(told) == 6
-    assert Fire(bench.at, True) in told
+    assert Fire(50.0, True) in told, "at its first edge"
     assert Beam(bench.at, False) in told
     assert StaffButton(bench.at, False) in told
 
 
 def test_the_relay_follows_its_effect(bench: Bench) -> None:
-    bench.gate.apply((Relay(True),), bench.at)
+    bench.gate.apply((Relay(True, None),), bench.at)
     assert bench.levels()["relay"] == 1
     bench.gate.apply((Relay(False),), bench.at)
     assert bench.levels()["relay"] == 0
@@ -155,10 +158,10 @@ def test_a_new_signal_ends_the_old_one(quiet: Bench) -> None:
 
 @pytest.mark.parametrize("name", INPUT_OF)
 def test_every_contact_is_heard(quiet: Bench, name: str) -> None:
-    kind = INPUT_OF[name]
+    kind, began = INPUT_OF[name], quiet.at
     quiet.set(**{name: True})
     quiet.tick()
-    assert quiet.told() == [kind(quiet.at, True)]
+    assert quiet.told() == [kind(began if name == "fire" else quiet.at, True)]
     quiet.set(**{name: False})
     quiet.tick()
     assert quiet.told() == [kind(quiet.at, False)]
@@ -198,12 +201,13 @@ def test_a_cut_cable_is_a_fire_alarm_and_an_open_housing_but_no_button(quiet: Be
     quiet.client.on_lost(gone.set)
     quiet.world.close()
     assert gone.wait(5)
+    began = quiet.at
     quiet.tick()
     told = {type(one): one for one in quiet.told()}
     assert told == {
         Beam: Beam(quiet.at, True),
         Arm: Arm(quiet.at, True),
-        Fire: Fire(quiet.at, True),
+        Fire: Fire(began, True),
         Tamper: Tamper(quiet.at, True),
     }
 
@@ -214,12 +218,124 @@ def test_a_gate_whose_hardware_is_gone_says_so(quiet: Bench) -> None:
     quiet.client.on_lost(gone.set)
     assert gone.wait(5)
     with pytest.raises(GateFault, match="does not answer"):
-        quiet.gate.apply((Relay(True),), quiet.at)
+        quiet.gate.apply((Light(Signal.FIRE),), quiet.at)
+    quiet.gate.apply((Relay(True, None),), quiet.at)
+    assert not quiet.gate._relay.value, "the fire loop is cut, too"
     quiet.gate.apply((Relay(False),), quiet.at)
 
 
+FALLS_WITHIN_S = 0.2
+"""What hw/wiring.md's reader may rely on, whatever the loop is doing."""
+
+
+class HeldUp:
+    """A gate on the real clock whose loop does nothing at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(folder / "w")
+        self.client = WorldClient(str(folder / "w"), "north")
+        self.inputs: queue.SimpleQueue[Input] = queue.SimpleQueue()
+        self.gate = Gate(Pins(), SimulatedPins(Pins(), self.client), self.inputs.put, HELD_S)
+
+    def energise(self, limit_s: float | None) -> None:
+        self.gate.apply((Relay(True, limit_s),), time.monotonic())
+
+    def fall(self, limit_s: float) -> dict[str, Any] | None:
+        """The journal's line of the relay's fall, if it comes within `limit_s`."""
+
+        def falls(entry: dict[str, Any]) -> bool:
+            return entry.get("pin") == "relay" and entry["value"] == 0 and "cause" not in entry
+
+        return self.world.wait_for("north", falls, limit_s)
+
+    def close(self) -> None:
+        self.gate.close()
+        self.client.close()
+        self.world.close()
+
+
+@pytest.fixture
+def held_up(tmp_path: Path) -> Iterator[HeldUp]:
+    held_up = HeldUp(tmp_path)
+    yield held_up
+    held_up.close()
+
+
+@pytest.mark.parametrize("limit_s", [0.1, 5.0, None])
+def test_the_relay_falls_at_fire_while_the_loop_is_held_up(held_up: HeldUp, limit_s: float | None) -> None:
+    held_up.energise(limit_s)
+    began = time.monotonic()
+    held_up.world.set("north", fire=True)
+    fell = held_up.fall(5)
+    assert fell is not None
+    assert fell["at"] - began < FALLS_WITHIN_S
+    assert isinstance(held_up.inputs.get(timeout=5), Fire)
+
+
+def test_a_pulse_ends_while_the_loop_is_held_up(held_up: HeldUp) -> None:
+    began = time.monotonic()
+    held_up.energise(0.3)
+    fell = held_up.fall(5)
+    assert fell is not None
+    lasted = fell["at"] - began
+    assert 0.3 <= lasted < 0.3 + MARGIN_S + FALLS_WITHIN_S
+    assert held_up.gate.cut == 1
+
+
+def test_a_second_grant_within_the_pulse_makes_it_longer_and_free_has_no_end(held_up: HeldUp) -> None:
+    held_up.energise(0.1)
+    held_up.energise(0.5)
+    assert held_up.fall(0.4) is None
+    held_up.energise(None)
+    assert held_up.fall(0.8) is None
+    held_up.gate.apply((Relay(False),), time.monotonic())
+    assert held_up.fall(5) is not None
+    assert held_up.gate.cut == 0
+
+
+def test_a_limit_that_was_forgotten_is_no_time_at_all(held_up: HeldUp) -> None:
+    held_up.gate.apply((Relay(True),), time.monotonic())
+    assert held_up.fall(5) is not None
+
+
+def test_nothing_energises_the_relay_while_the_fire_loop_is_open(quiet: Bench) -> None:
+    quiet.set(fire=True)
+    quiet.gate.apply((Relay(True, None),), quiet.at)
+    quiet.set(fire=False)
+    quiet.gate.apply((Relay(True, None),), quiet.at)
+    assert quiet.levels()["relay"] == 0, "the loop has not seen the end of the fire yet"
+    assert quiet.gate.barred == 2
+    quiet.tick()
+    assert quiet.told() == [Fire(50.02, True), Fire(quiet.at, False)]
+    quiet.gate.apply((Relay(True, None),), quiet.at)
+    assert quiet.levels()["relay"] == 1
+
+
+def test_a_fire_loop_that_is_open_from_the_start_bars_the_relay(tmp_path: Path) -> None:
+    with World(tmp_path / "p") as world:
+        world.set("north", fire=True)
+        client = WorldClient(str(tmp_path / "p"), "north")
+        gate = Gate(Pins(), SimulatedPins(Pins(), client), lambda given: None)
+        gate.apply((Relay(True, None),), 0.0)
+        assert gate.barred == 1
+        gate.close()
+        client.close()
+
+
+def test_a_fire_loop_that_opens_for_less_than_a_bounce_is_fire_all_the_same() -> None:
+    told: list[tuple[float, bool]] = []
+    loop = Debounce(0.01, lambda at, level: told.append((at, level)), at_once=True)
+    loop.edge(0.0, False)
+    loop.tick(0.02)
+    for at, level in ((0.1, True), (0.101, False), (0.105, True), (0.106, False), (0.115, False)):
+        loop.edge(at, level)
+    assert told == [(0.02, False), (0.1, True)]
+    loop.tick(0.117)
+    assert told == [(0.02, False), (0.1, True), (0.117, False)]
+
+
 def test_closing_lets_the_relay_fall_first(bench: Bench) -> None:
-    bench.gate.apply((Light(Signal.PASS), Sound(Signal.PASS), Relay(True)), bench.at)
+    bench.gate.apply((Light(Signal.PASS), Sound(Signal.PASS), Relay(True, None)), bench.at)
     mark = bench.world.mark("north")
     bench.gate.close()
     assert bench.levels() == dict.fromkeys(OUTPUTS, 0)
@@ -233,7 +349,7 @@ def test_pins_may_be_others_than_the_usual(tmp_path: Path) -> None:
         client = WorldClient(str(tmp_path / "p"), "north")
         pins = Pins(relay=12, beam=19)
         gate = Gate(pins, SimulatedPins(pins, client), lambda given: None)
-        gate.apply((Relay(True),), 0.0)
+        gate.apply((Relay(True, None),), 0.0)
         entry = world.wait_for("north", lambda one: one.get("pin") == "relay" and one["value"] == 1, 5)
         assert entry is not None
         assert entry["bcm"] == 12

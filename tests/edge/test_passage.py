@@ -36,7 +36,7 @@ from edge.lane import (
     Trouble,
     Used,
 )
-from edge.passage import NEVER, State, Step, busy, deadline, initial, step
+from edge.passage import FOREVER, NEVER, State, Step, busy, deadline, initial, step
 from edge.signals import Signal
 from edge.transitions import TABLE, Happening, Stage
 from healthcode.terms import Decision, LaneMode, Reason
@@ -54,6 +54,7 @@ class Story:
         self.at = 100.0
         self.state = initial(self.at, mode)
         self.relay = False
+        self.limit_s: float | None = 0.0
         self.events: list[Event] = []
         self.signals: list[Signal] = []
         self.sounds: list[Signal] = []
@@ -65,8 +66,8 @@ class Story:
         self.events += taken.events
         for effect in taken.effects:
             match effect:
-                case Relay(on):
-                    self.relay = on
+                case Relay(on, limit_s):
+                    self.relay, self.limit_s = on, limit_s
                 case Light(signal):
                     self.signals.append(signal)
                 case Sound(signal):
@@ -139,6 +140,22 @@ def test_a_quick_walker_cuts_the_pulse_short() -> None:
     lane = Story()
     lane.admit()
     lane.walk_through(0.2)
+    assert not lane.relay
+
+
+def test_the_relay_is_told_for_how_long_at_most() -> None:
+    lane = Story()
+    lane.admit()
+    assert (lane.relay, lane.limit_s) == (True, LANE.pulse_s)
+    lane.tick(0.2)
+    lane.press()
+    assert (lane.relay, lane.limit_s) == (True, LANE.pulse_s), "the second pulse is told, too"
+    lane.tick(0.2)
+    lane.mode(LaneMode.FREE)
+    assert (lane.relay, lane.limit_s) == (True, None)
+    lane.press()
+    assert len(lane.happened(Released)) == 1, "a lane that is free is not opened once more"
+    lane.mode(LaneMode.CONTROLLED)
     assert not lane.relay
 
 
@@ -316,7 +333,9 @@ def test_fire_drops_the_relay_in_every_mode_and_gives_grants_back(mode: LaneMode
     assert lane.events[-1] == NotUsed(100.0, 1, WANG) or lane.events[-1] == LaneChanged(100.0, mode, True, False)
     lane.walk_through()
     lane.press()
+    lane.see(CommandRelease(lane.at, "ambulance"))
     assert not lane.relay
+    assert not lane.happened(Released), "nothing opened, and the log must not say so"
     assert not lane.happened(Forced)
     lane.fire(False)
     assert lane.stage() is initial(0, mode).stage
@@ -470,6 +489,7 @@ def seen_from_now(state: State) -> State:
         crossed_at=max(crossed_for, -SMALL.held_open_s),
         window_until=ahead(state.window_until),
         relay_until=ahead(state.relay_until),
+        relay_told=ahead(state.relay_told),
         notice_until=NEVER,
         last_grant=None,
         light=None,
@@ -487,7 +507,8 @@ def test_every_state_of_a_small_lane() -> None:
             after = taken.state
             assert not after.relay or may_open(state, given, after), (state, given)
             assert not after.relay or after.mode is LaneMode.FREE or after.at < after.relay_until, (state, given)
-            assert [isinstance(effect, Relay) for effect in taken.effects].count(True) == (after.relay != state.relay)
+            assert (after.relay_told == FOREVER) == (after.relay and after.mode is LaneMode.FREE), (state, given)
+            assert [isinstance(effect, Relay) for effect in taken.effects].count(True) == (after.relay_told != state.relay_told)
             opened = int(state.grant is not None) + (isinstance(given, Decided))
             closed = sum(isinstance(event, Used | NotUsed) for event in taken.events)
             assert opened == closed + int(after.grant is not None), (state, given)
