@@ -25,10 +25,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode import topics
 from healthcode.cose import Signer
-from healthcode.messages import MAX_BATCH, BadPayload, Watermark
+from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload, Watermark
 from healthcode.signed import write
 from server.answers import Answers
+from server.bounded import Bounded
 from server.config import Broker, Config, ConfigError
+from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake
 from server.keys import TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
@@ -37,11 +39,12 @@ from server.store import Store, publication, to_ms
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-FOREIGN_PERIOD_S = 1.0
 STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
-MOST_REQUESTS = 10_000
-"""Sync requests that may wait; units ask again for what is dropped."""
+MOST_REQUEST_BYTES = 10 * 1024 * 1024
+"""Sync requests that may wait, some 10,000; units ask again for what is dropped."""
+MOST_WAITING_BYTES = 16 * 1024 * 1024
+"""What may wait for the database and has no acknowledgement (QoS 0); of the rest the broker sends no more than `broker.in_flight`."""
 MOST_BATCH_BYTES = 2 * 1024 * 1024
 """A transaction ends with the message that brings it to so many bytes: some 4,000 events, a fifth of a second for those who wait."""
 _PACKET_LIMIT = MAX_BATCH + 4096
@@ -87,14 +90,14 @@ class Bridge:
         self._config = config
         self._parts = parts
         self._stopping = threading.Event()
-        self._waiting: queue.Queue[_Waiting] = queue.Queue()
-        self._requests: queue.Queue[tuple[str, bytes]] = queue.Queue(MOST_REQUESTS)
+        self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES)
+        self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES)
+        self._too_long = 0
         self._announce = threading.Event()
         self._connection = 0
         self._unreachable = False
         self._connection_lock = threading.Lock()
-        self._foreign: dict[str, bytes] = {}
-        self._foreign_looked = float("-inf")
+        self._foreign = ForeignHeads(parts.store, config.lists.head_period_s)
         self._compacting: Future[Compacted] | None = None
         self._compactor = ThreadPoolExecutor(1, "snapshot")
         self._client = self._make_client(config.broker)
@@ -191,17 +194,19 @@ class Bridge:
                 self._ask(topic.unit, bytes(message.payload))
                 client.ack(message.mid, message.qos)
                 return
-            incoming = Incoming(message.topic, bytes(message.payload))
-            self._waiting.put(_Waiting(incoming, message.mid, message.qos, self._connection))
+            waiting = _Waiting(Incoming(message.topic, bytes(message.payload)), message.mid, message.qos, self._connection)
+            if not self._waiting.put(waiting, len(message.payload), always=message.qos > 0):
+                _warn_now_and_then(self._waiting.dropped, "too many messages wait for the database: one of QoS 0 is dropped", message.topic)
         except Exception:
             log.exception("a message could not be read")
             client.ack(message.mid, message.qos)
 
     def _ask(self, unit: str, payload: bytes) -> None:
-        try:
-            self._requests.put_nowait((unit, payload))
-        except queue.Full:
-            log.warning("%d sync requests wait: that of %s is dropped", MOST_REQUESTS, unit)
+        if len(payload) > MAX_HEAD:
+            self._too_long += 1
+            _warn_now_and_then(self._too_long, f"sync request of {len(payload)} bytes: expected at most {MAX_HEAD}", unit)
+        elif not self._requests.put((unit, payload), len(payload)):
+            _warn_now_and_then(self._requests.dropped, "too many sync requests wait: one is dropped", unit)
 
     # ---- to the database
 
@@ -223,14 +228,14 @@ class Bridge:
     def _gather(self) -> list[_Waiting]:
         intake = self._config.intake
         try:
-            batch = [self._waiting.get(timeout=0.2)]
+            batch = [self._waiting.get(0.2)]
         except queue.Empty:
             return []
         until = time.monotonic() + intake.batch_ms / 1000
         size = 0
         while len(batch) < intake.batch_messages and (size := size + len(batch[-1].incoming.payload)) < MOST_BATCH_BYTES:
             try:
-                batch.append(self._waiting.get(timeout=max(0.0, until - time.monotonic())))
+                batch.append(self._waiting.get(max(0.0, until - time.monotonic())))
             except queue.Empty:
                 break
         return batch
@@ -248,7 +253,7 @@ class Bridge:
 
     def _answer_one(self) -> None:
         try:
-            unit, payload = self._requests.get(timeout=0.2)
+            unit, payload = self._requests.get(0.2)
         except queue.Empty:
             return
         try:
@@ -266,7 +271,8 @@ class Bridge:
             self._announce.clear()
             self._publish_retained()
         self._publish(parts.publisher.step())
-        self._publish_foreign()
+        if self._client.is_connected():
+            self._publish(self._foreign.due(time.monotonic()))
         self._compact()
         self._stopping.wait(self._config.lists.poll_s)
 
@@ -281,24 +287,11 @@ class Bridge:
     def _publish_retained(self) -> None:
         """Everything retained anew: a broker that was killed may have forgotten it."""
         self._publish([Publication(topics.TRUST_HEAD, self._parts.trust.current.head_bytes, retain=True)])
-        self._foreign.clear()
-        self._foreign_looked = float("-inf")
+        self._foreign.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True) for head in heads if head.is_ours])
         self._send_watermarks(self._parts.intake.watermarks())
-
-    def _publish_foreign(self) -> None:
-        """Heads of other issuers, as they were imported, whenever they are others than before."""
-        if time.monotonic() - self._foreign_looked < FOREIGN_PERIOD_S:
-            return
-        self._foreign_looked = time.monotonic()
-        with self._parts.store.read() as tx:
-            heads = [head for head in publication.list_heads(tx) if not head.is_ours]
-        for head in heads:
-            if self._foreign.get(head.uri) != head.body and self._client.is_connected():
-                self._foreign[head.uri] = head.body
-                self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True)])
 
     def _compact(self) -> None:
         publisher = self._parts.publisher
@@ -316,6 +309,12 @@ class Bridge:
         for item in publications:
             if self._client.is_connected():
                 self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
+
+
+def _warn_now_and_then(times: int, what: str, whom: str) -> None:
+    """One line for the first, second, fourth... of its kind: a flood must not fill the log either."""
+    if times & (times - 1) == 0:
+        log.warning("%s: %s (%d so far)", ascii(whom[:120])[1:-1], what, times)
 
 
 def _read_password(path: str) -> str | None:

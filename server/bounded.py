@@ -1,0 +1,43 @@
+"""What waits for a thread, with a bound: whoever sends faster than we work must not fill the memory."""
+
+from __future__ import annotations
+
+import queue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+OVERHEAD = 500
+"""What a waiting item costs beside its payload, in bytes, so that a flood of empty ones has an end too."""
+
+
+class Bounded(Generic[T]):
+    """A queue of items that weigh at most `most_bytes` together."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.dropped = 0
+        self._items: queue.SimpleQueue[tuple[T, int]] = queue.SimpleQueue()
+        self._added = 0
+        self._taken = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits now. One thread puts, one takes, and each has a sum of its own, so this needs no lock."""
+        return self._added - self._taken
+
+    def put(self, item: T, size: int, *, always: bool = False) -> bool:
+        """Adds an item with a payload of `size` bytes; False where there is no room for it. `always`: somebody else bounds these."""
+        weight = size + OVERHEAD
+        if not always and self.waiting_bytes + weight > self.most_bytes:
+            self.dropped += 1
+            return False
+        self._added += weight
+        self._items.put((item, weight))
+        return True
+
+    def get(self, timeout_s: float) -> T:
+        """The item that has waited longest; queue.Empty where none comes within `timeout_s`."""
+        item, weight = self._items.get(timeout=timeout_s)
+        self._taken += weight
+        return item
