@@ -12,11 +12,11 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from healthcode.cose import ALG_IDS, Algorithm
 from healthcode.messages import TrustEntry, TrustList
 from healthgate import keyring_files
+from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from healthgate.times import LATEST, rfc3339
@@ -166,7 +166,7 @@ def _print(shown: Shown, as_json: bool) -> None:
             " ".join(entry.forms),
             str(entry.epoch or ""),
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(cell, cells))
     Console(width=None if Console().is_terminal else 200, highlight=False).print(table)
 
 

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from healthcode.terms import Colour, Form, Use
+from healthgate.cells import cell
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
@@ -61,7 +61,7 @@ def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False)
         return
     table = Table("id", "name", "colour", "since", "why", box=None)
     for resident in residents:
-        table.add_row(resident.resident, Text(resident.person.name), resident.colour.value, rfc3339(resident.since), Text(resident.why))
+        table.add_row(resident.resident, cell(resident.person.name), resident.colour.value, rfc3339(resident.since), cell(resident.why))
     Console(highlight=False).print(table)
 
 

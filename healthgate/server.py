@@ -15,9 +15,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from server import __main__ as process
 from server.__main__ import STARTING_ERRORS, Office, open_office
@@ -122,7 +122,7 @@ def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         return
     table = Table("alert", "unit", "times", "detail", box=None)
     for name, unit, times, detail in rows:
-        table.add_row(name, unit, str(times), Text(detail))
+        table.add_row(name, unit, str(times), cell(detail))
     Console(highlight=False).print(table)
 
 
@@ -155,5 +155,5 @@ def list_units(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> 
     table = Table("unit", "state", "last heard", "software", "note", box=None)
     for row in rows:
         ago = "never" if row.last_seen_ms is None else f"{max(0.0, time.time() - row.last_seen_ms / 1000):.0f} s ago"
-        table.add_row(row.unit, row.state, ago, Text(row.software), Text(row.note))
+        table.add_row(row.unit, row.state, ago, cell(row.software), cell(row.note))
     Console(highlight=False).print(table)

@@ -7,6 +7,7 @@ ruling's `ruled_at` is the second in which it was made, and is what codes carry 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,8 @@ from server.store import Store, people, publication, to_ms
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _ID_LETTERS = 8
+MOST_LETTERS = 200
+"""Longest name, number and telephone number, in characters."""
 
 
 class RegistryFault(StrEnum):
@@ -31,6 +34,7 @@ class RegistryFault(StrEnum):
     NO_SUCH_RESIDENT = "no_such_resident"
     NUMBER_KNOWN = "number_known"
     REASON_DOES_NOT_FIT = "reason_does_not_fit"
+    BAD_TEXT = "bad_text"
     LIST_FULL = "list_full"
 
 
@@ -100,6 +104,9 @@ class Registry:
         """A new resident, with an index drawn from the list and a first ruling."""
         if not fits(reason, colour):
             return _unfit(reason, colour)
+        fault = find_bad_text(person)
+        if fault:
+            return Refused(RegistryFault.BAD_TEXT, fault)
         with self.store.write() as tx:
             at = self._now()
             fingerprint = self._seal.fingerprint(person.number.strip().upper()) if person.number.strip() else None
@@ -220,6 +227,18 @@ class Registry:
         return Resident(
             row.resident, person, row.uri, row.idx, Colour(row.colour), Rule(row.rule), row.since_ms / 1000, row.why, row.ruled_at
         )
+
+
+def find_bad_text(person: Person) -> str | None:
+    """Why what is said of a person cannot be kept, in one line; None where it can."""
+    if not person.name.strip():
+        return "the name is empty: expected the resident's name"
+    for what, text in (("name", person.name), ("number", person.number), ("phone", person.phone)):
+        if len(text) > MOST_LETTERS:
+            return f"the {what} has {len(text)} characters: expected at most {MOST_LETTERS}"
+        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
+            return f"the {what} {text[:40]!a} has control characters or half characters: expected letters, digits and signs"
+    return None
 
 
 def _context(resident: str) -> str:

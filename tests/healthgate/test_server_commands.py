@@ -106,6 +106,13 @@ def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
         (("add", "Other", "--number", "42"), "one person has one code"),
         (("colour", person, "red", "--reason", "close_contact"), "expected one of confirmed"),
         (("colour", "nobody", "red", "--reason", "confirmed"), "no resident 'nobody'"),
+        (("add", ""), "the name is empty"),
+        (("add", " \u3000"), "the name is empty"),
+        (("add", "X" * 201), "expected at most 200"),
+        (("add", "\x1b[31mRed\nLine"), r"'\x1b[31mRed\nLine' has control characters"),
+        (("add", "a\udcff"), "half characters"),
+        (("add", "Resident", "--number", "4\x9b2"), "the number"),
+        (("add", "Resident", "--phone", "1\u20282"), "the phone"),
         (("revoke", "nobody"), "no resident"),
         (("code", "nobody"), "no resident"),
     ):

@@ -45,6 +45,12 @@ def test_a_resident_is_green_by_review_and_sealed_on_disk(office: Office, clock:
     assert not any("420106199001011234" in str(value) or "居民甲" in str(value) for value in raw)
 
 
+def test_names_of_many_scripts_are_taken(office: Office) -> None:
+    names = ["居民 甲", "居民\u3000甲", "O'Brien-Łukasz", "سارا\u200cعلی", "X" * 200]
+    for name in names:
+        assert add(office.registry, name).person.name == name
+
+
 def test_one_number_has_one_code(office: Office) -> None:
     first = office.registry.add(Person("A", "42010619900101123x"))
     again = office.registry.add(Person("B", "42010619900101123X "))
