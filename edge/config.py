@@ -33,10 +33,9 @@ class Camera(Section, frozen=True):
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
-    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "grid", "zbar"], ...], Meta(min_length=1)] = (
+    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "zbar"], ...], Meta(min_length=1)] = (
         "zxing_local",
         "zxing_global",
-        "grid",
         "zbar",
     )
 
