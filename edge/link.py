@@ -1,9 +1,9 @@
 """The unit's MQTT connection: a thin shell that carries `edge.dialogue` over paho.
 
 Two threads beside the deciding one. paho's reads and writes the socket; its callbacks only put what came into a queue. The link's own
-worker takes from that queue: signatures, lists, outbox rows and their disks are its work, so that neither the network nor a slow card
-holds up a verdict. The deciding thread calls `wake`, `status`, `alert` and `respond`, which put into the same queue and never wait, and
-hears of changes through `post`.
+worker takes from that queue: signatures, lists, outbox rows and their disks are its work. So the network never holds up a verdict, and a
+slow card does so by one commit at most, because the outbox does its long work in slices. The deciding thread calls `wake`, `status`,
+`alert` and `respond`, which put into the same queue and never wait, and hears of changes through `post`.
 
 Every connection is a new paho client with a clean start: what is in flight is known by the outbox and by sync, and by nobody else.
 Between connections lies a full-jitter back-off of our own.

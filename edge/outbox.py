@@ -5,22 +5,27 @@ without gaps; (unit, boot_id, seq) names it for ever. Only a watermark of the br
 here for seven days more, because a restored database may ask for it again. The passages of the last day are remembered beside the
 events, so that one commit writes both and a restart does not forget who has just passed.
 
-May be used by several threads: one lock, one connection. A fault closes the connection; the next call opens it again.
+May be used by several threads: one lock, one connection. A fault closes the connection; the next call opens it again. What concerns many
+rows (a watermark, forgetting) is done in slices, each a commit of its own, with the lock free in between: a verdict's append waits for one
+slice at most. A slice that was done stays done, and the watermark is noted after its last: whoever was interrupted does the rest again.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
-from healthcode.messages import AnyEvent, Watermark, encode
+from healthcode.messages import AnyEvent, BootMark, Watermark, encode
 
 KEEP_S = 7 * 86_400.0
 """How long an acknowledged event stays (DESIGN, Watermark)."""
@@ -29,6 +34,13 @@ REMEMBER_S = 86_400.0
 MOST_ROWS = 500_000
 """Rows held at most, at about 700 bytes each: some 350 MB of a card, three weeks of a busy gate without a server."""
 DAMAGED_KEPT = 3
+SLICE = 1000
+"""Rows changed in one commit at most."""
+PAUSE_S = 0.002
+"""How long the lock stays free between two slices: Python's locks know no queue, and whoever waits needs a moment to take it."""
+START_BUSY_S, BUSY_S = 5.0, 0.25
+"""How long SQLite waits for whoever else has the file, at the start (the process before may still be ending) and later."""
+FOREVER = float("inf")
 UNNUMBERED = 1
 """What to write as the seq of an event that `append` is going to number."""
 
@@ -48,6 +60,7 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (boot, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_pending ON events (boot, seq) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS events_done ON events (boot, seq) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS events_acknowledged ON events (acknowledged_at) WHERE state = 1;
 CREATE TABLE IF NOT EXISTS passages (uri TEXT NOT NULL, idx INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (uri, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -178,35 +191,36 @@ class Outbox:
             last = int(row[0]) if row else -1
             if watermark.at_ms <= last:
                 return StaleWatermark(watermark.at_ms, last)
-            done = again = 0
-            if watermark.is_complete:
-                named = {mark.boot_id for mark in watermark.boots}
-                boots = connection.execute("SELECT number, boot_id FROM boots").fetchall()
-                again = sum(_wait_again(connection, number, 0, ()) for number, boot_id in boots if boot_id not in named)
-            for mark in watermark.boots:
-                found = connection.execute("SELECT number FROM boots WHERE boot_id = ?", (mark.boot_id,)).fetchone()
-                if found is None:
-                    continue
-                boot = int(found[0])
-                missing = set(mark.missing)
-                again += _wait_again(connection, boot, mark.up_to, missing)
-                waiting = connection.execute("SELECT seq FROM events WHERE boot = ? AND state = 0 AND seq <= ?", (boot, mark.up_to))
-                held = [(at, boot, seq) for (seq,) in waiting if seq not in missing]
-                connection.executemany("UPDATE events SET state = 1, acknowledged_at = ? WHERE boot = ? AND seq = ?", held)
-                done += len(held)
+            numbers = {boot_id: int(number) for number, boot_id in connection.execute("SELECT number, boot_id FROM boots")}
+        marks = {numbers[mark.boot_id]: mark for mark in watermark.boots if mark.boot_id in numbers}
+        done = again = 0
+        if watermark.is_complete:
+            again = sum(self._wait_again(number, 0) for number in numbers.values() if number not in marks)
+        for number, mark in marks.items():
+            again += self._wait_again(number, mark.up_to, mark.missing)
+            done += self._finish(number, mark, at)
+        with self._lock, self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO numbers VALUES ('watermark_ms', ?)", (watermark.at_ms,))
-            self._pending += again - done
-            return Acknowledged(done, again)
+        return Acknowledged(done, again)
 
     def purge(self, at: float) -> int:
         """Forgets what was acknowledged over seven days before `at` and passages of over a day before; how many events went."""
+        gone = self._in_slices(lambda connection: _forget(connection, at - self._keep_s), rows=-1)
+        old = (at - REMEMBER_S, SLICE)
+        self._in_slices(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM passages WHERE (uri, idx) IN (SELECT uri, idx FROM passages WHERE at < ? LIMIT ?)", old
+                ).rowcount
+            )
+        )
         with self._lock, self._transaction() as connection:
-            gone = connection.execute("DELETE FROM events WHERE state = 1 AND acknowledged_at < ?", (at - self._keep_s,)).rowcount
-            connection.execute("DELETE FROM passages WHERE at < ?", (at - REMEMBER_S,))
-            connection.execute("DELETE FROM boots WHERE number <> ? AND number NOT IN (SELECT boot FROM events)", (self._boot,))
-            self._rows -= gone
+            connection.execute(
+                "DELETE FROM boots WHERE number <> ? AND NOT EXISTS (SELECT 1 FROM events WHERE boot = number)", (self._boot,)
+            )
+        with self._lock:
             self._recent = {person: used for person, used in self._recent.items() if used >= at - REMEMBER_S}
-            return gone
+        return gone
 
     @property
     def recent(self) -> Mapping[Person, float]:
@@ -247,13 +261,14 @@ class Outbox:
 
     def _open(self, *, check: bool) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=START_BUSY_S if check else BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             if check and (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(verdict)
             connection.executescript(_TABLES)
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
         except BaseException:
             connection.close()
             raise
@@ -297,6 +312,56 @@ class Outbox:
         except sqlite3.Error:
             return
 
+    def _in_slices(self, turn: Callable[[sqlite3.Connection], int], *, rows: int = 0, pending: int = 0) -> int:
+        """Does `turn` until it changes less than a slice; how many rows it changed. Each counts so much in `_rows` and `_pending`."""
+        total = 0
+        while True:
+            with self._lock:
+                with self._transaction() as connection:
+                    changed = turn(connection)
+                self._rows += rows * changed
+                self._pending += pending * changed
+            total += changed
+            if changed < SLICE:
+                return total
+            time.sleep(PAUSE_S)
+
+    def _wait_again(self, boot: int, up_to: int, missing: Sequence[int] = ()) -> int:
+        """Acknowledged events beyond `up_to`, and those that are missing, wait again; how many."""
+        again = self._in_slices(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE events SET state = 0, acknowledged_at = NULL WHERE boot = ? AND seq IN"
+                    " (SELECT seq FROM events INDEXED BY events_done WHERE boot = ? AND state = 1 AND seq > ? ORDER BY seq LIMIT ?)",
+                    (boot, boot, up_to, SLICE),
+                ).rowcount
+            ),
+            pending=1,
+        )
+        if missing:
+            again += self._in_slices(partial(_wait_again, boot=boot, seqs=[seq for seq in missing if seq <= up_to]), pending=1)
+        return again
+
+    def _finish(self, boot: int, mark: BootMark, at: float) -> int:
+        """Waiting events up to the mark that are not missing are done with; how many."""
+        missing, passed = set(mark.missing), 0
+
+        def turn(connection: sqlite3.Connection) -> int:
+            nonlocal passed
+            waiting = connection.execute(
+                "SELECT seq FROM events INDEXED BY events_pending WHERE boot = ? AND state = 0 AND seq > ? AND seq <= ? ORDER BY seq",
+                (boot, passed, mark.up_to),
+            )
+            held = list(islice((seq for (seq,) in waiting if seq not in missing), SLICE))
+            waiting.close()
+            passed = held[-1] if held else passed
+            connection.executemany(
+                "UPDATE events SET state = 1, acknowledged_at = ? WHERE boot = ? AND seq = ?", [(at, boot, seq) for seq in held]
+            )
+            return len(held)
+
+        return self._in_slices(turn, pending=-1)
+
     def _last_seq(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE boot = ?", (self._boot,)).fetchone()[0])
 
@@ -304,20 +369,22 @@ class Outbox:
         if self._pending + wanted > self._most_rows:
             raise OutboxFault(f"{self._path}: {self._pending} events wait for the server, expected at most {self._most_rows - wanted}")
         with self._transaction() as connection:
-            gone = connection.execute(
-                "DELETE FROM events WHERE (boot, seq) IN"
-                " (SELECT boot, seq FROM events WHERE state = 1 ORDER BY acknowledged_at, boot, seq LIMIT ?)",
-                (max(wanted, self._most_rows // 100),),
-            ).rowcount
-            self._rows -= gone
+            gone = _forget(connection, FOREVER, max(wanted, min(SLICE, self._most_rows // 100)))
+        self._rows -= gone
 
 
-def _wait_again(connection: sqlite3.Connection, boot: int, up_to: int, missing: Collection[int]) -> int:
-    above = connection.execute(
-        "UPDATE events SET state = 0, acknowledged_at = NULL WHERE boot = ? AND state = 1 AND seq > ?", (boot, up_to)
+def _forget(connection: sqlite3.Connection, before: float, most: int = SLICE) -> int:
+    """Deletes events that were acknowledged before then, the oldest first, at most so many; how many went."""
+    return connection.execute(
+        "DELETE FROM events WHERE (boot, seq) IN"
+        " (SELECT boot, seq FROM events WHERE state = 1 AND acknowledged_at < ? ORDER BY acknowledged_at, boot, seq LIMIT ?)",
+        (before, most),
     ).rowcount
-    within = connection.executemany(
-        "UPDATE events SET state = 0, acknowledged_at = NULL WHERE boot = ? AND state = 1 AND seq = ?",
-        [(boot, seq) for seq in missing if seq <= up_to],
+
+
+def _wait_again(connection: sqlite3.Connection, boot: int, seqs: Sequence[int]) -> int:
+    """Those of `seqs` that were acknowledged wait again; how many."""
+    changed = connection.executemany(
+        "UPDATE events SET state = 0, acknowledged_at = NULL WHERE boot = ? AND state = 1 AND seq = ?", [(boot, seq) for seq in seqs]
     ).rowcount
-    return above + max(0, within)
+    return max(0, changed)  # -1 where there were none

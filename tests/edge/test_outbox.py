@@ -4,14 +4,16 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.outbox import UNNUMBERED, Acknowledged, Outbox, OutboxFault, Place, StaleWatermark, Stored
+from edge.outbox import BUSY_S, SLICE, UNNUMBERED, Acknowledged, Outbox, OutboxFault, Place, StaleWatermark, Stored
 from healthcode.messages import BootMark, UnitEvent, Watermark, stamp
 from healthcode.terms import ClockState
 
@@ -183,6 +185,65 @@ def test_a_disk_that_fails_is_one_fault_and_leaves_no_gap(path: Path) -> None:
     thief.close()
     assert outbox.recent == {}
     assert outbox.append([event("after")]) == [2]
+
+
+MANY = 12 * SLICE
+
+
+@pytest.mark.parametrize("work", ["acknowledge", "wait again", "boots that nobody names", "purge"])
+def test_an_append_does_not_wait_for_what_concerns_many_rows(path: Path, work: str) -> None:
+    first = open_outbox(path, BOOT)
+    first.append([event() for _ in range(MANY)])
+    if work != "acknowledge":
+        first.acknowledge(watermark(1, mark(MANY)), NOON)
+    first.close()
+    outbox = open_outbox(path, NEXT_BOOT)
+    steps: dict[str, Callable[[], object]] = {
+        "acknowledge": lambda: outbox.acknowledge(watermark(2, mark(MANY)), NOON),
+        "wait again": lambda: outbox.acknowledge(watermark(2, mark(0)), NOON),
+        "boots that nobody names": lambda: outbox.acknowledge(watermark(2, is_complete=True), NOON),
+        "purge": lambda: outbox.purge(NOON + 8 * DAY),
+    }
+    outcome: list[object] = []
+    worker = threading.Thread(target=lambda: outcome.append(steps[work]()))
+    worker.start()
+    between = 0
+    while worker.is_alive():
+        outbox.append([event()])
+        between += worker.is_alive()
+    worker.join()
+    expected = {"acknowledge": Acknowledged(MANY, 0), "purge": MANY}
+    assert outcome == [expected.get(work, Acknowledged(0, MANY))]
+    assert between > 2, "as many as there are slices, but for a slow machine"
+    assert outbox.waiting == len(outbox.pending(2 * MANY + between))
+
+
+def test_a_watermark_that_was_interrupted_is_taken_again_as_a_whole(path: Path) -> None:
+    outbox = open_outbox(path, BOOT)
+    outbox.append([event() for _ in range(3 * SLICE)])
+    thief = sqlite3.connect(path, isolation_level=None)
+    thief.execute(f"CREATE TRIGGER full BEFORE UPDATE ON events WHEN new.seq > {SLICE + 5} BEGIN SELECT raise(FAIL, 'disk full'); END")
+    with pytest.raises(OutboxFault, match="disk full"):
+        outbox.acknowledge(watermark(1, mark(3 * SLICE)), NOON)
+    assert outbox.waiting == len(outbox.pending(3 * SLICE)) == 2 * SLICE
+    thief.execute("DROP TRIGGER full")
+    thief.close()
+    assert outbox.acknowledge(watermark(1, mark(3 * SLICE)), NOON) == Acknowledged(2 * SLICE, 0)
+    assert outbox.waiting == 0
+
+
+def test_whoever_else_holds_the_file_holds_up_an_append_for_a_quarter_of_a_second_at_most(path: Path) -> None:
+    outbox = open_outbox(path, BOOT)
+    thief = sqlite3.connect(path, isolation_level=None)
+    for _ in range(2):
+        thief.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(OutboxFault, match="locked"):
+            outbox.append([event()])
+        assert time.monotonic() - began < BUSY_S + 0.5
+        thief.execute("ROLLBACK")
+        assert outbox.append([event()])
+    thief.close()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
