@@ -119,7 +119,7 @@ def run(config: Config, stop: threading.Event) -> None:
             draw=lambda: secrets.token_hex(16),
             synchronised=is_synchronised,
         )
-        cache = Cache(data / "cache", roots, config.link.issuers)
+        cache = Cache(data / "cache", roots, config.link.issuers, most_lists=config.link.most_lists)
         undo.callback(cache.close)
         cache.load(clock.now())
         random = Random(secrets.randbits(64))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.config import Statements
 from healthcode.messages import TrustList
 from healthcode.terms import ClockState
 
-NAMES = ("camera", "sensor", "clock", "trust", "lists_missing", "lists_stale", "outbox", "tamper")
+NAMES = ("camera", "sensor", "clock", "trust", "lists_missing", "lists_left_out", "lists_stale", "outbox", "tamper")
 """Every alert that a unit can raise; those not raised are cleared at each connection, so that none outlives its cause."""
 TRUST_WARNING_S = 30 * 86_400
 """How long before its end a trust list is warned of."""
@@ -17,12 +17,16 @@ TRUST_WARNING_S = 30 * 86_400
 
 @dataclass(frozen=True)
 class Condition:
-    """What alerts are found in. `works` says which device works, `as_of` when each list held was last stated (wall seconds)."""
+    """What alerts are found in. `works` says which device works, `as_of` when each list held was last stated (wall seconds).
+
+    `left_out` are lists that are recognised and not wanted, because they would be too many.
+    """
 
     works: Mapping[str, bool]
     clock: ClockState
     trust: TrustList | None
     wanted: frozenset[str]
+    left_out: Sequence[str]
     as_of: Mapping[str, int]
     unsaved: int
     disk_error: str
@@ -42,6 +46,8 @@ def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str
     missing = sorted(found.wanted - found.as_of.keys())
     if missing:
         alerts["lists_missing"] = f"not held: {', '.join(missing)}"
+    if found.left_out:
+        alerts["lists_left_out"] = f"{len(found.left_out)} more than link.most_lists: {', '.join(found.left_out)}"
     stale = {uri: at - as_of for uri, as_of in found.as_of.items() if at - as_of > statements.warn_s}
     if stale:
         oldest = max(stale, key=lambda uri: stale[uri])

@@ -10,6 +10,7 @@ One thread changes the cache (the link's). Others may read `lists`, `keys` and t
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,7 @@ from healthcode.terms import Use
 from healthcode.trust import GRACE_S, KeyRing
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 HEAD_EVERY_S = 300
 """How much newer a head must be than the one on disk to be written: a card lives longer, and as_of after a start is at most this older."""
@@ -57,7 +59,7 @@ class Cache:
     """The trust list and the status lists of this unit."""
 
     def __init__(self, folder: Path, roots: Sequence[PublicKey], issuers: Sequence[str] = (), *, most_lists: int = 8) -> None:
-        """`issuers`: whose lists to hold, the most important first; none named: all that are recognised. At most `most_lists`."""
+        """`issuers`: whose lists to hold, all of them; none named: ours, and those of others up to `most_lists` (16 MiB each) in all."""
         self.disk_faults = 0
         self.disk_error = ""
         self._folder = folder
@@ -96,10 +98,19 @@ class Cache:
         """The lists to hold and the epoch of each, as the trust list and the configuration say."""
         if self._ring is None:
             return {}
-        rank = {issuer: place for place, issuer in enumerate(self._issuers)}
-        entries = [(uri, entry) for uri, entry in self._ring.list_entries().items() if not rank or entry.issuer in rank]
-        entries.sort(key=lambda each: (rank.get(each[1].issuer, 0), each[0]))
-        return {uri: entry.epoch for uri, entry in entries[: self._most_lists]}
+        entries = {
+            uri: entry for uri, entry in sorted(self._ring.list_entries().items()) if entry.issuer in self._issuers or not self._issuers
+        }
+        ours = frozenset(self._issuers) or {entry.issuer for entry in self._ring.entries if entry.use is Use.ACK}
+        first = [uri for uri, entry in entries.items() if entry.issuer in ours]
+        others = [uri for uri, entry in entries.items() if entry.issuer not in ours]
+        return {uri: entries[uri].epoch for uri in first + others[: max(0, self._most_lists - len(first))]}
+
+    def left_out(self) -> list[str]:
+        """The lists that are recognised and not held, because they would be too many. Whoever names the issuers leaves out nothing."""
+        if self._ring is None or self._issuers:
+            return []
+        return sorted(self._ring.list_entries().keys() - self.wanted().keys())
 
     def log_records(self, uri: str) -> int:
         """How many deltas lie behind the snapshot on disk: many make a start slow, and a newer snapshot worth fetching."""
@@ -199,6 +210,8 @@ class Cache:
 
     def _set_trust(self, trust: TrustList, data: bytes) -> None:
         self._trust, self._trust_bytes, self._ring = trust, data, KeyRing.of(trust)
+        if self.left_out():
+            log.warning("link.most_lists = %d: not held: %s", self._most_lists, ", ".join(self.left_out()))
 
     def _recheck(self, before: KeyRing | None, at: float) -> tuple[str, ...]:
         wanted, keys = self.wanted(), self.keys(at)

@@ -117,7 +117,7 @@ class Statements(Section, frozen=True):
 
 
 class Link(Section, frozen=True):
-    """The MQTT broker, and the issuers whose lists this unit holds (none named: all that the trust list recognises)."""
+    """The MQTT broker, and whose lists this unit holds: all of the issuers named, or, where none is, ours and others up to `most_lists`."""
 
     host: Name = "localhost"
     port: Annotated[int, Meta(ge=1, le=65535)] = 1883
@@ -128,6 +128,7 @@ class Link(Section, frozen=True):
     resend_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
     status_period_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
     issuers: tuple[IssuerId, ...] = ()
+    most_lists: Annotated[int, Meta(ge=1, le=64)] = 8
 
 
 class Config(Section, frozen=True):

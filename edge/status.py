@@ -81,6 +81,7 @@ class Reporter:
             clock=self._clock.state(),
             trust=cache.trust,
             wanted=frozenset(cache.wanted()),
+            left_out=cache.left_out(),
             as_of={uri: held.as_of for uri, held in cache.lists.items()},
             unsaved=unit.unsaved,
             disk_error=cache.disk_error,

@@ -236,11 +236,31 @@ def test_a_new_key_beside_the_old_one_drops_nothing(folder: Path, province: Prov
     assert same(cache.lists[URI], province.list)
 
 
-def test_only_so_many_lists_are_held_ours_first(folder: Path) -> None:
-    entries = [list_entry(uri=f"https://x/{number}", issuer="CN-HN") for number in range(3)]
-    cache = Cache(folder, ROOTS, ["CN-HB", "CN-HN"], most_lists=2)
+def test_only_so_many_lists_are_held_but_ours_always_and_the_rest_is_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    theirs = [f"https://a/{number}" for number in range(9)]
+    entries = [list_entry(uri=uri, issuer="CN-HN") for uri in theirs]
+    cache = Cache(folder, ROOTS)
     cache.accept_trust(signed.write(trust_list(1, *entries, list_entry()), ROOT), NOON)
-    assert list(cache.wanted()) == [URI, "https://x/0"]
+    assert list(cache.wanted()) == [URI, *theirs[:7]], "ours, although its name comes last"
+    assert cache.left_out() == theirs[7:]
+    assert [record.getMessage() for record in caplog.records] == ["link.most_lists = 8: not held: https://a/7, https://a/8"]
+    one = Cache(folder, ROOTS, most_lists=1)
+    one.load(NOON)
+    assert list(one.wanted()) == [URI]
+    ten = Cache(folder, ROOTS, most_lists=10)
+    ten.load(NOON)
+    assert ten.left_out() == []
+
+
+def test_all_lists_of_the_issuers_that_are_named_are_held_and_no_others(folder: Path) -> None:
+    theirs = [f"https://a/{number}" for number in range(9)]
+    entries = [list_entry(uri=uri, issuer="CN-HN") for uri in theirs]
+    cache = Cache(folder, ROOTS, ["CN-HN"], most_lists=2)
+    cache.accept_trust(signed.write(trust_list(1, *entries, list_entry()), ROOT), NOON)
+    assert (list(cache.wanted()), cache.left_out()) == (theirs, [])
+    both = Cache(folder, ROOTS, ["CN-HB", "CN-HN"], most_lists=2)
+    both.load(NOON)
+    assert set(both.wanted()) == {URI, *theirs}
     ours_alone = Cache(folder, ROOTS, ["CN-HB"])
     ours_alone.load(NOON)
     assert list(ours_alone.wanted()) == [URI]
