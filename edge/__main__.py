@@ -25,7 +25,7 @@ from edge.dialogue import Dialogue
 from edge.drivers.camera import CameraFault, open_camera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient, WorldLost
-from edge.feeds import CameraFeed, SensorFeed
+from edge.feeds import CameraFeed, CameraStuck, SensorFeed
 from edge.gate import Gate, GateFault, open_pins
 from edge.link import Link
 from edge.outbox import Outbox, OutboxFault
@@ -138,7 +138,7 @@ def run(config: Config, stop: threading.Event) -> None:
         unit = Unit(config, Keeps(cache, outbox, clock, gate, time.monotonic, link.wake, link.respond))
         reader = ReaderProcess(config.camera.stages)
         undo.callback(reader.close)
-        camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed)
+        camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed, config=config.camera)
         undo.callback(camera.stop)
         thermometer = Thermometer(hardware.bus, config.sensor, time.monotonic(), hardware.powered_s)
         sensor = SensorFeed(thermometer, config.sensor.period_s, inbox.feed)
@@ -150,7 +150,12 @@ def run(config: Config, stop: threading.Event) -> None:
             part.start()
         undo.callback(gate.close)  # before all that may take its time to end
         log.info("gate %s is up", config.unit)
-        loop(unit, inbox, gate, stop, lambda at: reporter.report(at, link))
+
+        def look_after(at: float) -> None:
+            camera.check(at)
+            reporter.report(at, link)
+
+        loop(unit, inbox, gate, stop, look_after)
         gate.close()
         unit.stop()
     log.info("gate %s is down, relay off", config.unit)
@@ -187,6 +192,9 @@ def main(path: Path) -> int:
     except STARTING_ERRORS as wrong:
         log.error("%s", wrong)
         return 2
+    except CameraStuck as wrong:
+        log.error("%s: the service is to start the unit again", wrong)
+        return 1
     return 0
 
 

@@ -9,7 +9,22 @@ from edge.config import Statements
 from healthcode.messages import TrustList
 from healthcode.terms import ClockState
 
-NAMES = ("camera", "sensor", "clock", "trust", "lists_missing", "lists_left_out", "lists_stale", "outbox", "tamper")
+NAMES = (
+    "camera",
+    "camera_missing",
+    "camera_busy",
+    "camera_black",
+    "camera_frozen",
+    "obstructed",
+    "sensor",
+    "clock",
+    "trust",
+    "lists_missing",
+    "lists_left_out",
+    "lists_stale",
+    "outbox",
+    "tamper",
+)
 """Every alert that a unit can raise; those not raised are cleared at each connection, so that none outlives its cause."""
 TRUST_WARNING_S = 30 * 86_400
 """How long before its end a trust list is warned of."""
@@ -17,12 +32,11 @@ TRUST_WARNING_S = 30 * 86_400
 
 @dataclass(frozen=True)
 class Condition:
-    """What alerts are found in. `works` says which device works, `as_of` when each list held was last stated (wall seconds).
-
-    `left_out` are lists that are recognised and not wanted, because they would be too many.
+    """What alerts are found in. `troubles` is what devices report, by the name of its alert; `as_of` is when each list held was last
+    stated (wall seconds). `left_out` are lists that are recognised and not wanted, because they would be too many.
     """
 
-    works: Mapping[str, bool]
+    troubles: Mapping[str, str]
     clock: ClockState
     trust: TrustList | None
     wanted: frozenset[str]
@@ -35,7 +49,7 @@ class Condition:
 
 def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str, str]:
     """The alerts that stand at `at` (seconds since 1970), each with one line that says what is wrong."""
-    alerts = {device: f"the {device} does not work" for device, works in found.works.items() if not works}
+    alerts = dict(found.troubles)
     if found.clock is ClockState.UNTRUSTED:
         alerts["clock"] = "the time is not certain: no automatic pass until the server has answered"
     if found.trust is None:

@@ -15,7 +15,12 @@ from healthcode.messages import IssuerId, UnitId
 from healthcode.settings import read_toml
 
 Bcm = Annotated[int, Meta(ge=2, le=27)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+SMALLEST_ROI = 0.2
+"""Share of the picture's width or height below which no code could be read in it."""
 
 
 class ConfigError(ValueError):
@@ -27,12 +32,24 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Camera(Section, frozen=True):
-    """Where frames come from. `source` is `picamera2`, `simulated`, a device such as `/dev/video0`, or a file or folder of images."""
+    """Where frames come from. `source` is `picamera2`, `simulated`, a device such as `/dev/video0`, a video, or a file or folder of images.
+
+    `roi` is the part of the picture that is looked at, in fractions: left, top, right, bottom. While nothing moves there, `idle_fps` frames
+    a second are decoded, and all of them for `busy_s` after something did. With `bracketing` every second frame is exposed for a quarter of
+    the time while something moves, where the camera can. A code that was located in `steady_after` frames and not read asks to hold steady;
+    one that is not ours raises an alert after `obstructed_s` in view.
+    """
 
     source: Name = "picamera2"
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    roi: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
+    idle_fps: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    busy_s: Annotated[float, Meta(ge=0.5, le=60)] = 2.0
+    bracketing: bool = True
+    steady_after: Annotated[int, Meta(ge=2, le=100)] = 4
+    obstructed_s: Annotated[float, Meta(ge=10, le=3600)] = 60.0
     stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "zbar"], ...], Meta(min_length=1)] = (
         "zxing_local",
         "zxing_global",
@@ -180,6 +197,11 @@ def find_contradiction(config: Config) -> str | None:
         by_pin[pin] = signal
     if config.pins.relay <= 8 or config.pins.relay == 14:
         return f"pins.relay = {config.pins.relay}: expected a pin that powers up low, not 0 to 8 or 14"
+    left, top, right, bottom = config.camera.roi
+    if right - left < SMALLEST_ROI or bottom - top < SMALLEST_ROI:
+        return f"camera.roi: expected left, top, right, bottom as fractions, and at least {SMALLEST_ROI} of the picture each way"
+    if config.camera.idle_fps > config.camera.fps:
+        return f"camera.idle_fps = {config.camera.idle_fps}: expected at most camera.fps = {config.camera.fps}"
     if config.sensor.period_s <= config.sensor.settle_s:
         return f"sensor.period_s = {config.sensor.period_s}: expected more than sensor.settle_s = {config.sensor.settle_s}"
     if config.sensor.offset_c and not config.sensor.identity:

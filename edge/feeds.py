@@ -2,6 +2,10 @@
 
 A device that breaks is reported and tried again with a pause; what is posted while the unit is behind with its work is dropped, newest
 first, because an old frame or reading is worth nothing.
+
+A capture that freezes, which the Pi's does after hours (picamera2 issues 794, 1090), is closed and opened again at once. When it comes back
+three times without a frame, and gave frames before, a new process may do better: the unit ends, and its service starts it again. A camera
+that never gave one stays reported, and is tried again and again, because the guard's button works without it.
 """
 
 from __future__ import annotations
@@ -10,18 +14,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from edge.drivers.camera import Camera, CameraFault, Frame
-from edge.scan import Crowd, Foreign, Glimpse, MissingReader, Sighting
+from edge.camera_watch import ForeignWatch, PictureWatch, Trouble
+from edge.config import Camera as CameraConfig
+from edge.drivers.camera import Attentive, Camera, CameraFault, Frame
+from edge.presence import Look, Presence, region
+from edge.scan import Crowd, Foreign, Glimpse, Sighting
 from edge.scan_child import ReaderLost
 from edge.thermal import Reading, SensorFault, SensorState, Thermometer
 
 log = logging.getLogger(__name__)
 
+DEFAULT = CameraConfig()
+
 REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
+REOPENINGS = 3
+"""How often in a row a frozen capture is opened again before a new process is asked for."""
+HANGS_S = 30.0
+"""A camera's thread that shows no sign of life for so long hangs inside a driver, seconds."""
+RESTARTS_TOLD_EVERY_S = 10.0
+"""How often events tell of readers that were replaced: a picture that kills each one would fill the disk."""
 
 
 class Device(StrEnum):
@@ -33,11 +48,12 @@ class Device(StrEnum):
 
 @dataclass(frozen=True)
 class DeviceLost:
-    """A device does not work; `detail` is one line for people. `at` in monotonic seconds."""
+    """A device does not work; `detail` is one line for people. `at` in monotonic seconds. `alert` is what it is called while it lasts."""
 
     device: Device
     detail: str
     at: float
+    alert: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,18 @@ class DeviceBack:
 
     device: Device
     at: float
+
+
+@dataclass(frozen=True)
+class Obstructed:
+    """A code that is not ours has been in view for too long (`active`), or has gone. `at` in monotonic seconds."""
+
+    active: bool
+    at: float
+
+
+class CameraStuck(Exception):
+    """A camera that gave frames gives none any more, however often it is opened: the process should end and be started again. One line."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +92,9 @@ class Sample:
     sensor: SensorState
 
 
-Seen = Sighting | Crowd | Glimpse | Foreign | ReaderLost
-Fed = Seen | Sample | DeviceLost | DeviceBack | FeedBroken
+Shown = Sighting | Crowd | Glimpse | ReaderLost
+Seen = Shown | Foreign
+Fed = Shown | Sample | DeviceLost | DeviceBack | Obstructed | FeedBroken
 Post = Callable[[Fed], None]
 
 
@@ -77,21 +106,42 @@ class Sight(Protocol):
 
 
 class CameraFeed:
-    """Opens the camera, reads its frames and posts what they show."""
+    """Opens the camera, looks at its frames, has those read that are worth it, and posts what they show."""
 
-    def __init__(self, open_one: Callable[[], Camera], reader: Sight, post: Post, reopen_first_s: float = REOPEN_FIRST_S) -> None:
+    def __init__(
+        self,
+        open_one: Callable[[], Camera],
+        reader: Sight,
+        post: Post,
+        reopen_first_s: float = REOPEN_FIRST_S,
+        config: CameraConfig = DEFAULT,
+    ) -> None:
         """A camera that broke is opened again after `reopen_first_s`, after twice that where it then gives no frame, and so on."""
         self.frames = 0
+        self.decoded = 0
         self._reopen_first_s = reopen_first_s
+        self._config = config
         self._open_one = open_one
         self._reader = reader
         self._post = post
+        self._presence = Presence(config)
+        self._picture = PictureWatch()
+        self._foreign = ForeignWatch(config.obstructed_s)
+        self._trouble: Trouble | None = None
+        self._works = False
+        self._good = 0
+        self._attended = False
+        self._obstructed = False
+        self._restarts_untold = 0
+        self._restart_told_at = float("-inf")
+        self._alive_at = float("inf")
         self._stopping = threading.Event()
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     def start(self) -> None:
         """Begins."""
+        self._alive_at = time.monotonic()
         self._thread.start()
 
     def stop(self, limit_s: float = 3.0) -> None:
@@ -103,40 +153,103 @@ class CameraFeed:
         if self._thread.is_alive():
             self._thread.join(limit_s)
 
+    def check(self, at: float) -> None:
+        """Called by the deciding thread: raises CameraStuck where the camera's thread hangs inside a driver at `at`."""
+        if at - self._alive_at > HANGS_S and self._good and not self._stopping.is_set():
+            raise CameraStuck(f"the camera's driver has not answered for {HANGS_S:.0f} s")
+
     def _run(self) -> None:
-        pause = self._reopen_first_s
+        pause, reopened = self._reopen_first_s, 0
         while not self._stopping.is_set():
-            before = self.frames
+            good, frozen = self._good, False
             try:
                 self._watch()
-            except (CameraFault, MissingReader) as wrong:
-                if not self._stopping.is_set():
-                    self._post(DeviceLost(Device.CAMERA, str(wrong), time.monotonic()))
+            except CameraFault as wrong:
+                frozen = wrong.trouble is Trouble.FROZEN
+                self._lose(wrong.trouble, str(wrong), time.monotonic())
             except Exception as wrong:  # noqa: BLE001  the deciding thread raises it
                 self._post(FeedBroken(Device.CAMERA, wrong))
                 return
-            if self.frames > before:
-                pause = self._reopen_first_s
+            if self._good > good:
+                pause, reopened = self._reopen_first_s, 0
+            if frozen and reopened < REOPENINGS:
+                reopened += 1
+                continue
+            if frozen and self._good:
+                self._post(FeedBroken(Device.CAMERA, CameraStuck(f"the camera gives no frame, opened again {REOPENINGS} times")))
+                return
+            self._alive_at = time.monotonic() + pause
             self._stopping.wait(pause)
             pause = min(REOPEN_MOST_S, pause * 2)
 
     def _watch(self) -> None:
         """One opening of the camera, to its end."""
-        is_back = False
+        self._alive_at = time.monotonic()
         self._camera = camera = self._open_one()
+        self._picture.reopened()
+        self._attended = False
         try:
             for frame in camera.frames():
                 if self._stopping.is_set():
                     break
-                if not is_back:
-                    is_back = True
-                    self._post(DeviceBack(Device.CAMERA, frame.at))
+                self._alive_at = time.monotonic()
                 self.frames += 1
-                seen = self._reader.sight(frame)
-                if seen is not None:
-                    self._post(seen)
+                self._take(camera, frame)
         finally:
             camera.close()
+
+    def _take(self, camera: Camera, frame: Frame) -> None:
+        """One frame: looked at, judged, and read where it is worth it."""
+        pixels = region(frame.pixels, self._config.roi)
+        look = self._presence.look(pixels, frame.at, self._attended)
+        trouble = self._picture.judge(look.luma, look.same and not frame.still, frame.at)
+        if trouble is Trouble.FROZEN:
+            raise CameraFault("not one pixel of the picture changes", trouble)
+        if trouble is not None:
+            if trouble is not self._trouble:
+                self._lose(trouble, "the picture is black", frame.at)
+            return
+        if not self._works and look.same and not frame.still:
+            return  # the past, until something changes
+        self._good += 1
+        if not self._works:
+            self._works, self._trouble = True, None
+            self._post(DeviceBack(Device.CAMERA, frame.at))
+        self._attend(camera, look)
+        if look.decode:
+            self.decoded += 1
+            self._read(Frame(pixels, frame.at))
+
+    def _attend(self, camera: Camera, look: Look) -> None:
+        wanted = look.busy and self._config.bracketing
+        if wanted != self._attended and isinstance(camera, Attentive):
+            self._attended = wanted
+            camera.attend(wanted)
+
+    def _read(self, frame: Frame) -> None:
+        seen = self._reader.sight(frame)
+        if isinstance(seen, ReaderLost):
+            self._tell_restart(seen)
+        elif seen is not None and not isinstance(seen, Foreign):
+            self._post(seen)
+        in_the_way = self._foreign.judge(isinstance(seen, Foreign), frame.at)
+        if in_the_way != self._obstructed:
+            self._obstructed = in_the_way
+            self._post(Obstructed(in_the_way, frame.at))
+
+    def _tell_restart(self, lost: ReaderLost) -> None:
+        if lost.at - self._restart_told_at < RESTARTS_TOLD_EVERY_S:
+            self._restarts_untold += 1
+            return
+        more, self._restarts_untold = self._restarts_untold, 0
+        self._restart_told_at = lost.at
+        self._post(replace(lost, cause=f"{lost.cause}; {more} more before it") if more else lost)
+
+    def _lose(self, trouble: Trouble, detail: str, at: float) -> None:
+        self._works = False
+        self._trouble = trouble
+        if not self._stopping.is_set():
+            self._post(DeviceLost(Device.CAMERA, detail, at, trouble.value))
 
 
 class SensorFeed:

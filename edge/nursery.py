@@ -23,7 +23,7 @@ from msgspec import Meta
 from edge import jail
 from edge.drivers.camera import Frame
 from edge.drivers.luma import Pixels
-from edge.scan import MAX_CHARACTERS, STAGES, Crowd, Foreign, Glimpse, MissingReader, Reader, Sighting
+from edge.scan import MAX_CHARACTERS, Crowd, Foreign, Glimpse, MissingReader, Reader, Sighting
 from edge.shared_frame import map_frame
 
 HEADER = struct.Struct("<IId")
@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader: Annotated[str, Meta(max_length=20)] = ""
     glimpse: bool = False
     foreign: bool = False
-    faults: Annotated[dict[Annotated[str, Meta(max_length=20)], Annotated[int, Meta(ge=0, le=100)]], Meta(max_length=len(STAGES))] = {}
+    faults: Annotated[dict[Annotated[str, Meta(max_length=20)], Annotated[int, Meta(ge=0, le=100)]], Meta(max_length=16)] = {}
 
 
 def answer_of(reader: Reader, frame: Frame) -> Answer:

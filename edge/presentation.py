@@ -30,7 +30,10 @@ Subject = HealthCode | TokenFault | Crowd
 
 @dataclass(frozen=True)
 class Presentation:
-    """`text` as first read, what it turned out to be, and how far its measurement is. Times in monotonic seconds."""
+    """`text` as first read, what it turned out to be, and how far its measurement is. Times in monotonic seconds.
+
+    `frames` counts those in which the code was located, `glimpses` those of them before it was first read.
+    """
 
     key: Key
     text: str
@@ -40,6 +43,8 @@ class Presentation:
     last_at: float
     earlier: Screened | None = None
     verdict: Verdict | None = None
+    frames: int = 1
+    glimpses: int = 0
 
     @property
     def person(self) -> tuple[str, int] | None:
@@ -62,8 +67,29 @@ def begin(subject: Subject, text: str, reader: str, at: float, suspects: Mapping
 
 
 def sighted(shown: Presentation, at: float) -> Presentation:
-    """The same code is seen again at `at`."""
-    return replace(shown, last_at=max(shown.last_at, at))
+    """The same code is seen again at `at`, or located where it was."""
+    return replace(shown, last_at=max(shown.last_at, at), frames=shown.frames + 1)
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A code that has been located and not read yet: since when, when last, in how many frames. Times in monotonic seconds."""
+
+    first_at: float
+    last_at: float
+    frames: int = 1
+
+
+def glimpsed(before: Approach | None, at: float) -> Approach:
+    """One more frame with a code that was located and not read; after GONE_S without any it is another one."""
+    if before is None or at - before.last_at > GONE_S:
+        return Approach(at, at)
+    return replace(before, last_at=max(before.last_at, at), frames=before.frames + 1)
+
+
+def glimpses(before: Approach | None, at: float) -> int:
+    """How many frames of `before` belong to the code that is read at `at`."""
+    return before.frames if before is not None and at - before.last_at <= GONE_S else 0
 
 
 def is_over(shown: Presentation, at: float) -> bool:

@@ -16,6 +16,8 @@ from healthcode.status import StatusList
 from healthcode.terms import ClockState, PassageOutcome, Reason
 from healthcode.token import HealthCode
 
+MOST_FRAMES = 1_000_000
+"""What `messages.Frames` holds: a day of frames at full rate."""
 UNNUMBERED = 1
 """The seq of an event that the outbox is going to number."""
 WITHOUT_READING = frozenset({Reason.RED, Reason.YELLOW, Reason.REVOKED})
@@ -42,6 +44,8 @@ def pass_event(
         reason=verdict.reason,
         ms=round(max(0.0, at - shown.first_at) * 1000, 1),
         reader=shown.reader or None,
+        frames=min(shown.frames, MOST_FRAMES),
+        glimpses=min(shown.glimpses, MOST_FRAMES),
     )
     if found is not None and verdict.reason not in WITHOUT_READING:
         event = _with_reading(event, found)

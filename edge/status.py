@@ -77,7 +77,7 @@ class Reporter:
         """What alerts are found in."""
         cache, unit = self._cache, self._unit
         return Condition(
-            works={device.value: works for device, works in unit.works.items()},
+            troubles=unit.troubles,
             clock=self._clock.state(),
             trust=cache.trust,
             wanted=frozenset(cache.wanted()),

@@ -16,13 +16,13 @@ from edge import lane, passage, presentation, records
 from edge.allowance import Allowance
 from edge.config import Config
 from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
-from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Sample
+from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.link import LinkDown, LinkUp
 from edge.outbox import OutboxFault, Person
 from edge.parts import Keeps, Posted, Unsaved
 from edge.presentation import Key, Presentation, Subject
 from edge.records import Moment
-from edge.scan import Crowd, Foreign, Glimpse, Sighting
+from edge.scan import Crowd, Glimpse, Sighting
 from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
@@ -37,6 +37,7 @@ from healthcode.trust import KeyRing
 log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
+OBSTRUCTED = "a code that is not ours stays in the camera's view: take it away"
 SAVE_AGAIN_S = 1.0
 FUTURE_S = 60.0
 """A passage that was remembered this far ahead of now was dated by a clock that was wrong; it says nothing."""
@@ -50,6 +51,8 @@ class Unit:
     def __init__(self, config: Config, keeps: Keeps) -> None:
         self.counts: Counter[Decision] = Counter()
         self.works: dict[Device, bool] = {}
+        self._lost: dict[Device, tuple[str, str]] = {}
+        self._obstructed = False
         self._config = config
         self._keeps = keeps
         self._state = passage.initial(keeps.monotonic())
@@ -57,6 +60,7 @@ class Unit:
         self._suspects: dict[Key, Screened] = {}
         self._readings: deque[Reading | SensorFault] = deque(maxlen=READINGS_KEPT)
         self._sensor = BEFORE_FIRST_SAMPLE
+        self._approach: presentation.Approach | None = None
         self._hint: tuple[Screening | None, int] = (None, 0)
         self._unsaved = Unsaved()
         self._save_again_at = 0.0
@@ -71,6 +75,14 @@ class Unit:
     def unsaved(self) -> int:
         """How many events wait in memory because the disk did not take them."""
         return len(self._unsaved)
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with the devices now: the alert's name, and one line that says what."""
+        found = dict(self._lost.values())
+        if self._obstructed:
+            found["obstructed"] = OBSTRUCTED
+        return found
 
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""
@@ -93,6 +105,8 @@ class Unit:
                 self._on_glimpse(item)
             case ReaderLost():
                 self._record([records.unit_event("reader_restarted", item.cause, self._moment(item.at))])
+            case Obstructed(active=active):
+                self._obstructed = active
             case Sample():
                 self._readings.append(item.found)
                 self._sensor = item.sensor
@@ -107,7 +121,7 @@ class Unit:
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
                 log.info("trust list %d is in force", version)
-            case Foreign() | LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
+            case LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
                 pass
             case _:
                 self._step(item)
@@ -146,11 +160,19 @@ class Unit:
 
     def _on_glimpse(self, seen: Glimpse) -> None:
         shown = self._shown
-        if shown is not None and shown.verdict is not None:
-            self._shown = presentation.sighted(shown, seen.at)
+        if shown is not None:
+            if shown.verdict is not None:
+                self._shown = presentation.sighted(shown, seen.at)
+            return
+        self._approach = presentation.glimpsed(self._approach, seen.at)
+        if self._approach.frames == self._config.camera.steady_after and not passage.busy(self._state):
+            self._step(lane.Notice(seen.at, Signal.MEASURING))
 
     def _begin(self, subject: Subject, text: str, reader: str, at: float) -> None:
         self._shown = presentation.begin(subject, text, reader, at, self._suspects, self._config.screening.retest_after_s)
+        unread = presentation.glimpses(self._approach, at)
+        self._shown = replace(self._shown, frames=1 + unread, glimpses=unread)
+        self._approach = None
         self._hint = (None, 0)
         verdict = self._decide(self._shown, Screening.PENDING, at)
         if verdict.final:
@@ -267,6 +289,10 @@ class Unit:
     def _on_device(self, item: DeviceLost | DeviceBack) -> None:
         was, works = self.works.get(item.device), isinstance(item, DeviceBack)
         self.works[item.device] = works
+        if isinstance(item, DeviceLost):
+            self._lost[item.device] = (item.alert or item.device.value, item.detail)
+        else:
+            self._lost.pop(item.device, None)
         if was == works:
             return
         if isinstance(item, DeviceLost):

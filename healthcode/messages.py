@@ -37,6 +37,7 @@ Stamp = Annotated[datetime, Meta(tz=True)]
 Index = Annotated[int, Meta(ge=0, lt=2**26)]
 Celsius = Annotated[float, Meta(ge=-100.0, le=200.0)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Frames = Annotated[int, Meta(ge=0, le=1_000_000)]
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Short = Annotated[str, Meta(max_length=200)]
 CodeText = Annotated[str, Meta(max_length=300)]
@@ -62,7 +63,8 @@ class Event(Message, frozen=True, tag_field="kind"):
 class PassEvent(Event, frozen=True, tag="pass"):
     """A verdict on a person. `code` is the text that was read, so that the server can judge it anew; readings only where one was taken.
 
-    `list` and `index` name the person; `said_at` is when the issuer said the colour that counted; `ms` is sighting to verdict.
+    `list` and `index` name the person; `said_at` is when the issuer said the colour that counted; `ms` is sighting to verdict. `frames` is
+    in how many frames the code was located until the verdict, `glimpses` in how many of them it was not read before it first was.
     """
 
     decision: Decision
@@ -81,6 +83,8 @@ class PassEvent(Event, frozen=True, tag="pass"):
     samples: Annotated[int, Meta(ge=0, le=10_000)] = 0
     ms: Amount | None = None
     reader: Short | None = None
+    frames: Frames = 0
+    glimpses: Frames = 0
 
 
 class PassageEvent(Event, frozen=True, tag="passage"):

@@ -15,6 +15,6 @@ compile() { # FILE, then uv's options
         --custom-compile-command requirements/compile.sh --output-file "$file" "$@" pyproject.toml >/dev/null
 }
 
-compile requirements/dev.txt --extra edge --extra server --extra dev "$@"
+compile requirements/dev.txt --extra edge --extra server --extra video --extra dev "$@"
 compile requirements/edge.txt --extra edge --constraints requirements/dev.txt "$@"
 compile requirements/server.txt --extra server --constraints requirements/dev.txt "$@"

@@ -75,6 +75,8 @@ JSON: dict[str, Message] = {
                 samples=3,
                 ms=412.0,
                 reader="zxing_local",
+                frames=7,
+                glimpses=2,
             ),
             messages.PassageEvent(seq=1842, at=_at, clock=_clock, outcome=PassageOutcome.USED, grant=1841, list=URI, index=4711),
             messages.ReleaseEvent(seq=1843, at=_at, clock=_clock, by="staff"),

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FILES = {"edge": ["edge"], "server": ["server"], "dev": ["edge", "server", "dev"]}
+FILES = {"edge": ["edge"], "server": ["server"], "dev": ["edge", "server", "video", "dev"]}
 
 
 def pins(name: str) -> list[Requirement]:

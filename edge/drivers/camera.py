@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from edge.camera_watch import Trouble
 from edge.config import Camera as CameraConfig
 from edge.drivers.luma import Pixels
 
 if TYPE_CHECKING:
     from edge.drivers.world import WorldClient
 
-RESTARTS = 3
-"""How often in a row a capture that broke before its first frame is opened again before the fault is passed on."""
-
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: luma, (height, width), and when it was taken, monotonic seconds. No driver reuses the memory of the pixels."""
+    """One picture: luma, (height, width), and when it was taken, monotonic seconds.
+
+    The pixels are the driver's: they may change as soon as the next frame is asked for. `still` says that the source is a picture, which
+    may rightly be the same again; a camera's never is.
+    """
 
     pixels: Pixels
     at: float
+    still: bool = False
 
 
 class CameraFault(Exception):
     """A camera that is missing, busy or frozen, or a driver's library that is not installed: one line that says which and what to do."""
 
+    def __init__(self, detail: str, trouble: Trouble = Trouble.BROKEN) -> None:
+        super().__init__(detail)
+        self.trouble = trouble
+
 
 class Camera(Protocol):
-    """What every driver gives."""
+    """What every driver gives. A frozen camera is closed and opened again by `edge.feeds`."""
 
     def frames(self) -> Iterator[Frame]:
         """Frames as they come, the newest each time, until `close`; CameraFault where the camera breaks."""
@@ -40,43 +48,13 @@ class Camera(Protocol):
         ...
 
 
-class RestartingCamera:
-    """A camera that is closed and opened again when it freezes, as the Pi's capture does after hours (picamera2 issues 794, 1090).
+@runtime_checkable
+class Attentive(Protocol):
+    """A camera that can do more while somebody is there: alternate its exposure."""
 
-    The fault goes on to the unit, and from there to the service's watchdog, when it comes back RESTARTS times without a frame between.
-    """
-
-    def __init__(self, open_one: Callable[[], Camera]) -> None:
-        self._open_one = open_one
-        self._closed = False
-        self._camera = open_one()
-        self.restarts = 0
-
-    def frames(self) -> Iterator[Frame]:
-        """The frames of one capture after another."""
-        in_a_row = 0
-        while not self._closed:
-            try:
-                for frame in self._camera.frames():
-                    in_a_row = 0
-                    yield frame
-                return
-            except CameraFault:
-                if self._closed:
-                    return
-                if in_a_row >= RESTARTS:
-                    raise
-            in_a_row += 1
-            self.restarts += 1
-            self._camera.close()
-            self._camera = self._open_one()
-            if self._closed:
-                self._camera.close()
-
-    def close(self) -> None:
-        """Ends the capture for good."""
-        self._closed = True
-        self._camera.close()
+    def attend(self, active: bool) -> None:
+        """Whether something moves in front of it; called by the thread that takes the frames."""
+        ...
 
 
 def open_camera(config: CameraConfig, world: WorldClient | None) -> Camera:
@@ -90,11 +68,15 @@ def open_camera(config: CameraConfig, world: WorldClient | None) -> Camera:
     if config.source == "picamera2":
         from edge.drivers.picamera2_camera import Picamera2Camera
 
-        return RestartingCamera(lambda: Picamera2Camera(config.width, config.height, config.fps))
+        return Picamera2Camera(config.width, config.height, config.fps)
     if config.source.startswith("/dev/"):
         from edge.drivers.v4l2_camera import V4l2Camera
 
-        return RestartingCamera(lambda: V4l2Camera(config.source, config.width, config.height, config.fps))
+        return V4l2Camera(config.source, config.width, config.height, config.fps)
     from edge.drivers.file_camera import FileCamera, find_sources
+    from edge.drivers.video_camera import VIDEO_ENDINGS, VideoCamera
+
+    if Path(config.source).suffix.lower() in VIDEO_ENDINGS:
+        return VideoCamera(Path(config.source), config.fps, repeat=True)
 
     return FileCamera(find_sources(config.source), config.fps, repeat=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edge.camera_watch import Trouble
 from edge.drivers.camera import CameraFault, Frame
 from edge.drivers.luma import ImageFault, images_in, load_luma
 
@@ -27,7 +28,8 @@ def find_sources(source: str) -> list[Path]:
             files.append(path)
         else:
             raise CameraFault(
-                f"camera.source: {name!r}: expected picamera2, simulated, a device /dev/videoN, or an image file or folder that exists"
+                f"camera.source: {name!r}: expected picamera2, simulated, a device /dev/videoN, or an image file or folder that exists",
+                Trouble.MISSING,
             )
     return files
 
@@ -60,7 +62,7 @@ class FileCamera:
                     return
                 now = time.monotonic()
                 due = max(due + self._period_s, now)
-                yield Frame(loaded, now)
+                yield Frame(loaded, now, still=True)
             if len(self.faults) == len(self._files):
                 raise CameraFault(f"camera.source: {self.faults[0] if self.faults else 'no files'}: expected at least one image")
             if not self._repeat or self._closed.is_set():

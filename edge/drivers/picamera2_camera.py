@@ -12,7 +12,9 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from edge.camera_watch import Trouble
 from edge.drivers.camera import CameraFault, Frame
+from edge.drivers.exposure import Bracketing, Exposure, pi_exposure
 from edge.drivers.luma import Pixels
 
 MAIN_SIZE = (1280, 960)
@@ -21,14 +23,20 @@ MAIN_SIZE = (1280, 960)
 FRAME_US = 33_333
 """Length of a frame in microseconds: 30 a second, and with it the longest exposure."""
 
-FRAME_LIMIT_S = 2.0
+FRAME_LIMIT_S = 3.0
 """How long one frame may take; captures are known to freeze after hours (picamera2 issues 794, 952, 1090)."""
+
+BUSY_WORDS = ("busy", "acquire", "in use")
+"""What libcamera and picamera2 say of a camera that another process holds."""
 
 log = logging.getLogger(__name__)
 
 
 class Picamera2Camera:
-    """Frames of the first camera, `width` x `height`, at most `fps` a second, the newest each time."""
+    """Frames of the first camera, `width` x `height`, at most `fps` a second, the newest each time.
+
+    A frame's pixels are the camera's own memory, which it gets back when the next frame is asked for: nothing is copied.
+    """
 
     def __init__(self, width: int, height: int, fps: float) -> None:
         """Opens the camera and starts it; CameraFault where there is none, it is busy, or picamera2 is not installed."""
@@ -37,6 +45,9 @@ class Picamera2Camera:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._open = False
+        self._active = False
+        self._bracketing = Bracketing()
+        self._base = Exposure(FRAME_US / 4, 1.0)
         try:
             from libcamera import controls  # type: ignore[import-not-found]
             from picamera2 import MappedArray, Picamera2
@@ -46,7 +57,8 @@ class Picamera2Camera:
         try:
             if not Picamera2.global_camera_info():
                 raise CameraFault(
-                    'camera.source = "picamera2": no camera found: expected one on the CSI connector and camera_auto_detect=1'
+                    'camera.source = "picamera2": no camera found: expected one on the CSI connector and camera_auto_detect=1',
+                    Trouble.MISSING,
                 )
             self._camera: Any = Picamera2()
             self._open = True
@@ -71,7 +83,9 @@ class Picamera2Camera:
             raise
         except Exception as wrong:  # picamera2 raises RuntimeError, IndexError and more for a camera that is busy or loose  # noqa: BLE001
             self.close()
-            raise CameraFault(f'camera.source = "picamera2": {str(wrong) or type(wrong).__name__}'.replace("\n", " ")) from None
+            told = (str(wrong) or type(wrong).__name__).replace("\n", " ")
+            trouble = Trouble.BUSY if any(word in told.lower() for word in BUSY_WORDS) else Trouble.BROKEN
+            raise CameraFault(f'camera.source = "picamera2": {told}', trouble) from None
 
     def frames(self) -> Iterator[Frame]:
         """Frames until `close`; CameraFault where the capture freezes."""
@@ -79,15 +93,32 @@ class Picamera2Camera:
         while not self._closed.wait(max(0.0, due - time.monotonic())):
             try:
                 with self._camera.captured_request(wait=FRAME_LIMIT_S) as request, self._mapped(request, "lores", write=False) as mapped:
-                    pixels = luma_of(mapped.array, *self._size)
+                    now = time.monotonic()
+                    due = max(due + self._period_s, now)
+                    self._expose(request.get_metadata(), now)
+                    yield Frame(luma_of(mapped.array, *self._size), now)
+            except CameraFault:
+                raise
             except Exception as wrong:  # a time-out, or whatever libcamera makes of a loose cable  # noqa: BLE001
                 if self._closed.is_set():
                     return
-                detail = f"no frame for {FRAME_LIMIT_S:.0f} s" if isinstance(wrong, TimeoutError) else str(wrong) or type(wrong).__name__
-                raise CameraFault(f"picamera2: {detail}".replace("\n", " ")) from None
-            now = time.monotonic()
-            due = max(due + self._period_s, now)
-            yield Frame(pixels, now)
+                if isinstance(wrong, TimeoutError):
+                    raise CameraFault(f"picamera2: no frame for {FRAME_LIMIT_S:.0f} s", Trouble.FROZEN) from None
+                raise CameraFault(f"picamera2: {str(wrong) or type(wrong).__name__}".replace("\n", " ")) from None
+
+    def attend(self, active: bool) -> None:
+        """While `active`, every second frame is exposed for a quarter of the time."""
+        self._active = active
+
+    def _expose(self, metadata: dict[str, Any], at: float) -> None:
+        shot = self._bracketing.next_shot(self._active, at)
+        if shot is None:
+            if {"ExposureTime", "AnalogueGain"} <= metadata.keys():
+                self._base = Exposure(metadata["ExposureTime"], metadata["AnalogueGain"])
+            return
+        controls = pi_exposure(self._camera.camera_controls, shot, self._base)
+        if controls:
+            self._camera.set_controls(controls)
 
     def close(self) -> None:
         """Stops the camera and gives it back, whatever state it is in."""
@@ -109,7 +140,7 @@ def keep_known(wanted: dict[str, Any], known: Collection[str]) -> dict[str, Any]
 
 
 def luma_of(planes: Pixels, width: int, height: int) -> Pixels:
-    """The luma of picamera2's YUV420 array, (height * 3/2, stride): its first `height` rows without the padding, in memory of their own."""
+    """The luma of picamera2's YUV420 array, (height * 3/2, stride): a view of its first `height` rows without the padding."""
     if planes.ndim != 2 or planes.shape[0] < height or planes.shape[1] < width:
         raise CameraFault(f"picamera2: a frame of {planes.shape}: expected at least {height} rows of {width} bytes")
-    return planes[:height, :width].copy()
+    return planes[:height, :width]

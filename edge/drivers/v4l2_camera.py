@@ -7,13 +7,24 @@ module instead of its function, and it has no time limit), so this driver waits 
 from __future__ import annotations
 
 import errno
+import logging
 import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from edge.camera_watch import Trouble
 from edge.drivers.camera import CameraFault, Frame
+from edge.drivers.exposure import (
+    V4L2_EXPOSURE_ABSOLUTE,
+    V4L2_EXPOSURE_AUTO,
+    V4L2_FOCUS_AUTO,
+    Bracketing,
+    Range,
+    v4l2_exposure,
+    v4l2_start,
+)
 from edge.drivers.luma import LumaError, Pixels, from_mjpg, from_plane, from_yuyv
 
 STALL_S = 3.0
@@ -25,6 +36,10 @@ BUFFERS = 3
 TIMESTAMP_MASK = 0x0000E000
 TIMESTAMP_MONOTONIC = 0x00002000
 """V4L2_BUF_FLAG_TIMESTAMP_*, linux/videodev2.h: what clock a buffer's time is of."""
+
+MISSING_ERRORS = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+log = logging.getLogger(__name__)
 
 Convert = Callable[[bytes, int, int, int], Pixels]
 
@@ -71,7 +86,11 @@ class V4l2Camera:
             raise
         except Exception as wrong:  # linuxpy raises OSError, ValueError and its own V4L2Error for what a driver answers  # noqa: BLE001
             self._device.close()
-            raise CameraFault(f"{device}: {_told(wrong)}") from None
+            raise CameraFault(f"{device}: {_told(wrong)}", _trouble(wrong)) from None
+        self._active = False
+        self._bracketing = Bracketing()
+        self._metered: dict[int, Range] = {}
+        self._set(v4l2_start(self._controls()))
         self.broken = 0
         """Frames that the camera sent broken; they are passed over."""
 
@@ -83,7 +102,7 @@ class V4l2Camera:
                 ready, _, _ = select.select([self._fd], [], [], 0.5)
                 if not ready:
                     if time.monotonic() - last > STALL_S:
-                        raise CameraFault(f"{self._name}: no frame for {STALL_S:.0f} s")
+                        raise CameraFault(f"{self._name}: no frame for {STALL_S:.0f} s", Trouble.FROZEN)
                     continue
                 with self._lock:
                     if self._closed.is_set():
@@ -99,8 +118,41 @@ class V4l2Camera:
             except (OSError, ValueError) as wrong:
                 if self._closed.is_set():
                     return
-                raise CameraFault(f"{self._name}: {_told(wrong)}") from None
+                raise CameraFault(f"{self._name}: {_told(wrong)}", _trouble(wrong)) from None
+            self._expose(frame.at)
             yield frame
+
+    def attend(self, active: bool) -> None:
+        """While `active`, every second frame is asked for at a quarter of the exposure; how fast a camera follows differs."""
+        self._active = active
+
+    def _expose(self, at: float) -> None:
+        shot = self._bracketing.next_shot(self._active, at)
+        if shot is None:
+            self._metered = {}
+            return
+        self._metered = self._metered or self._controls()
+        self._set(v4l2_exposure(self._metered, shot))
+
+    def _controls(self) -> dict[int, Range]:
+        """The controls that matter, of those that the camera has."""
+        found: dict[int, Range] = {}
+        for number in (V4L2_EXPOSURE_AUTO, V4L2_EXPOSURE_ABSOLUTE, V4L2_FOCUS_AUTO):
+            try:
+                control = self._device.controls[number]
+                least, most = getattr(control, "minimum", 0), getattr(control, "maximum", 1)
+                found[number] = Range(int(least), int(most), int(control.default), int(control.value))
+            except (KeyError, OSError, AttributeError, TypeError, ValueError):
+                continue
+        return found
+
+    def _set(self, values: dict[int, int]) -> None:
+        for number, value in values.items():
+            try:
+                self._device.controls[number].value = value
+            except (OSError, AttributeError, ValueError) as wrong:
+                log.info("%s: control %#x: %s", self._name, number, wrong)
+                return
 
     def close(self) -> None:
         """Stops the capture and gives the device back."""
@@ -132,6 +184,12 @@ def _taken_at(taken: Any, now: float) -> float:
         if now - STALL_S <= at <= now:
             return at
     return now
+
+
+def _trouble(wrong: Exception) -> Trouble:
+    """Which alert an exception raises."""
+    number = wrong.errno if isinstance(wrong, OSError) else None
+    return Trouble.MISSING if number in MISSING_ERRORS else Trouble.BUSY if number == errno.EBUSY else Trouble.BROKEN
 
 
 def _told(wrong: Exception) -> str:

@@ -16,7 +16,7 @@ HOUR, DAY = 3600, 86_400
 URI = "https://hb.example/s/1"
 TRUST = TrustList(version=1, signed_at=NOW - DAY, expires_at=NOW + 400 * DAY, entries=[])
 WELL = Condition(
-    works={"camera": True, "sensor": True},
+    troubles={},
     clock=ClockState.TRUSTED,
     trust=TRUST,
     wanted=frozenset({URI}),
@@ -36,8 +36,9 @@ def test_nothing_is_raised_while_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("condition", "name", "words"),
     [
-        (replace(WELL, works={"camera": False, "sensor": True}), "camera", "does not work"),
-        (replace(WELL, works={"camera": True, "sensor": False}), "sensor", "does not work"),
+        (replace(WELL, troubles={"camera_missing": "there is no such camera"}), "camera_missing", "no such camera"),
+        (replace(WELL, troubles={"sensor": "NO_ANSWER: no answer"}), "sensor", "NO_ANSWER"),
+        (replace(WELL, troubles={"obstructed": "take it away"}), "obstructed", "take it away"),
         (replace(WELL, clock=ClockState.UNTRUSTED), "clock", "not certain"),
         (replace(WELL, trust=None), "trust", "no trust list"),
         (replace(WELL, trust=TrustList(version=1, signed_at=0, expires_at=NOW + 20 * DAY, entries=[])), "trust", "ends in 20 days"),

@@ -1,5 +1,6 @@
 """Cameras: luma from every pixel format, files, the restart of a frozen capture, and the simulated camera's pictures."""
 
+import errno
 import io
 import threading
 import time
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge.camera_watch import Trouble
 from edge.config import Camera as CameraConfig
-from edge.drivers.camera import RESTARTS, Camera, CameraFault, Frame, RestartingCamera, open_camera
+from edge.drivers.camera import CameraFault, Frame, open_camera
 from edge.drivers.file_camera import FileCamera, find_sources
 from edge.drivers.luma import MAX_PIXELS, ImageFault, LumaError, Pixels, from_image, from_mjpg, from_plane, from_yuyv, images_in, load_luma
 from edge.drivers.picamera2_camera import keep_known, luma_of
 from edge.drivers.simulated_camera import draw
+from edge.drivers.v4l2_camera import _trouble
 from edge.drivers.world import Scene, Shown, WorldClient
 from edge.scan import STAGES, Crowd, Reader, Sighting
 from healthgate.world import World
@@ -159,17 +162,32 @@ def test_a_gate_sees_files_again_and_again_until_it_closes(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("source", "message"),
+    ("source", "message", "trouble"),
     [
-        ("/dev/video99", "/dev/video99: there is no such camera"),
-        ("simulated", "expected a simulated world"),
-        ("picamera2", "python3-picamera2"),
+        ("/dev/video99", "/dev/video99: there is no such camera", Trouble.MISSING),
+        ("/nowhere/at/all", "an image file or folder that exists", Trouble.MISSING),
+        ("simulated", "expected a simulated world", Trouble.BROKEN),
+        ("picamera2", "python3-picamera2", Trouble.BROKEN),
     ],
 )
-def test_a_camera_that_cannot_be_had_is_one_line(source: str, message: str) -> None:
+def test_a_camera_that_cannot_be_had_is_one_line_and_one_alert(source: str, message: str, trouble: Trouble) -> None:
     with pytest.raises(CameraFault, match=message) as told:
         open_camera(CameraConfig(source=source), None)
     assert "\n" not in str(told.value)
+    assert told.value.trouble is trouble
+
+
+@pytest.mark.parametrize(
+    ("wrong", "trouble"),
+    [
+        (OSError(errno.EBUSY, "busy"), Trouble.BUSY),
+        (OSError(errno.ENODEV, "gone"), Trouble.MISSING),
+        (OSError(errno.EACCES, "no"), Trouble.BROKEN),
+        (ValueError("?"), Trouble.BROKEN),
+    ],
+)
+def test_what_the_kernel_says_of_a_camera_is_an_alert(wrong: Exception, trouble: Trouble) -> None:
+    assert _trouble(wrong) is trouble
 
 
 def test_a_device_that_is_no_camera_is_one_line() -> None:
@@ -185,47 +203,9 @@ def test_the_luma_of_a_picamera2_array() -> None:
     planes = np.zeros((6, 8), np.uint8)
     planes[:4, :6] = 9
     assert (luma_of(planes, 6, 4) == 9).all()
+    assert luma_of(planes, 6, 4).base is planes
     with pytest.raises(CameraFault, match="expected at least 7 rows"):
         luma_of(planes, 6, 7)
-
-
-class FailingCamera:
-    """A camera that gives `count` frames and then freezes."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.closed = False
-
-    def frames(self) -> Iterator[Frame]:
-        for number in range(self.count):
-            yield Frame(RAMP, float(number))
-        raise CameraFault("no frame for 3 s")
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_a_frozen_capture_is_opened_again() -> None:
-    opened: list[FailingCamera] = []
-
-    def open_one() -> Camera:
-        opened.append(FailingCamera(2))
-        return opened[-1]
-
-    camera = RestartingCamera(open_one)
-    frames = camera.frames()
-    assert len([next(frames) for _ in range(9)]) == 9
-    assert camera.restarts == 4
-    camera.close()
-    assert all(one.closed for one in opened)
-    assert [frame.at for frame in frames] == [1.0]
-
-
-def test_a_capture_that_stays_frozen_is_a_fault() -> None:
-    camera = RestartingCamera(lambda: FailingCamera(0))
-    with pytest.raises(CameraFault, match="no frame for 3 s"):
-        next(camera.frames())
-    assert camera.restarts == RESTARTS
 
 
 SPOILT = [

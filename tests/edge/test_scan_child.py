@@ -1,6 +1,7 @@
 """The reader's process: the same answers as the reader itself, and a child that dies or hangs costs its frame only."""
 
 import ctypes
+import io
 import os
 import resource
 import select
@@ -9,15 +10,18 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import segno
+from PIL import Image
 
 from edge import jail
 from edge.drivers.camera import Frame
+from edge.drivers.file_camera import FileCamera
 from edge.scan import STAGES, Crowd, Foreign, Glimpse, MissingReader, Reader, Sighting
 from edge.scan_child import ReaderLost, ReaderProcess
 from tests.edge.codes import TEXT, bad_eci, beside, cracked, empty_qr, long_code, picture, qr
@@ -287,6 +291,28 @@ def test_hostile_pictures_cost_at_most_their_frame() -> None:
             assert reader.sight(Frame(qr(TEXT), 2.0)) == Sighting(TEXT, 2.0, "zxing_local"), name
     finally:
         reader.close()
+
+
+def test_hostile_files_are_passed_over_and_the_next_one_is_read(tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, 200_000, dtype=np.uint8).tobytes()
+    with zipfile.ZipFile(tmp_path / "a-zip-of-noise.png", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("noise", noise)
+        archive.writestr("zeros", bytes(50_000_000))
+    whole = io.BytesIO()
+    Image.fromarray(qr(TEXT)).save(whole, "JPEG")
+    (tmp_path / "b-truncated.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    (tmp_path / "c-noise.jpg").write_bytes(whole.getvalue()[:300] + noise)
+    Image.new("1", (9000, 9000)).save(tmp_path / "d-81-million-pixels.png")
+    Image.new("L", (1, 1)).save(tmp_path / "e-one-pixel.png")
+    Image.fromarray(qr(TEXT)).save(tmp_path / "f.png")
+    reader = ReaderProcess(list(STAGES), frame_limit_s=PATIENT_S)
+    try:
+        seen = [reader.sight(frame) for frame in FileCamera(sorted(tmp_path.iterdir()), 1000.0, repeat=False).frames()]
+    finally:
+        reader.close()
+    assert isinstance(seen[-1], Sighting)
+    assert seen[:-1] in ([None], [None, None])  # of the broken ones Pillow gives nothing, or part of a picture
+    assert not reader.faults
 
 
 def test_a_missing_stage_is_told_at_the_start() -> None:
