@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +22,10 @@ from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from healthgate import keyring_files, resident, server
 from server import store
+from server.__main__ import open_office
+from server.config import load
 from server.lists import make_pair
+from server.store import StoreError
 
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
 
@@ -83,7 +88,6 @@ def test_a_file_that_is_no_database_is_one_line(folder: Path) -> None:
     (folder / "data" / "registry.sqlite").write_bytes(b"no database " * 1000)
     is_one_line(run_resident(folder, "list"), "not a database")
     is_one_line(run_server("unit", "list", "--config", str(folder / "server.toml")), "not a database")
-    assert run_server("run", "--config", str(folder / "server.toml")).exit_code == 2
 
 
 def test_a_locked_database_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +96,16 @@ def test_a_locked_database_is_one_line(folder: Path, monkeypatch: pytest.MonkeyP
         other.execute("BEGIN IMMEDIATE")
         is_one_line(run_resident(folder, "list"), "database is locked")
         is_one_line(run_resident(folder, "add", "Resident"), "database is locked")
+        with pytest.raises(StoreError, match="database is locked"):
+            open_office(load(folder / "server.toml"))
+
+
+def test_a_server_on_a_file_that_is_no_database_ends_with_one_line(folder: Path) -> None:
+    (folder / "data" / "registry.sqlite").write_bytes(b"no database " * 1000)
+    command = [sys.executable, "-m", "server", str(folder / "server.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "not a database" in done.stderr
 
 
 def test_a_table_that_is_gone_is_one_line(folder: Path) -> None:
