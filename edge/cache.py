@@ -45,6 +45,7 @@ class CacheFault(StrEnum):
     NOT_WANTED = "NOT_WANTED"
     NOT_HELD = "NOT_HELD"
     DIFFERENT = "DIFFERENT"
+    FUTURE = "FUTURE"
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,11 @@ class Cache:
                 folder.close()
         return fault
 
-    def accept_snapshot(self, uri: str, data: bytes, at: float) -> SignedFault | CacheFault | None:
-        """Takes a snapshot in place of what is held of `uri`, and the deltas in the log that follow it; None where it is done."""
+    def accept_snapshot(self, uri: str, data: bytes, at: float, latest: float | None = None) -> SignedFault | CacheFault | None:
+        """Takes a snapshot in place of what is held of `uri`, and the deltas in the log that follow it; None where it is done.
+
+        One that was made after `latest` (wall seconds; None: no matter) is of the FUTURE.
+        """
         keys, epoch = self.keys(at), self.wanted().get(uri)
         if keys is None or epoch is None:
             return CacheFault.NO_TRUST if keys is None else CacheFault.NOT_WANTED
@@ -165,6 +169,8 @@ class Cache:
             return fresh
         if fresh.epoch != epoch:
             return SignedFault.SCOPE
+        if latest is not None and fresh.as_of > latest:
+            return CacheFault.FUTURE
         base, held, later = Base(fresh.epoch, fresh.version), self._lists.get(uri), list[bytes]()
         folder = self._folders.get(uri) or ListFolder(self._path(uri))
         if held is not None:

@@ -2,7 +2,8 @@
 
 `edge.link` carries the publications over MQTT and hands in what arrives; a test or a simulation may do the same in one thread.
 Nothing is believed that does not verify: watermarks and time answers must name this unit, lists and heads come from their issuer's keys,
-the trust list and its head from a root. What is wrong is counted under a stable name and logged at its 1st, 2nd, 4th, 8th... time.
+the trust list and its head from a root. Nothing is believed either that speaks of a time still to come: such a list would never be stale.
+What is wrong is counted under a stable name and logged at its 1st, 2nd, 4th, 8th... time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import cast
 
-from edge.cache import Cache, TrustTaken
+from edge.cache import Cache, CacheFault, TrustTaken
 from edge.clock import Clock
 from edge.dispatch import Dispatch
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
@@ -51,6 +52,8 @@ LOG = logging.getLogger(__name__)
 FLUSH_EVERY_S = 5.0
 """How long a delta may be in the kernel's hands only: each flush wears the card, and the server sends again what a power cut took."""
 PURGE_EVERY_S = 3600.0
+FUTURE_S = 60.0
+"""How far ahead of this unit's time `as_of` may lie, where the unit knows the time: as far as two clocks may differ (DESIGN, Time)."""
 MAX_ANSWER = MAX_SIGNED + MAX_HEAD
 OPEN_COMMANDS = ("identify", "selftest")
 """Commands that need no signature: they show something and change nothing."""
@@ -147,6 +150,7 @@ class Dialogue:
         self._clock = clock
         self._roots = tuple(roots)
         self._is_connected = False
+        self._missed = False  # something was refused as being of the future, perhaps because our time was behind
         self._flush_due = at + FLUSH_EVERY_S
         self._purge_due = at
         self._sync = Sync(self._position, self._trust_version, random, timing)
@@ -237,6 +241,8 @@ class Dialogue:
         head = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Head, keys, self._clock.now())
         if isinstance(head, SignedFault):
             return self._unsigned("head", head)
+        if self._is_ahead("head", head.message.uri, head.message.as_of):
+            return []
         return self._do(self._sync.head(head, payload, at), at)
 
     def _delta(self, payload: bytes, at: float) -> list[Saying]:
@@ -244,6 +250,8 @@ class Dialogue:
         delta = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Delta, keys, self._clock.now())
         if isinstance(delta, SignedFault):
             return self._unsigned("delta", delta)
+        if self._is_ahead("delta", delta.message.uri, delta.message.as_of):
+            return []
         return self._do(self._sync.delta(delta, payload, at), at)
 
     def _trust_head(self, payload: bytes, at: float) -> list[Saying]:
@@ -293,8 +301,26 @@ class Dialogue:
         self.news.append(ClockAnswered(outcome, at))
         if outcome is AnswerOutcome.TAKEN:
             self._cache.load(self._clock.now())
-            return self._do(self._sync.want(self._cache.wanted(), at), at)
+            return [*self._forget_ahead(at), *self._do(self._sync.want(self._cache.wanted(), at), at)]
         return []
+
+    def _is_ahead(self, what: str, uri: str, as_of: int) -> bool:
+        """Whether a statement speaks of the future. A unit that does not know the time cannot say: it looks again when it does."""
+        ahead_s = as_of - self._clock.now()
+        if ahead_s <= FUTURE_S or self._clock.state() is ClockState.UNTRUSTED:
+            return False
+        self._missed = True
+        self._complain(f"{what}_FUTURE", f"{what} of {uri}: as_of {as_of} is {ahead_s:.0f} s ahead, expected at most {FUTURE_S:.0f}")
+        return True
+
+    def _forget_ahead(self, at: float) -> list[Saying]:
+        """The time is known: drops what speaks of the future, and asks again for what was refused while our own time was behind."""
+        for uri, held in list(self._cache.lists.items()):
+            if self._is_ahead("list", uri, held.as_of):
+                self._drop(uri, at)
+        missed = self._sync.forget_after(self._clock.now() + FUTURE_S) or self._missed
+        self._missed = False
+        return [Resubscribe()] if missed else []
 
     def _do(self, outputs: Sequence[Output], at: float) -> list[Saying]:
         said: list[Saying] = []
@@ -328,8 +354,10 @@ class Dialogue:
         return said
 
     def _swap(self, uri: str, data: bytes, at: float) -> list[Saying]:
-        fault = self._cache.accept_snapshot(uri, data, self._clock.now())
+        latest = None if self._clock.state() is ClockState.UNTRUSTED else self._clock.now() + FUTURE_S
+        fault = self._cache.accept_snapshot(uri, data, self._clock.now(), latest)
         if fault is not None:
+            self._missed |= fault is CacheFault.FUTURE
             self._complain(f"snapshot_{fault.value}", f"snapshot of {uri} is not taken: {fault.value}")
             self._sync.refused(uri, at)
             return []

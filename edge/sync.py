@@ -194,6 +194,16 @@ class Sync:
             self._plan(uri, mine, at)
         return [*followers]
 
+    def forget_after(self, latest: float) -> bool:
+        """Forgets what was heard of lists whose head or waiting deltas speak of a time after `latest` (wall seconds); whether any did."""
+        ahead = [
+            uri
+            for uri, mine in self._lists.items()
+            if (mine.head is not None and mine.head.as_of > latest) or any(delta.message.as_of > latest for delta, _ in mine.early.values())
+        ]
+        self._lists |= {uri: _List(self._lists[uri].epoch) for uri in ahead}
+        return bool(ahead)
+
     def refused(self, uri: str, at: float) -> None:
         """An Apply or a Swap of `uri` was not carried out, because its content is false: a newer snapshot is fetched, ever more slowly."""
         if uri == TRUST:

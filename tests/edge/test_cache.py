@@ -194,6 +194,18 @@ def test_a_snapshot_signed_by_a_stranger_changes_nothing(folder: Path, province:
     assert cache.accept_snapshot("https://hb.example/s/2", province.snapshot, NOON) is CacheFault.NOT_WANTED
 
 
+def test_a_snapshot_from_the_future_is_refused_where_the_time_is_known(folder: Path, province: Province) -> None:
+    cache = opened(folder)
+    province.fill(cache)
+    province.change({7: Status.RED})
+    province.at = NOON + 86_400
+    province.compact()
+    assert cache.accept_snapshot(URI, province.snapshot, NOON, NOON + 60) is CacheFault.FUTURE
+    assert cache.lists[URI].version == 0
+    assert cache.accept_snapshot(URI, province.snapshot, NOON) is None
+    assert cache.lists[URI].as_of == NOON + 86_400
+
+
 def test_trust_goes_up_only(folder: Path, province: Province) -> None:
     cache = opened(folder)
     second = signed.write(trust_list(2), ROOT)

@@ -23,6 +23,7 @@ from healthcode.messages import (
     BootMark,
     ChunkAnswer,
     ChunkRequest,
+    DeltaAnswer,
     EventBatch,
     Info,
     Request,
@@ -216,6 +217,65 @@ def test_only_a_verified_answer_to_our_nonce_moves_the_clock(filled: Unit) -> No
     filled.tell(SYNC, pack(TimeAnswerEnvelope(body=time_answer(true))))
     assert filled.clock.state() is ClockState.TRUSTED
     assert filled.dialogue.news[-1] == ClockAnswered(AnswerOutcome.TAKEN, 5.0)
+
+
+def knows_time(unit: Unit, system_is_off_s: float = 0.0) -> list[Saying]:
+    """A time key answers the question that is out; our own time is `system_is_off_s` ahead of the true one until then."""
+    question = next(one for one in requests(unit.pass_time(5)) if isinstance(one, TimeRequest))
+    answer = TimeAnswer(unit="north", nonce=question.nonce, at_ms=round((NOON + unit.hands.mono - system_is_off_s) * 1000))
+    return unit.tell(SYNC, pack(TimeAnswerEnvelope(body=time_answer(answer))))
+
+
+@pytest.mark.parametrize(("ahead_s", "taken"), [(60, True), (61, False), (400 * 86_400, False)])
+def test_a_statement_about_the_future_is_refused(filled: Unit, province: Province, ahead_s: int, taken: bool) -> None:
+    knows_time(filled)
+    province.at = NOON + 5 + ahead_s
+    filled.tell(HEAD, province.head)
+    assert filled.cache.lists[URI].as_of == (province.at if taken else NOON)
+    assert filled.dialogue.counts["head_FUTURE"] == (not taken)
+    province.at -= 1
+    filled.tell(DELTA, province.change({7: Status.RED}))
+    assert filled.cache.lists[URI].version == taken
+    filled.tell(SYNC, pack(DeltaAnswer(body=province.deltas[0])))
+    assert filled.cache.lists[URI].version == taken
+    assert filled.dialogue.counts["delta_FUTURE"] == (0 if taken else 2)
+    assert filled.clock.state() is ClockState.TRUSTED
+
+
+def test_what_was_taken_while_the_time_was_not_known_goes_when_it_is(filled: Unit, province: Province) -> None:
+    assert filled.clock.state() is ClockState.UNTRUSTED
+    province.at = NOON + 400 * 86_400
+    filled.tell(HEAD, province.head)
+    assert filled.cache.lists[URI].as_of == province.at
+    assert Resubscribe() in knows_time(filled)
+    assert URI not in filled.cache.lists
+    assert filled.dialogue.counts["list_FUTURE"] == 1
+    province.at = NOON + 5
+    [ask] = requests(filled.tell(HEAD, province.head))
+    assert isinstance(ask, ChunkRequest), "the head of the future is forgotten, too"
+    snapshot = province.snapshot
+    filled.tell(SYNC, pack(ChunkAnswer(uri=URI, epoch=0, version=0, offset=0, total=len(snapshot), body=chunk(snapshot, 0))))
+    filled.tell(HEAD, province.head)
+    assert filled.cache.lists[URI].as_of == NOON + 5
+
+
+def test_what_was_refused_while_our_time_was_behind_is_asked_for_again(filled: Unit, province: Province, tmp_path: Path) -> None:
+    knows_time(filled)
+    filled.clock = Clock(
+        FloorFile(tmp_path / "floor"),
+        monotonic=lambda: filled.hands.mono,
+        system=lambda: NOON + filled.hands.mono,
+        draw=lambda: "a" * 32,
+        synchronised=lambda: False,
+    )
+    filled.dialogue._clock = filled.clock
+    assert filled.clock.state() is ClockState.HOLDOVER
+    province.at = NOON + 86_400
+    filled.tell(HEAD, province.head)
+    assert filled.cache.lists[URI].as_of == NOON
+    assert Resubscribe() in knows_time(filled, -86_400)
+    filled.tell(HEAD, province.head)
+    assert filled.cache.lists[URI].as_of == province.at
 
 
 def test_open_commands_are_posted_and_never_taken_from_a_retained_message(filled: Unit) -> None:
