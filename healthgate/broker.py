@@ -28,6 +28,7 @@ CONF = """\
 per_listener_settings false
 listener {port} 127.0.0.1
 allow_anonymous false
+use_username_as_clientid true
 password_file {folder}/passwords
 acl_file {folder}/acl
 persistence true

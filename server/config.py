@@ -26,13 +26,16 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Broker(Section, frozen=True):
-    """The MQTT broker. The session outlives the connection by `session_s`, so that events wait for a server that is down."""
+    """The MQTT broker. The session outlives the connection by `session_s`, so that events wait for a server that is down.
+
+    It has the name `client_id`: by default that of the user in docs/operations.md, where the broker takes the one for the other.
+    """
 
     host: Name = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 1883
     username: Annotated[str, Meta(max_length=64)] = ""
     password_file: Annotated[str, Meta(max_length=400)] = ""
-    client_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "healthgate-bridge"
+    client_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "bridge"
     keepalive_s: Annotated[int, Meta(ge=5, le=600)] = 30
     session_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 604_800
     backoff_max_s: Annotated[int, Meta(ge=1, le=600)] = 30

@@ -18,7 +18,7 @@ from healthgate import broker
 
 LIMIT_S = 10.0
 
-GUARDED = ("allow_anonymous false", "password_file", "acl_file")
+GUARDED = ("allow_anonymous false", "use_username_as_clientid", "password_file", "acl_file")
 
 
 class Broker(broker.Broker):
@@ -54,6 +54,7 @@ class Client:
         self.heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self.granted: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self.acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.lost: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.refused: str | None = None
         self._answered = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=session, protocol=mqtt.MQTTv5)
@@ -62,6 +63,7 @@ class Client:
         self.client.on_connect = self._on_connect
         self.client.on_subscribe = lambda _c, _d, _mid, codes, _p: self.granted.put([code.value for code in codes])
         self.client.on_publish = lambda _c, _d, _mid, code, _p: self.acknowledged.put(code.value)
+        self.client.on_disconnect = lambda _c, _d, _flags, code, _p: self.lost.put(str(code))
         self.client.on_message = lambda _c, _d, message: self.heard.put((message.topic, bytes(message.payload)))
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         if session:

@@ -48,11 +48,32 @@ def test_a_restart_keeps_retained_messages_and_those_that_wait_for_a_session(wal
     bridge = Client(walled, "bridge", PASSWORDS["bridge"], session="bridge")
     heard = [bridge.next() for _ in range(21)]
     assert heard[:20] == [(topics.up("north", "events"), b"%d" % number) for number in range(20)]
-    south = Client(walled, "bridge", PASSWORDS["bridge"])
-    south.subscribe(topics.ALL_UP)
-    assert south.next() == (topics.up("north", "state"), b"online")
     bridge.close()
-    south.close()
+    afresh = Client(walled, "bridge", PASSWORDS["bridge"])
+    afresh.subscribe(topics.ALL_UP)
+    assert afresh.next() == (topics.up("north", "state"), b"online")
+    afresh.close()
+
+
+@pytest.mark.parametrize("other", ["south", "bridge"])
+def test_nobody_takes_over_anothers_session_by_its_client_id(walled: guarded.Broker, other: str) -> None:
+    topic = topics.down("south", "ack") if other == "south" else topics.up("south", "events")
+    victim = Client(walled, other, PASSWORDS[other], session=other)
+    victim.subscribe(topic)
+    thief = Client(walled, "north", PASSWORDS["north"], session=other)
+    author = Client(walled, "bridge" if other == "south" else "south", PASSWORDS["bridge" if other == "south" else "south"])
+    author.publish(topic, b"still there")
+    assert victim.next() == (topic, b"still there")
+    assert victim.lost.empty()
+    assert thief.heard.empty()
+    victim.close()
+    author.publish(topic, b"waits")
+    thief.close()
+    Client(walled, "north", PASSWORDS["north"], session=other).close()
+    victim = Client(walled, other, PASSWORDS[other], session=other)
+    assert victim.next() == (topic, b"waits"), "what waited in the session is there"
+    victim.close()
+    author.close()
 
 
 @pytest.mark.parametrize(("user", "password"), [("", ""), ("north", "wrong"), ("stranger", "s-secret")])

@@ -87,12 +87,18 @@ class Siege:
         self.hold(qr("nothing"))
         config = folder / f"{SOUTH}.toml"
         config.write_text(config.read_text().replace('source = "simulated"', f'source = "{self.held}"'))
+        self._let_in_twice()
         self.town.__enter__()
         self.stage = Stage(self.town)
         self.bridge = Client(self.town.broker, "bridge", (folder / "bridge.password").read_text())
         self.north = Client(self.town.broker, NORTH, (folder / f"{NORTH}.password").read_text())
         self.pids = self.running()
         self.genuine = self.listen()
+
+    def _let_in_twice(self) -> None:
+        """Lets the besieger connect beside those whose passwords it has; else it and they would only take turns at being connected."""
+        conf = self.town.broker.folder / "mosquitto.conf"
+        conf.write_text(conf.read_text().replace("use_username_as_clientid true", "use_username_as_clientid false"))
 
     def listen(self) -> dict[str, bytes]:
         """One genuine object of each kind that goes to units, by its topic."""
