@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import cast
 
 from edge.cache import Cache, CacheFault, TrustTaken
 from edge.clock import Clock
 from edge.dispatch import Dispatch
+from edge.linkwords import ClockAnswered, EventsDone, ListChanged, News, Publish, Requested, Resubscribe, Saying, TrustChanged
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing
@@ -57,70 +57,6 @@ FUTURE_S = 60.0
 MAX_ANSWER = MAX_SIGNED + MAX_HEAD
 OPEN_COMMANDS = ("identify", "selftest")
 """Commands that need no signature: they show something and change nothing."""
-
-
-@dataclass(frozen=True)
-class Publish:
-    """A message to send."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-
-
-@dataclass(frozen=True)
-class Resubscribe:
-    """Subscribe anew, so that the broker sends again what is retained: there are new keys to read it with."""
-
-
-Saying = Publish | Resubscribe
-
-
-@dataclass(frozen=True)
-class ListChanged:
-    """A list came to another version, or is no longer held (`version` None). `at`: monotonic seconds, as in all news."""
-
-    uri: str
-    version: int | None
-    at: float
-
-
-@dataclass(frozen=True)
-class TrustChanged:
-    """Another trust list is in force."""
-
-    version: int
-    at: float
-
-
-@dataclass(frozen=True)
-class ClockAnswered:
-    """A time key answered this unit's question."""
-
-    outcome: AnswerOutcome
-    at: float
-
-
-@dataclass(frozen=True)
-class Requested:
-    """Somebody asks for a command that needs no signature; answer with `Link.respond`."""
-
-    command: str
-    transaction: str
-    at: float
-
-
-@dataclass(frozen=True)
-class EventsDone:
-    """A watermark came: `done` events are in the server's database, `again` were and are no longer."""
-
-    done: int
-    again: int
-    at: float
-
-
-News = EventsDone | ListChanged | TrustChanged | ClockAnswered | Requested
 
 
 class Dialogue:

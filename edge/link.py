@@ -29,7 +29,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import Link as LinkConfig
-from edge.dialogue import Dialogue, News, Publish, Resubscribe, Saying
+from edge.dialogue import Dialogue
+from edge.linkwords import News, Publish, Resubscribe, Saying
 from healthcode import topics
 from healthcode.messages import MAX_SIGNED, Alert, Response, UnitStatus, encode
 

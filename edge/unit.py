@@ -15,9 +15,9 @@ from types import MappingProxyType
 from edge import lane, passage, presentation, records
 from edge.allowance import Allowance
 from edge.config import Config
-from edge.dialogue import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
 from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.link import LinkDown, LinkUp
+from edge.linkwords import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
 from edge.outbox import OutboxFault, Person
 from edge.parts import Keeps, Posted, Unsaved
 from edge.presentation import Key, Presentation, Subject

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile
-from edge.dialogue import ClockAnswered, Dialogue, ListChanged, Publish, Requested, Resubscribe, Saying, TrustChanged
+from edge.dialogue import Dialogue
 from edge.dispatch import MOST_OUTSTANDING
+from edge.linkwords import ClockAnswered, ListChanged, Publish, Requested, Resubscribe, Saying, TrustChanged
 from edge.outbox import UNNUMBERED, Outbox
 from edge.syncwords import Timing
 from edge.timekeeping import AnswerOutcome

@@ -19,8 +19,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile
 from edge.config import Link as LinkConfig
-from edge.dialogue import Dialogue, EventsDone, ListChanged, Requested
+from edge.dialogue import Dialogue
 from edge.link import Link, LinkDown, LinkNews, LinkUp
+from edge.linkwords import EventsDone, ListChanged, Requested
 from edge.outbox import UNNUMBERED, Outbox
 from edge.syncwords import Timing
 from healthcode import topics

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge import lane
-from edge.dialogue import EventsDone, ListChanged, Requested, TrustChanged
 from edge.feeds import Device, DeviceBack, DeviceLost
 from edge.link import LinkDown, LinkUp
+from edge.linkwords import EventsDone, ListChanged, Requested, TrustChanged
 from edge.scan import Glimpse
 from edge.signals import Signal
 from edge.transitions import Stage

@@ -1,0 +1,71 @@
+"""What the dialogue with the server gives out: what the link is to publish, and the news that the deciding thread should hear. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.timekeeping import AnswerOutcome
+
+
+@dataclass(frozen=True)
+class Publish:
+    """A message to send."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+@dataclass(frozen=True)
+class Resubscribe:
+    """Subscribe anew, so that the broker sends again what is retained: there are new keys to read it with."""
+
+
+Saying = Publish | Resubscribe
+
+
+@dataclass(frozen=True)
+class ListChanged:
+    """A list came to another version, or is no longer held (`version` None). `at`: monotonic seconds, as in all news."""
+
+    uri: str
+    version: int | None
+    at: float
+
+
+@dataclass(frozen=True)
+class TrustChanged:
+    """Another trust list is in force."""
+
+    version: int
+    at: float
+
+
+@dataclass(frozen=True)
+class ClockAnswered:
+    """A time key answered this unit's question."""
+
+    outcome: AnswerOutcome
+    at: float
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Somebody asks for a command that needs no signature; answer with `Link.respond`."""
+
+    command: str
+    transaction: str
+    at: float
+
+
+@dataclass(frozen=True)
+class EventsDone:
+    """A watermark came: `done` events are in the server's database, `again` were and are no longer."""
+
+    done: int
+    again: int
+    at: float
+
+
+News = EventsDone | ListChanged | TrustChanged | ClockAnswered | Requested
