@@ -180,11 +180,14 @@ def test_a_code_says_what_the_registry_says(office: Office, town: Town, clock: C
 @pytest.mark.filterwarnings("default")
 def test_a_code_as_picture_reads_back(office: Office, town: Town, clock: Clock) -> None:
     import zxingcpp
+    from pyzbar import pyzbar
 
     paper = issuer(office, town, clock).paper(add(office.registry).resident)
     assert isinstance(paper, Pack)
     text_ = paper.codes[0].text
     image = Image.open(io.BytesIO(qr.png(text_, 4))).convert("L")
-    assert [found.text for found in zxingcpp.read_barcodes(image)] == [text_]
+    # One code in some hundreds misleads a reader for good, whatever its size on screen: each reader has others.
+    read = {found.text for found in zxingcpp.read_barcodes(image)} | {found.data.decode("ascii") for found in pyzbar.decode(image)}
+    assert read == {text_}
     assert qr.svg(text_).startswith(b"<?xml")
     assert len(qr.terminal(text_).splitlines()) > 20
