@@ -17,6 +17,7 @@ import segno
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from edge.camera_watch import Trouble
 from edge.drivers.camera import CameraFault, Frame
 from edge.drivers.luma import Pixels
 
@@ -38,6 +39,9 @@ SENSOR_NOISE = 0.02
 SMALLEST_PHONE = 60
 """Pixels of width or height below which no telephone is drawn."""
 
+STALL_S = 3.0
+"""How long a stopped camera takes to say so, in seconds, as the real drivers do."""
+
 MAX_TILT = 75.0
 """Tilt in degrees beyond which a screen shows no code at all; a scene's tilt is held to it."""
 
@@ -46,6 +50,9 @@ class SimulatedCamera:
     """`fps` frames a second of `width` x `height` pixels from the scene of `world`; each change of what it sees is journalled there."""
 
     def __init__(self, world: WorldClient, width: int, height: int, fps: float) -> None:
+        """CameraFault where the scene's camera is unplugged."""
+        if world.scene.camera == "unplugged":
+            raise CameraFault("simulated camera: there is no such camera", Trouble.MISSING)
         self._world = world
         self._size = (width, height)
         self._period_s = 1.0 / fps
@@ -55,7 +62,7 @@ class SimulatedCamera:
         self._random = random
 
     def frames(self) -> Iterator[Frame]:
-        """Frames until `close`; CameraFault where the world is gone."""
+        """Frames until `close`; CameraFault where the world is gone, or the scene's camera is stopped or unplugged."""
         drawn: Scene | None = None
         picture: Pixels | None = None
         grain: NDArray[np.int16] | None = None
@@ -67,6 +74,12 @@ class SimulatedCamera:
             number += 1
             try:
                 scene = self._world.scene
+                if scene.camera == "unplugged":
+                    raise CameraFault("simulated camera: the camera was unplugged", Trouble.MISSING)
+                if scene.camera == "stopped":
+                    if self._closed.wait(STALL_S):
+                        return
+                    raise CameraFault(f"simulated camera: no frame for {STALL_S:.0f} s", Trouble.FROZEN)
                 if picture is None or grain is None or drawn is None or _seen(scene) != _seen(drawn):
                     picture = draw(scene, *self._size)
                     grain = (self._grain * (NOISE_LEVELS * (SENSOR_NOISE + min(1.0, max(0.0, scene.noise))))).astype(np.int16)

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SensorCondition = Literal[
     "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "noisy"
 ]
+CameraCondition = Literal["ok", "stopped", "unplugged"]
+"""A camera that is stopped is still there and gives no frames."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class Shown(Part, frozen=True):
 class Scene(Part, frozen=True):
     """The world around one unit. Temperatures in degrees Celsius; a true input is a broken beam, a pressed button, an alarm.
 
-    `skin_c` is what the sensor looks at, None where nobody stands there. `sensor` names a fault of the thermometer. `supply_v` is its
+    `skin_c` is what the sensor looks at, None where nobody stands there. `sensor` and `camera` name a fault of theirs. `supply_v` is its
     supply, `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and `brightness`
     (1 is normal) spoil the picture.
     """
@@ -59,6 +61,7 @@ class Scene(Part, frozen=True):
     blur: float = 0.0
     noise: float = 0.0
     brightness: float = 1.0
+    camera: CameraCondition = "ok"
     skin_c: float | None = None
     ambient_c: float = 25.0
     sensor: SensorCondition = "ok"

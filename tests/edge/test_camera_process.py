@@ -1,0 +1,73 @@
+"""A unit's process whose camera is pulled, or stops."""
+
+from __future__ import annotations
+
+import queue
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.outbox import Outbox
+from healthcode import topics
+from healthcode.messages import Alert, UnitEvent, decode
+from tests.broker import Broker
+from tests.edge.test_process import LIMIT_S, Site
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
+    site = Site(tmp_path, broker)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def alerts(broker: Broker) -> Iterator[queue.SimpleQueue[bytes]]:
+    """What is published under the alert camera_missing."""
+    said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    listener = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    listener.on_connect = lambda client, *_: client.subscribe(topics.up("north", "alert", "camera_missing"), qos=1)
+    listener.on_message = lambda _client, _data, message: said.put(bytes(message.payload))
+    listener.connect(broker.host, broker.port)
+    listener.loop_start()
+    yield said
+    listener.disconnect()
+    listener.loop_stop()
+
+
+def test_a_camera_that_is_pulled_is_an_alert_until_it_is_back(site: Site, alerts: queue.SimpleQueue[bytes]) -> None:
+    site.start()
+    site.pass_code(7)
+    site.world.set("north", shown=(), skin_c=None, camera="unplugged")
+    while not (payload := alerts.get(timeout=LIMIT_S)):
+        pass
+    assert decode(payload, Alert).detail == "simulated camera: the camera was unplugged"
+    site.world.set("north", camera="ok")
+    while alerts.get(timeout=LIMIT_S):
+        pass
+    site.pass_code(8)
+    assert site.end(signal.SIGTERM)[0] == 0
+
+
+def test_a_camera_that_stops_ends_the_process_with_status_1_and_the_relay_off(site: Site) -> None:
+    site.start()
+    site.pass_code(7)
+    site.world.set("north", shown=(), skin_c=None, camera="stopped")
+    assert site.process is not None
+    _, said = site.process.communicate(timeout=LIMIT_S)
+    assert site.process.returncode == 1
+    assert said.rstrip().endswith("the camera gives no frame, opened again 3 times: the service is to start the unit again")
+    assert "Traceback" not in said
+    assert site.world.wait_gone("north", LIMIT_S)
+    assert site.world.level("north", "relay") == 0
+    outbox = Outbox(site.folder / "data" / "outbox.sqlite", "f" * 32)
+    events = [each.event for each in outbox.pending(1000)]
+    outbox.close()
+    (lost,) = [event for event in events if isinstance(event, UnitEvent) and event.what == "camera_lost"]
+    assert lost.detail == "simulated camera: no frame for 3 s"
