@@ -50,10 +50,10 @@ class Camera(Section, frozen=True):
     bracketing: bool = True
     steady_after: Annotated[int, Meta(ge=2, le=100)] = 4
     obstructed_s: Annotated[float, Meta(ge=10, le=3600)] = 60.0
-    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "zbar"], ...], Meta(min_length=1)] = (
+    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "grid", "zbar"], ...], Meta(min_length=1)] = (
         "zxing_local",
         "zxing_global",
-        "zbar",
+        "grid",
     )
 
 

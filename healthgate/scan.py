@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from edge.config import Camera as CameraConfig
 from edge.drivers.luma import IMAGE_ENDINGS, ImageFault, images_in, load_luma
-from edge.scan import STAGES, MissingReader, Reader, Reading
+from edge.scan import MissingReader, Reader, Reading
 
 BAR_AFTER_S = 2.0
 """Seconds of reading after which a progress bar appears."""
@@ -48,7 +49,7 @@ def scan(
     as_json: Annotated[
         bool, typer.Option("--json", help='One JSON object a line: {"path", "texts", "reader", "ms"}, or {"path", "error"}.')
     ] = False,
-    stages: Annotated[str, typer.Option(help="The readers to use, in this order, with commas between.")] = ",".join(STAGES),
+    stages: Annotated[str, typer.Option(help="The readers to use, in this order, with commas between.")] = ",".join(CameraConfig().stages),
 ) -> None:
     """Read the QR codes in images and print their texts.
 
