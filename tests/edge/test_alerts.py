@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,11 @@ WELL = Condition(
 def test_nothing_is_raised_while_all_is_well() -> None:
     assert find_alerts(WELL, Statements(), NOW) == {}
     assert find_alerts(replace(WELL, clock=ClockState.HOLDOVER), Statements(), NOW) == {}
+
+
+def test_the_protocol_page_names_every_alert() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(
