@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from edge.thermal import OBJECT
 from healthcode import token
-from healthcode.terms import Colour, Decision, Form, Reason
+from healthcode.terms import Colour, Form, Reason
 from healthgate.town import GATES, ISSUER, URI, Town
 from healthgate.witness import Mark, Row, light_colours, light_levels, mark, relay_pulses, rows_of, rows_since, wait_for_row
 from healthgate.world import Entry
@@ -110,11 +110,16 @@ class Stage:
         since = mark(self.town, unit)
         self.town.world.set(unit, skin_c=skin_c)
         self.town.world.show(unit, *texts)
-        row = wait_for_row(self.town, unit, since, is_final, limit_s)
-        if row is not None and row.body["decision"] == Decision.ADMIT:
+        wait_for_row(self.town, unit, since, is_final, limit_s, give_up=lambda: self.pulsed(unit, since))
+        if self.pulsed(unit, since):
             self.walk_through(unit)
+            wait_for_row(self.town, unit, since, is_final, VERDICT_LIMIT_S)
             wait_for_row(self.town, unit, since, lambda row: row.kind == "passage", VERDICT_LIMIT_S)
         return self.testimony(unit, since)
+
+    def pulsed(self, unit: str, since: Mark) -> bool:
+        """Whether the relay's line has risen since then."""
+        return relay_pulses(self.town.world.entries(unit, since.journal)) > 0
 
     def present_unheard(self, unit: str, text: str) -> str:
         """Holds a code up while no row can arrive: what the pins alone say."""
