@@ -111,9 +111,9 @@ def present(seed: int, number: int) -> Presentation:
     return Presentation(text, condition, tuple(frames))
 
 
-def empty_frames(seed: int, count: int) -> Iterator[Pixels]:
-    """`count` frames of a lane with nobody's code: people, clothes with checks and stripes, signs, flicker, darkness, noise."""
-    random = np.random.default_rng((seed, 2**32))
+def empty_frames(seed: int, part: int, count: int) -> Iterator[Pixels]:
+    """Part `part` of the series `seed`: `count` frames without a code: people, clothes with checks and stripes, signs, darkness, noise."""
+    random = np.random.default_rng((seed, 2**32, part))
     for number in range(count):
         light = background(seed, int(random.integers(BACKGROUNDS))) * random.choice((0.05, 0.4, 1.0, 2.0))
         shift = random.integers(0, (HEIGHT, WIDTH))

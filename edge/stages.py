@@ -108,7 +108,7 @@ def open_stages(names: Sequence[str]) -> tuple[tuple[str, Stage], ...]:
 
 
 def _rehearsed(stage: Stage) -> Stage:
-    """`stage` after a picture of a code without a text: what libraries fetch at their first use is fetched before a reader locks itself in."""
+    """`stage` after a picture of a code without a text: what libraries load at first use is loaded before a reader locks itself in."""
     plan = layout(2)
     clean = picture_of(np.where(plan.known, np.where(plan.dark, -1.0, 1.0), 1.0).astype(np.float32))
     stage(Frame(clean, -math.inf), ())
