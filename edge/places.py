@@ -101,11 +101,10 @@ def busy(pixels: Pixels) -> Box | None:
     small = small[: rows * BLOCK + 1, : columns * BLOCK + 1]
     across, down = np.abs(small[1:, 1:] - small[1:, :-1]), np.abs(small[1:, 1:] - small[:-1, 1:])
     few = np.maximum(across[::3, ::3], down[::3, ::3])
-    least = max(6.0, 3.0 * float(np.median(few)), 0.25 * float(np.percentile(few, 98)))
-    least = min(least, max(6.0, 0.5 * float(np.percentile(few, 98))))
-    blocks = (rows, BLOCK, columns, BLOCK)
-    most = [(edge > least).reshape(blocks).sum(axis=(1, 3)) > BUSY * BLOCK * BLOCK for edge in (across, down)]
-    dense = most[0] & most[1]  # a bar code's edges, or a fence's, run one way
+    strong = float(np.percentile(few, 98))
+    least = max(6.0, 0.25 * strong, min(0.75 * strong, 3.0 * float(np.median(few))))  # well above the noise, which has the same everywhere
+    most = [np.asarray(Image.fromarray((edge > least).view(np.uint8) * np.uint8(255)).reduce(BLOCK)) for edge in (across, down)]
+    dense = np.minimum(most[0], most[1]) > 255 * BUSY  # a bar code's edges, or a fence's, run one way
     if dense.sum() < SMALLEST_SIDE**2:
         return None
     left, top, right, bottom = _largest(dense)
