@@ -155,7 +155,8 @@ def test_a_nursery_that_dies_takes_its_child_along_and_is_replaced(reader: Reade
 @pytest.mark.slow
 def test_when_the_unit_is_killed_nursery_and_child_end() -> None:
     program = (
-        "import time; from edge.scan_child import ReaderProcess; print(ReaderProcess(['zxing_local']).pid, flush=True); time.sleep(60)"
+        "import time; from edge.scan_child import ReaderProcess; reader = ReaderProcess(['zxing_local'])\n"
+        "print(reader.pid, flush=True); time.sleep(60)"
     )
     unit = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert unit.stdout is not None
