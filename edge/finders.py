@@ -19,6 +19,9 @@ from edge.drivers.luma import Pixels
 MAX_PLACES = 9
 """Places, by votes, of which three are chosen."""
 
+SMALLEST_SIDE = 50
+"""Pixels below which no picture of a code can be read: 21 modules of two pixels, and a quiet zone."""
+
 PAIRED = 4
 """Places, by votes, of which two may stand for three."""
 
@@ -61,12 +64,15 @@ class Corners:
         return (across + down) / 2 / self.module + 7
 
 
-def find_corners(pixels: Pixels, most: int, *, sharp: bool = False) -> list[Corners]:
-    """At most `most` guesses, the likeliest first. `sharp` compares with near surroundings alone: for what is out of focus or smeared."""
-    if min(pixels.shape) < 40:
+def find_corners(pixels: Pixels, most: int) -> list[Corners]:
+    """At most `most` guesses, the likeliest first.
+
+    Dark is what is darker than its near surroundings: that sharpens what is out of focus or smeared, and no band or reflection matters.
+    """
+    if min(pixels.shape) < SMALLEST_SIDE:
         return []
     image = Image.fromarray(pixels)
-    around = max(4, min(pixels.shape) // 60) if sharp else (max(6, min(pixels.shape) // 20), 1)
+    around = max(4, min(pixels.shape) // 60)
     near = np.asarray(image.filter(ImageFilter.BoxBlur(around)), np.int16)
     smooth = np.asarray(image.filter(ImageFilter.BoxBlur(1)), np.int16)
     dark = smooth < near

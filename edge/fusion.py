@@ -24,7 +24,7 @@ from edge.places import Box, Found, Look, busy
 FORGOTTEN_S = 1.0
 """Seconds after which a code that was not seen again is forgotten."""
 
-GUESSES = 24
+GUESSES = 8
 """Guesses at a place that are weighed."""
 
 LONGEST_SIDE = 800
@@ -40,10 +40,7 @@ DOUBTED = 0.65
 """How well a followed grid must fit for the code not to be searched for anew."""
 
 PATIENCE = 5
-"""Frames of which one is searched, in one manner, where searches find nothing and no other stage locates a code: a checked shirt stays."""
-
-MANNERS = (False, True)
-"""Finders are looked for as they are, then sharpened."""
+"""Frames of which one is searched where searches find nothing and no other stage locates a code: a checked shirt stays."""
 
 
 @dataclass
@@ -89,7 +86,7 @@ class Fusion:
     def _search(self, frame: Frame, located: Sequence[Box] | None) -> Grid | None:
         pixels = frame.pixels
         for box in sorted(located or (), key=lambda box: -box.area)[:1]:
-            grid = _grid_in(pixels, box.grown(0.5, pixels), MANNERS)
+            grid = _grid_in(pixels, box.grown(0.5, pixels))
             if grid is not None:
                 return grid
         self._idle += 1
@@ -98,8 +95,7 @@ class Fusion:
         region = busy(pixels)
         if region is None:
             return None
-        manners = MANNERS if self._barren == 0 or located else (MANNERS[self._barren % len(MANNERS)],)
-        grid = _grid_in(pixels, region, manners)
+        grid = _grid_in(pixels, region)
         self._barren, self._idle = (0 if grid is not None else self._barren + 1), 0
         return grid
 
@@ -109,14 +105,13 @@ class Fusion:
         return Memory(grid, FADING * memory.total + seen, memory.frames + 1, at)
 
 
-def _grid_in(pixels: Pixels, region: Box, manners: Sequence[bool]) -> Grid | None:
-    """The grid of the code in `region`, its finders looked for in these manners."""
+def _grid_in(pixels: Pixels, region: Box) -> Grid | None:
+    """The grid of the code in `region`."""
     part = region.cut(pixels)
     reduced = max(1, -(-max(part.shape) // LONGEST_SIDE))
     if reduced > 1:
         part = np.asarray(Image.fromarray(part).reduce(reduced))
-    view = View(part)
-    grid = next((grid for sharp in manners if (grid := fit(view, find_corners(part, GUESSES, sharp=sharp)))), None)
+    grid = fit(View(part), find_corners(part, GUESSES))
     if grid is None:
         return None
     return Grid(grid.version, grid.corners * reduced + np.array([region.left, region.top]), grid.light, grid.fit)

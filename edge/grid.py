@@ -75,7 +75,8 @@ class View:
     """A picture with what is worked out from it once: distances from the surroundings, for modules of several sizes."""
 
     def __init__(self, pixels: Pixels) -> None:
-        self.pixels = pixels
+        self._image = Image.fromarray(pixels)
+        self._smooth: NDArray[np.int16] | None = None
         self._normalised: dict[int, NDArray[np.float32]] = {}
 
     def normalised(self, module: float, light: bool) -> NDArray[np.float32]:
@@ -86,9 +87,9 @@ class View:
         size = round(np.log(max(module, 1.0)) / np.log(1.3))
         if size not in self._normalised:
             rounded = 1.3**size
-            image = Image.fromarray(self.pixels)
-            smooth = np.asarray(image.filter(ImageFilter.GaussianBlur(SMOOTHED)), np.int16)
-            away = smooth - np.asarray(image.filter(ImageFilter.BoxBlur(max(2.0, NEAR * rounded))), np.int16)
+            if self._smooth is None:
+                self._smooth = np.asarray(self._image.filter(ImageFilter.GaussianBlur(SMOOTHED)), np.int16)
+            away = self._smooth - np.asarray(self._image.filter(ImageFilter.BoxBlur(max(2.0, NEAR * rounded))), np.int16)
             deviation = Image.fromarray(np.abs(away).astype(np.uint8)).filter(ImageFilter.BoxBlur(4 * rounded))
             spread = np.asarray(deviation, np.float32) + 2
             self._normalised[size] = np.clip(away / spread, -1, 1)
