@@ -24,12 +24,12 @@ NOW = float("-inf")
 class GuardedRelay:
     """One relay. Any thread may call; nothing here waits for anything but the line itself. Times in monotonic seconds.
 
-    `cut` counts how often its own thread had to let it fall, `barred` how often somebody asked for it while the fire loop was open.
+    `barred` counts how often somebody asked for it while the fire loop was open.
     """
 
     def __init__(self, device: Any, errors: tuple[type[Exception], ...], clock: Callable[[], float]) -> None:
         """`device` is gpiozero's; `errors` are what it raises where the hardware refuses."""
-        self.cut = 0
+        self._cut = 0
         self.barred = 0
         self._device = device
         self._errors = errors
@@ -40,6 +40,12 @@ class GuardedRelay:
         self._is_closed = False
         self._watch = threading.Thread(target=self._watch_time, name="relay", daemon=True)
         self._watch.start()
+
+    @property
+    def cut(self) -> int:
+        """How often its own thread had to let it fall; a fall and its count are seen together."""
+        with self._changed:
+            return self._cut
 
     @property
     def value(self) -> bool:
@@ -98,7 +104,7 @@ class GuardedRelay:
         while not self._is_closed:
             with self._changed:
                 cut = self._wait_or_cut()
-                self.cut += cut
+                self._cut += cut
             if cut:
                 log.error("the relay was let fall at the end of its time: the deciding thread is held up")
 
