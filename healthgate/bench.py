@@ -14,7 +14,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     from bench.scan import Outcome
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Measure this machine; figures are ratios to peers in the same run.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Measure this machine; figures are ratios to peers in the same run.",
+)
 
 
 @app.callback()
