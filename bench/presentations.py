@@ -36,8 +36,8 @@ FPS = 15.0
 CONDITIONS = ("plain", "tilt", "glare", "blur", "motion", "low light", "dark mode", "cracks", "bands", "moire")
 """One for each presentation, in turn."""
 
-EXPOSURES = (1.0, 0.25, 1.0, 0.5)
-"""The shutter of consecutive frames, as factors of what the automatic exposure chose."""
+EXPOSURES = (1.0, 0.25)
+"""The shutter of consecutive frames, as factors of what the automatic exposure chose: as `camera.bracketing` has it."""
 
 TEXEL = 5
 """Pixels of the drawn screen for one module; the camera sees 3.0 to 4.6."""
@@ -200,7 +200,7 @@ def draw_scene(condition: str, random: np.random.Generator) -> Scene:
         drawn = float(random.uniform(low, high))
         return drawn if condition == name else otherwise
 
-    dim = only("low light", 0.032, 0.14, 1.0)
+    dim = only("low light", 0.05, 0.17, 1.0)
     white = float(random.uniform(0.7, 1.3)) * dim
     return Scene(
         white=white,

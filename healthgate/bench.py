@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +74,32 @@ def scan(
         typer.echo(outcome.as_json())
     else:
         _show(outcome, measure.WITHIN)
+
+
+@app.command("idle")
+def idle(
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to measure.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="What the empty lane is drawn from.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """A gate with nobody there: processor and memory of the camera's feed and the reader's process, at 15 frames of 640x480 a second.
+
+    `cpu_percent` is of one core, all processes together; `together_mb` counts pages that processes share once.
+    """
+    typer.echo(machine(), err=True)
+    command = [sys.executable, "-P", "-m", "bench.idle", str(seconds), str(seed)]
+    root = str(Path(__file__).resolve().parent.parent)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        typer.echo(f"the measurement failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(done.stdout.strip())
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in json.loads(done.stdout).items():
+        table.add_row(name, str(value))
+    Console().print(table)
 
 
 def machine() -> str:
