@@ -6,7 +6,7 @@ from bench.presentations import CONDITIONS
 from bench.scan import Outcome
 
 FRAMES = 3
-LEFT, TOP, WIDE, ROW = 110, 74, 520, 34
+LEFT, TOP, WIDE, ROW = 110, 74, 520, 40
 MARKS = {
     "opencv": ("OpenCV", '<path d="M{x},{u} L{r},{y} L{x},{d} L{l},{y} Z" fill="white" stroke="#555"/>'),
     "pyzbar": ("pyzbar", '<rect x="{l}" y="{u}" width="10" height="10" fill="#bbb" stroke="#555"/>'),
@@ -36,14 +36,15 @@ def draw(outcome: Outcome) -> str:
         parts.append(f'<line x1="{x}" y1="{TOP}" x2="{x}" y2="{bottom}" stroke="#ddd"/>')
         parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{percent}</text>')
     parts.append(f'<text x="{_across(50)}" y="{bottom + 40}" text-anchor="middle">presentations read within {FRAMES} frames (%)</text>')
+    parts.append(f'<text x="{LEFT - 12}" y="{TOP - 2}" text-anchor="end" fill="#444">condition</text>')
     for row, condition in enumerate(rows):
         y = TOP + ROW * row + ROW // 2
         weight = ' font-weight="bold"' if condition is None else ""
         parts.append(f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end"{weight}>{condition or "all"}</text>')
         total = max(1, outcome.total(condition))
         rates = {name: 100 * outcome.within(name, FRAMES, condition) / total for name in MARKS}
-        parts.append(f'<line x1="{_across(min(rates.values()))}" y1="{y}" x2="{_across(max(rates.values()))}" y2="{y}" stroke="#aaa"/>')
-        parts += [_mark(mark, _across(rates[name]), y) for name, (_, mark) in MARKS.items()]
+        parts.append(f'<line x1="{_across(min(rates.values()))}" y1="{y}" x2="{_across(max(rates.values()))}" y2="{y}" stroke="#ccc"/>')
+        parts += [_mark(mark, _across(rates[name]), y + 7 * place - 10) for place, (name, (_, mark)) in enumerate(MARKS.items())]
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 

@@ -172,7 +172,7 @@ def _threes(places: list[Place]) -> list[tuple[float, tuple[Place, Place, Place]
             one, other = other, one
         penalty = 1 + 2 * cosine + 2 * abs(math.log(a / b)) + 2 * math.log(largest / smallest)
         votes = [min(place.votes / max(place.module, 1), 12.0) for place in three]
-        found.append((sum(math.sqrt(vote) for vote in votes) / penalty, (corner, one, other)))
+        found.append((sum(votes) / penalty, (corner, one, other)))
     found.sort(key=lambda item: -item[0])
     return found[:8]
 
@@ -190,7 +190,7 @@ def _pairs(places: list[Place]) -> list[tuple[float, tuple[Place, Place, Place]]
             or min(one.votes, other.votes) < 2 * module
         ):
             continue
-        worth = sum(math.sqrt(min(place.votes / max(place.module, 1), 12.0)) for place in (one, other)) * 0.6
+        worth = sum(min(place.votes / max(place.module, 1), 12.0) for place in (one, other)) * 0.7
         for left, right, turn in ((one, other, 1), (other, one, -1)):
             bottom = Place(left.x - turn * y, left.y + turn * x, module, 0.0)
             found.append((worth, (left, right, bottom)))

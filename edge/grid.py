@@ -39,7 +39,7 @@ FAR_CORNER: Floats = np.stack([axis.ravel() for axis in np.meshgrid(_LINE, _LINE
 LIKELY = 0.3
 """How well three finders must agree with the picture for a guess to be tried."""
 
-TRIED = 5
+TRIED = 6
 """Guesses, the likeliest first, whose fourth corner is looked for."""
 
 PROMISING = 0.25
@@ -102,19 +102,19 @@ def fit(view: View, guesses: Sequence[Corners]) -> Grid | None:
     for guess in guesses:
         if guess.module >= SMALLEST_MODULE and 18 <= guess.size <= 190:
             picture = view.normalised(guess.module, guess.light)
-            version = version_of(guess.size)
-            middles = _middles(guess, layout(version).size, picture)
-            worth = _rings(picture, middles, layout(version).size)
-            if worth >= LIKELY:
-                weighed.append((worth, version, middles, guess))
+            near = version_of(guess.size)
+            middles = _middles(guess, layout(near).size, picture)
+            for version in range(max(SMALLEST, near - 1), min(LARGEST, near + 2) + 1):  # out of focus, modules look larger
+                worth = _rings(picture, middles, layout(version).size)
+                if worth >= LIKELY:
+                    weighed.append((worth, version, middles, guess))
     weighed.sort(key=_first, reverse=True)
     promising: list[tuple[float, int, Floats, Corners]] = []
-    for _, near, middles, guess in weighed[:TRIED]:
+    for _, version, middles, guess in weighed[:TRIED]:
         picture = view.normalised(guess.module, guess.light)
-        for version in {max(SMALLEST, near - 1), near, min(LARGEST, near + 1)}:
-            score, corners = _far_corner(picture, version, _outline(middles, layout(version).size))
-            if score >= PROMISING:
-                promising.append((score, version, corners, guess))
+        score, corners = _far_corner(picture, version, _outline(middles, layout(version).size))
+        if score >= PROMISING:
+            promising.append((score, version, corners, guess))
         if promising and max(promising, key=_first)[0] >= CERTAIN:
             break
     promising.sort(key=_first, reverse=True)
