@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from edge.drivers.luma import Pixels
 
-MAX_PLACES = 9
+MAX_PLACES = 8
 """Places, by votes, of which three are chosen."""
 
 SMALLEST_SIDE = 50

@@ -104,10 +104,9 @@ def fit(view: View, guesses: Sequence[Corners]) -> Grid | None:
             picture = view.normalised(guess.module, guess.light)
             near = version_of(guess.size)
             middles = _middles(guess, layout(near).size, picture)
-            for version in range(max(SMALLEST, near - 1), min(LARGEST, near + 2) + 1):  # out of focus, modules look larger
-                worth = _rings(picture, middles, layout(version).size)
-                if worth >= LIKELY:
-                    weighed.append((worth, version, middles, guess))
+            versions = range(max(SMALLEST, near - 1), min(LARGEST, near + 2) + 1)  # out of focus, modules look larger
+            worths = _rings(picture, middles, [layout(version).size for version in versions])
+            weighed += [(worth, version, middles, guess) for worth, version in zip(worths, versions, strict=True) if worth >= LIKELY]
     weighed.sort(key=_first, reverse=True)
     promising: list[tuple[float, int, Floats, Corners]] = []
     for _, version, middles, guess in weighed[:TRIED]:
@@ -162,9 +161,13 @@ def _square(reach: int, step: float) -> Floats:
     return np.stack([axis.ravel() for axis in np.meshgrid(line, line)], axis=1)
 
 
-def _rings(picture: NDArray[np.float32], middles: Floats, size: int) -> float:
-    """How well the picture shows finders at `middles`, 1 being perfect."""
-    return float(_ring(picture, middles, *_axes(middles, size)).mean())
+def _rings(picture: NDArray[np.float32], middles: Floats, sizes: Sequence[int]) -> list[float]:
+    """How well the picture shows finders at `middles`, 1 being perfect, for each size of the code."""
+    offsets, signs = _finder()
+    steps = 1.0 / (np.array(sizes)[:, None, None, None] - 7)
+    right, down = middles[1] - middles[0], middles[2] - middles[0]
+    points = middles[:, None, :] + (offsets[:, :1] * right + offsets[:, 1:] * down) * steps
+    return [float(worth) for worth in (_look_up(picture, points[..., 0], points[..., 1]) @ signs).mean(axis=1)]
 
 
 def _ring(picture: NDArray[np.float32], middles: Floats, right: Floats, down: Floats) -> NDArray[np.float32]:
