@@ -2,7 +2,7 @@
 # Writes the pinned, hashed requirements anew from pyproject.toml; needs uv.
 #   requirements/compile.sh             keeps the pins that still fit
 #   requirements/compile.sh --upgrade   takes the newest versions that fit
-# dev.txt is everything and is solved first; edge.txt, server.txt and bench.txt take their versions from it.
+# dev.txt is everything and is solved first; the others take their versions from it. test.txt is for the tests of a gate unit.
 # Without uv's configuration and variables: what is written is the public registry's, for every platform, and names no address.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,7 +15,8 @@ compile() { # FILE, then uv's options
         --custom-compile-command requirements/compile.sh --output-file "$file" "$@" pyproject.toml >/dev/null
 }
 
-compile requirements/dev.txt --extra edge --extra server --extra video --extra bench --extra dev "$@"
+compile requirements/dev.txt --extra edge --extra server --extra video --extra bench --extra test --extra dev "$@"
 compile requirements/edge.txt --extra edge --constraints requirements/dev.txt "$@"
 compile requirements/server.txt --extra server --constraints requirements/dev.txt "$@"
 compile requirements/bench.txt --extra edge --extra bench --constraints requirements/dev.txt "$@"
+compile requirements/test.txt --extra edge --extra video --extra test --constraints requirements/dev.txt "$@"

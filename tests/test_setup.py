@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "dev": ["edge", "server", "video", "bench", "dev"]}
+FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "test": ["edge", "video", "test"]}
+FILES["dev"] = ["edge", "server", "video", "bench", "test", "dev"]
 
 
 def pins(name: str) -> list[Requirement]:
@@ -42,7 +43,7 @@ def test_the_pins_satisfy_what_the_project_asks_for(name: str) -> None:
 
 def test_the_files_agree_on_every_version() -> None:
     all_of_it = {str(pin) for pin in pins("dev")}
-    assert {str(pin) for pin in [*pins("edge"), *pins("server"), *pins("bench")]} <= all_of_it
+    assert {str(pin) for pin in [*pins("edge"), *pins("server"), *pins("bench"), *pins("test")]} <= all_of_it
 
 
 def test_numpy_stays_below_two_where_the_pi_camera_needs_it() -> None:
