@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from healthcode.topics import ROOT
@@ -106,6 +107,17 @@ class Broker:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(5)
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """A broker that hangs: it has its connections, takes new ones, and answers nothing. RuntimeError where it does not run."""
+        if self._process is None:
+            raise RuntimeError("the broker does not run: expected one that was started")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Asks it to end, and makes sure that it does."""

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -137,9 +137,12 @@ class Process:
 
 
 class Town:
-    """The town in `folder`. `sabotage` names a part that is broken on purpose (`healthgate.sabotage`), to show that the story notices."""
+    """The town in `folder`, with a gate for each name in `gates`.
 
-    def __init__(self, folder: Path, *, sabotage: str = "", retest_after_s: float = 5.0) -> None:
+    `sabotage` names a part that is broken on purpose (`healthgate.sabotage`), to show that the story notices.
+    """
+
+    def __init__(self, folder: Path, *, gates: Sequence[str] = GATES, sabotage: str = "", retest_after_s: float = 5.0) -> None:
         """Makes keys, configurations and the empty registry; starts nothing yet. Raises BrokerMissing or ValueError.
 
         Until `close`, what this process and those that it starts write is for this account alone.
@@ -155,7 +158,7 @@ class Town:
         keyring_files.init(self.keys, ISSUER, URI, now)
         keyring_files.init(self.other_keys, OTHER_ISSUER, OTHER_URI, now)
         keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
-        self.broker = self._make_broker()
+        self.broker = self._make_broker(gates)
         (self.folder / "server.toml").write_text(
             SERVER_CONFIG.format(issuer=ISSUER, uri=URI, port=self.broker.port, password_file="bridge.password")  # noqa: S106
         )
@@ -165,14 +168,14 @@ class Town:
         self.store, self.registry = office.store, office.registry
         self.issuer = Issuer(self.store, load_signer(self.keys, Use.TOKEN), ISSUER, self.config.codes, time.time)
         fleet = Fleet(self.store, time.time)
-        for unit in GATES:
+        for unit in gates:
             fleet.add(unit, "demo")
         self._import_other_list(now)
         self.world = World(socket_path, self.folder / "journals")
         roots = load_roots(self.config.roots)
-        self.files = {unit: GateFiles(self.folder / unit, roots) for unit in GATES}
+        self.files = {unit: GateFiles(self.folder / unit, roots) for unit in gates}
         self.server = Process("server", self._python("server", "run", "--config", str(self.folder / "server.toml")), self.folder)
-        self.gates = {unit: self._make_gate(unit, socket_path, retest_after_s) for unit in GATES}
+        self.gates = {unit: self._make_gate(unit, socket_path, retest_after_s) for unit in gates}
 
     def __enter__(self) -> Town:
         with ExitStack() as undo:
@@ -251,8 +254,8 @@ class Town:
         runner = ["healthgate.sabotage", self._sabotage, room] if self._sabotage else ["healthgate", room]
         return [sys.executable, "-P", "-m", *runner, *args]
 
-    def _make_broker(self) -> Broker:
-        passwords = {user: secrets.token_urlsafe(18) for user in ("bridge", *GATES)}
+    def _make_broker(self, gates: Sequence[str]) -> Broker:
+        passwords = {user: secrets.token_urlsafe(18) for user in ("bridge", *gates)}
         for user, password in passwords.items():
             write_private(self.folder / f"{user}.password", password.encode())
         return Broker(self.folder / "broker", passwords)

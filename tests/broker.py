@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import queue
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from paho.mqtt import client as mqtt
@@ -34,16 +31,6 @@ class Broker(broker.Broker):
         """Kills the broker where it runs and starts it again on the same port and folder."""
         self.kill()
         self.start()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """A broker that hangs: it has its connections and answers nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
 
 
 class Client:
