@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import edge.__main__
 from bench.presentations import background, develop
+from bench.procfs import cpu_s, descendants, memory_mb
 from edge.config import Camera as CameraConfig
 from edge.drivers.camera import Frame
 from edge.drivers.luma import Pixels
@@ -66,13 +66,13 @@ def measure(seconds: float, seed: int) -> dict[str, float]:
     feed.start()
     try:
         time.sleep(SETTLE_S)
-        others = _descendants(os.getpid())
+        others = descendants(os.getpid())
         begun, shown, decoded = time.monotonic(), camera.shown, feed.decoded
-        before = [_cpu_s(pid) for pid in (os.getpid(), *others)]
+        before = [cpu_s(pid) for pid in (os.getpid(), *others)]
         time.sleep(seconds)
-        taken = [_cpu_s(pid) - cpu for pid, cpu in zip((os.getpid(), *others), before, strict=True)]
+        taken = [cpu_s(pid) - cpu for pid, cpu in zip((os.getpid(), *others), before, strict=True)]
         lasted = time.monotonic() - begun
-        memory = [_memory_mb(pid) for pid in (os.getpid(), *others)]
+        memory = [memory_mb(pid) for pid in (os.getpid(), *others)]
         return {
             "cpu_percent": round(100 * sum(taken) / lasted, 2),
             "parent_cpu_percent": round(100 * taken[0] / lasted, 2),
@@ -85,28 +85,6 @@ def measure(seconds: float, seed: int) -> dict[str, float]:
     finally:
         feed.stop()
         reader.close()
-
-
-def _descendants(pid: int) -> list[int]:
-    """The process's children, and theirs."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            found += [int(child), *_descendants(int(child))]
-    return found
-
-
-def _cpu_s(pid: int) -> float:
-    """Seconds of processor time that the process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mb(pid: int) -> tuple[float, float]:
-    """Resident megabytes of the process, and its share of them where pages are shared with others (Pss)."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    sizes = {name: int(value.split()[0]) / 1024 for name, _, value in (line.partition(":") for line in lines[1:])}
-    return round(sizes["Rss"], 1), round(sizes["Pss"], 1)
 
 
 if __name__ == "__main__":
