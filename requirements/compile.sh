@@ -2,7 +2,7 @@
 # Writes the pinned, hashed requirements anew from pyproject.toml; needs uv.
 #   requirements/compile.sh             keeps the pins that still fit
 #   requirements/compile.sh --upgrade   takes the newest versions that fit
-# dev.txt is everything and is solved first; the others take their versions from it. test.txt is for the tests of a gate unit.
+# dev.txt is everything and is solved first; the others take their versions from it. test.txt is what the tests themselves need.
 # Without uv's configuration and variables: what is written is the public registry's, for every platform, and names no address.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,4 +19,4 @@ compile requirements/dev.txt --extra edge --extra server --extra video --extra b
 compile requirements/edge.txt --extra edge --constraints requirements/dev.txt "$@"
 compile requirements/server.txt --extra server --constraints requirements/dev.txt "$@"
 compile requirements/bench.txt --extra edge --extra bench --constraints requirements/dev.txt "$@"
-compile requirements/test.txt --extra edge --extra video --extra test --constraints requirements/dev.txt "$@"
+compile requirements/test.txt --extra edge --extra server --extra video --extra test --constraints requirements/dev.txt "$@"

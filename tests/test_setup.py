@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "test": ["edge", "video", "test"]}
+FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "test": ["edge", "server", "video", "test"]}
 FILES["dev"] = ["edge", "server", "video", "bench", "test", "dev"]
 
 
