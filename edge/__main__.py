@@ -190,7 +190,8 @@ def main(path: Path) -> int:
     try:
         run(configuration.load(path), stop)
     except STARTING_ERRORS as wrong:
-        log.error("%s", wrong)
+        for line in str(wrong).splitlines():
+            log.error("%s", line)
         return 2
     except CameraStuck as wrong:
         log.error("%s: the service is to start the unit again", wrong)

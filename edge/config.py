@@ -1,10 +1,13 @@
 """The unit's configuration: one TOML file, frozen, every unknown key, impossible value and pin used twice an error at start.
 
-Units are in the names: `_s` seconds, `_ms` milliseconds, `_c` degrees Celsius, `_v` volts.
+Units are in the names: `_s` seconds, `_ms` milliseconds, `_c` degrees Celsius, `_v` volts. Each key has its bounds beside it and
+one sentence about it; what keys must be together stands in RULES. docs/configuration.md is made of both.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from healthcode.messages import IssuerId, UnitId
-from healthcode.settings import read_toml
+from healthcode.settings import Rule, SettingsError, read_toml
 
 Bcm = Annotated[int, Meta(ge=2, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -23,8 +26,8 @@ SMALLEST_ROI = 0.2
 """Share of the picture's width or height below which no code could be read in it."""
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the text is one line that names the key and what was expected."""
+class ConfigError(SettingsError):
+    """A configuration that cannot be used; each line of the text names a key and what was expected."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,25 +35,35 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Camera(Section, frozen=True):
-    """Where frames come from. `source` is `picamera2`, `simulated`, a device such as `/dev/video0`, a video, or a file or folder of images.
+    """Frames and the readers that look for codes in them."""
 
-    `roi` is the part of the picture that is looked at, in fractions: left, top, right, bottom. While nothing moves there, `idle_fps` frames
-    a second are decoded, and all of them for `busy_s` after something did. With `bracketing` every second frame is exposed for a quarter of
-    the time while something moves, where the camera can. A code that was located in `steady_after` frames and not read asks to hold steady;
-    one that is not ours raises an alert after `obstructed_s` in view.
-    """
-
-    source: Name = "picamera2"
-    width: Annotated[int, Meta(ge=160, le=4096)] = 640
-    height: Annotated[int, Meta(ge=120, le=4096)] = 480
-    fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
-    roi: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
-    idle_fps: Annotated[float, Meta(ge=1, le=60)] = 5.0
-    busy_s: Annotated[float, Meta(ge=0.5, le=60)] = 2.0
-    bracketing: bool = True
-    steady_after: Annotated[int, Meta(ge=2, le=100)] = 4
-    obstructed_s: Annotated[float, Meta(ge=10, le=3600)] = 60.0
-    stages: Annotated[tuple[Literal["zxing_local", "zxing_global", "grid", "zbar"], ...], Meta(min_length=1)] = (
+    source: Annotated[
+        Name,
+        Meta(description="Where frames come from: `picamera2`, `simulated`, a device as `/dev/video0`, a video, an image or a folder."),
+    ] = "picamera2"
+    width: Annotated[int, Meta(ge=160, le=4096, description="Width of a frame.", extra={"unit": "px"})] = 640
+    height: Annotated[int, Meta(ge=120, le=4096, description="Height of a frame.", extra={"unit": "px"})] = 480
+    fps: Annotated[float, Meta(ge=1, le=60, description="Frames that the camera is asked for.")] = 15.0
+    roi: Annotated[
+        tuple[Share, Share, Share, Share],
+        Meta(description="The part of the picture that is looked at, in fractions of it: left, top, right, bottom."),
+    ] = (0.0, 0.0, 1.0, 1.0)
+    idle_fps: Annotated[float, Meta(ge=1, le=60, description="Frames that are decoded while nothing moves in the picture.")] = 5.0
+    busy_s: Annotated[float, Meta(ge=0.5, le=60, description="How long after a movement every frame is decoded.")] = 2.0
+    bracketing: Annotated[
+        bool,
+        Meta(description="Whether every second frame is exposed for a quarter of the time while something moves, where the camera can."),
+    ] = True
+    steady_after: Annotated[
+        int, Meta(ge=2, le=100, description="Frames in which a code was located and not read until the gate asks to hold steady.")
+    ] = 4
+    obstructed_s: Annotated[
+        float, Meta(ge=10, le=3600, description="How long a code that is not ours may be in view until an alert is raised.")
+    ] = 60.0
+    stages: Annotated[
+        tuple[Literal["zxing_local", "zxing_global", "grid", "zbar"], ...],
+        Meta(min_length=1, description="The readers that look for a code in a frame, in the order in which they are tried."),
+    ] = (
         "zxing_local",
         "zxing_global",
         "grid",
@@ -58,104 +71,169 @@ class Camera(Section, frozen=True):
 
 
 class Sensor(Section, frozen=True):
-    """The MLX90614: its bus, what corrects its readings, and how often it is read. Between reads the bus is silent for `settle_s` at least.
+    """The MLX90614: its bus, what corrects its readings, and how often it is read. Between reads the bus is silent."""
 
-    `offset_c` comes from calibration and belongs to the one sensor whose 16 hexadecimal digits are `identity` (empty: any sensor).
-    """
-
-    bus: Annotated[int, Meta(ge=0, le=20)] = 1
-    address: Annotated[int, Meta(ge=0x08, le=0x77)] = 0x5A
-    supply_v: Annotated[float, Meta(ge=2.6, le=5.5)] = 3.3
-    calibrated_at_v: Annotated[float, Meta(ge=2.6, le=5.5)] = 3.0
-    emissivity: Annotated[float, Meta(ge=0.8, le=1.0)] = 0.98
-    settle_s: Annotated[float, Meta(ge=0.05, le=2.0)] = 0.14
-    period_s: Annotated[float, Meta(ge=0.02, le=2.0)] = 0.15
-    tries: Annotated[int, Meta(ge=1, le=10)] = 3
-    retry_pause_s: Annotated[float, Meta(ge=0.001, le=0.2)] = 0.02
-    frozen_reads: Annotated[int, Meta(ge=10, le=10_000)] = 40
-    offset_c: Annotated[float, Meta(ge=-0.5, le=0.5)] = 0.0
-    identity: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
+    bus: Annotated[int, Meta(ge=0, le=20, description="Number of the I2C bus, the one in /dev/i2c-1.")] = 1
+    address: Annotated[
+        int, Meta(ge=0x08, le=0x77, description="Address of the thermometer on its bus; 90 is 0x5A, as it leaves the factory.")
+    ] = 0x5A
+    supply_v: Annotated[
+        float, Meta(ge=2.6, le=5.5, description="Supply measured at the thermometer's can; both temperatures shift by 0.6 °C a volt.")
+    ] = 3.3
+    calibrated_at_v: Annotated[
+        float,
+        Meta(ge=2.6, le=5.5, description="Supply at which the maker calibrated the part: 3 for the B and D parts, 5 for the A parts."),
+    ] = 3.0
+    emissivity: Annotated[float, Meta(ge=0.8, le=1.0, description="Emissivity of what is measured; 0.98 is skin.")] = 0.98
+    settle_s: Annotated[
+        float,
+        Meta(
+            ge=0.05,
+            le=2.0,
+            description="Settling time of the part, during which the bus is silent before a read: 0.65 for a DCI, 0.14 for a DCC or BAA.",
+        ),
+    ] = 0.14
+    period_s: Annotated[float, Meta(ge=0.02, le=2.0, description="Time from one reading to the next.")] = 0.15
+    tries: Annotated[int, Meta(ge=1, le=10, description="Tries until a reading counts as failed.")] = 3
+    retry_pause_s: Annotated[float, Meta(ge=0.001, le=0.2, description="Pause between two tries.")] = 0.02
+    frozen_reads: Annotated[int, Meta(ge=10, le=10_000, description="Equal words in a row that make the thermometer count as frozen.")] = 40
+    offset_c: Annotated[
+        float,
+        Meta(ge=-0.5, le=0.5, description="What calibration adds to a reading; it belongs to the one sensor that `sensor.identity` names."),
+    ] = 0.0
+    identity: Annotated[
+        str,
+        Meta(
+            pattern=r"^([0-9a-f]{16})?$", description="The 16 hexadecimal digits of the sensor that was calibrated; empty for any sensor."
+        ),
+    ] = ""
 
 
 class ScreeningPolicy(Section, frozen=True):
     """Thresholds of screening, degrees Celsius of estimated body temperature unless the name says otherwise."""
 
-    fever_c: Annotated[float, Meta(ge=36.5, le=38.0)] = 37.3
-    recheck_c: Annotated[float, Meta(ge=36.0, le=38.0)] = 37.0
-    too_far_c: Annotated[float, Meta(ge=33.0, le=36.0)] = 35.0
-    clear_floor_c: Annotated[float, Meta(ge=34.0, le=36.5)] = 35.5
-    disagree_c: Annotated[float, Meta(ge=0.2, le=2.0)] = 1.0
-    implausible_c: Annotated[float, Meta(ge=40.0, le=45.0)] = 42.0
-    spread_c: Annotated[float, Meta(ge=0.1, le=1.0)] = 0.4
-    ambient_low_c: Annotated[float, Meta(ge=0.0, le=20.0)] = 16.0
-    ambient_high_c: Annotated[float, Meta(ge=30.0, le=45.0)] = 40.0
-    ambient_drift_c_per_min: Annotated[float, Meta(ge=0.02, le=1.0)] = 0.1
-    samples: Annotated[int, Meta(ge=3, le=5)] = 3
-    warm_up_s: Annotated[float, Meta(ge=0, le=7200)] = 1800.0
-    retest_after_s: Annotated[float, Meta(ge=1.0, le=30.0)] = 5.0
-    retest_within_s: Annotated[float, Meta(ge=2.0, le=60.0)] = 15.0
-    too_far_tries: Annotated[int, Meta(ge=1, le=10)] = 3
-    failed_cycles: Annotated[int, Meta(ge=1, le=20)] = 5
-    give_up_s: Annotated[float, Meta(ge=1.0, le=60.0)] = 8.0
+    fever_c: Annotated[float, Meta(ge=36.5, le=38.0, description="Estimated body temperature from which a fever is suspected.")] = 37.3
+    recheck_c: Annotated[
+        float,
+        Meta(ge=36.0, le=38.0, description="Estimated body temperature from which a second measurement is made before the lane opens."),
+    ] = 37.0
+    too_far_c: Annotated[
+        float, Meta(ge=33.0, le=36.0, description="Estimated body temperature below which the person is taken to stand too far away.")
+    ] = 35.0
+    clear_floor_c: Annotated[
+        float, Meta(ge=34.0, le=36.5, description="Estimate below which a second measurement clears nobody of a suspected fever.")
+    ] = 35.5
+    disagree_c: Annotated[
+        float, Meta(ge=0.2, le=2.0, description="Difference of two measurements above which the second clears nobody.")
+    ] = 1.0
+    implausible_c: Annotated[
+        float, Meta(ge=40.0, le=45.0, description="Estimated body temperature above which a reading is taken for an error.")
+    ] = 42.0
+    spread_c: Annotated[float, Meta(ge=0.1, le=1.0, description="Spread of the samples above which the person is asked to hold still.")] = (
+        0.4
+    )
+    ambient_low_c: Annotated[
+        float, Meta(ge=0.0, le=20.0, description="Ambient temperature below which nobody passes by screening alone.")
+    ] = 16.0
+    ambient_high_c: Annotated[
+        float, Meta(ge=30.0, le=45.0, description="Ambient temperature above which nobody passes by screening alone.")
+    ] = 40.0
+    ambient_drift_c_per_min: Annotated[
+        float, Meta(ge=0.02, le=1.0, description="Change of the ambient temperature above which the sensor counts as warming up.")
+    ] = 0.1
+    samples: Annotated[int, Meta(ge=3, le=5, description="Samples in one measurement, of which the median counts.")] = 3
+    warm_up_s: Annotated[float, Meta(ge=0, le=7200, description="Time from the sensor's power on until its readings count.")] = 1800.0
+    retest_after_s: Annotated[float, Meta(ge=1.0, le=30.0, description="Time from a suspected fever to the second measurement.")] = 5.0
+    retest_within_s: Annotated[
+        float,
+        Meta(
+            ge=2.0, le=60.0, description="Time from a suspected fever until the second measurement must be made; later the guard measures."
+        ),
+    ] = 15.0
+    too_far_tries: Annotated[int, Meta(ge=1, le=10, description="Measurements from too far away until the guard is called.")] = 3
+    failed_cycles: Annotated[int, Meta(ge=1, le=20, description="Cycles without a measurement until the guard is called.")] = 5
+    give_up_s: Annotated[float, Meta(ge=1.0, le=60.0, description="Time without a measurement until the guard is called.")] = 8.0
 
 
 class Pins(Section, frozen=True):
     """BCM numbers of the header; hw/wiring.md says what hangs on each."""
 
-    led_red: Bcm = 17
-    led_green: Bcm = 27
-    led_blue: Bcm = 22
-    buzzer: Bcm = 18
-    relay: Bcm = 23
-    beam: Bcm = 24
-    arm: Bcm = 26
-    fire: Bcm = 25
-    staff: Bcm = 16
-    tamper: Bcm = 20
-    exit: Bcm = 21
+    led_red: Annotated[Bcm, Meta(description="The light's red.")] = 17
+    led_green: Annotated[Bcm, Meta(description="The light's green.")] = 27
+    led_blue: Annotated[Bcm, Meta(description="The light's blue.")] = 22
+    buzzer: Annotated[Bcm, Meta(description="The buzzer, driven with PWM.")] = 18
+    relay: Annotated[Bcm, Meta(description="The barrier's relay: high opens.")] = 23
+    beam: Annotated[Bcm, Meta(description="The light beam in the passage: high is broken.")] = 24
+    arm: Annotated[Bcm, Meta(description="The contact that a person moves in passing: high is away from rest.")] = 26
+    fire: Annotated[Bcm, Meta(description="The monitor contact of the fire loop: high is alarm.")] = 25
+    staff: Annotated[Bcm, Meta(description="The button beside the guard: low is pressed.")] = 16
+    tamper: Annotated[Bcm, Meta(description="The lid's switch: high is open.")] = 20
+    exit: Annotated[Bcm, Meta(description="The way out's button, second contact: low is pressed.")] = 21
 
 
 class Lane(Section, frozen=True):
     """How the barrier is driven and what counts as a passage."""
 
-    pulse_s: Annotated[float, Meta(ge=0.1, le=5.0)] = 0.5
-    window_s: Annotated[float, Meta(ge=1.0, le=60.0)] = 5.0
-    held_open_s: Annotated[float, Meta(ge=2.0, le=600.0)] = 30.0
-    alarm_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 3.0
-    replay_s: Annotated[float, Meta(ge=0, le=86400)] = 300.0
-    debounce_s: Annotated[float, Meta(ge=0.0, le=0.2)] = 0.01
+    pulse_s: Annotated[float, Meta(ge=0.1, le=5.0, description="How long the relay is energised for a grant or a staff release.")] = 0.5
+    window_s: Annotated[float, Meta(ge=1.0, le=60.0, description="Time to pass after a grant; then it is given back, unused.")] = 5.0
+    held_open_s: Annotated[float, Meta(ge=2.0, le=600.0, description="How long the passage may be occupied until an alarm.")] = 30.0
+    alarm_s: Annotated[float, Meta(ge=0.5, le=60.0, description="How long the alarm sounds.")] = 3.0
+    replay_s: Annotated[float, Meta(ge=0, le=86400, description="How long after a used passage the same code is refused.")] = 300.0
+    debounce_s: Annotated[
+        float, Meta(ge=0.0, le=0.2, description="How long a contact must stand still to count; the fire loop counts at once.")
+    ] = 0.01
 
 
 class Statements(Section, frozen=True):
     """How old the issuer's newest statement about a colour may be."""
 
-    warn_s: Annotated[float, Meta(ge=60, le=604800)] = 86400.0
-    limit_s: Annotated[float, Meta(ge=60, le=604800)] = 259200.0
+    warn_s: Annotated[float, Meta(ge=60, le=604800, description="Age of the issuer's newest statement from which an alert is raised.")] = (
+        86400.0
+    )
+    limit_s: Annotated[
+        float, Meta(ge=60, le=604800, description="Age of the issuer's newest statement from which every code calls the guard.")
+    ] = 259200.0
 
 
 class Link(Section, frozen=True):
-    """The MQTT broker, and whose lists this unit holds: all of the issuers named, or, where none is, ours and others up to `most_lists`."""
+    """The MQTT broker, and whose lists this unit holds."""
 
-    host: Name = "localhost"
-    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
-    username: Annotated[str, Meta(max_length=64)] = ""
-    password_file: Annotated[str, Meta(max_length=400)] = ""
-    keepalive_s: Annotated[int, Meta(ge=5, le=600)] = 30
-    backoff_max_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
-    resend_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
-    status_period_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
-    issuers: tuple[IssuerId, ...] = ()
-    most_lists: Annotated[int, Meta(ge=1, le=64)] = 8
+    host: Annotated[Name, Meta(description="Name or address of the MQTT broker.")] = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port of the broker.")] = 1883
+    username: Annotated[str, Meta(max_length=64, description="The unit's account at the broker; empty for none.")] = ""
+    password_file: Annotated[str, Meta(max_length=400, description="File that holds the account's password; empty for none.")] = ""
+    keepalive_s: Annotated[
+        int, Meta(ge=5, le=600, description="Silence after which the broker and the unit ask each other whether they are there.")
+    ] = 30
+    backoff_max_s: Annotated[float, Meta(ge=1, le=600, description="Longest pause between two attempts to connect.")] = 30.0
+    resend_s: Annotated[
+        float, Meta(ge=1, le=600, description="Time without the server's confirmation after which events are sent again.")
+    ] = 30.0
+    status_period_s: Annotated[float, Meta(ge=1, le=3600, description="Time from one status message to the next.")] = 60.0
+    issuers: Annotated[
+        tuple[IssuerId, ...],
+        Meta(description="Issuers whose lists this unit must hold; empty for ours and others up to `link.most_lists`."),
+    ] = ()
+    most_lists: Annotated[int, Meta(ge=1, le=64, description="How many lists are held at most where no issuers are named.")] = 8
 
 
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
-    unit: UnitId
-    hardware: Literal["pi", "simulated"]
-    data: Name
-    roots: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=4)]
-    world: Annotated[str, Meta(max_length=100)] = ""
+    unit: Annotated[UnitId, Meta(description="Name of this unit, one of a kind in the fleet, and the name of its account at the broker.")]
+    hardware: Annotated[
+        Literal["pi", "simulated"], Meta(description="`pi` for real pins and a real sensor, `simulated` for those of a world in `world`.")
+    ]
+    data: Annotated[Name, Meta(description="Folder of what the unit keeps: lists, events, the clock's floor.")]
+    roots: Annotated[
+        tuple[Name, ...],
+        Meta(
+            min_length=1,
+            max_length=4,
+            description="Files with the root's public keys, PEM; whoever holds a root key says whom the unit trusts.",
+        ),
+    ]
+    world: Annotated[str, Meta(max_length=100, description="Socket of the simulated world; empty on real hardware.")] = ""
     camera: Camera = Camera()
     sensor: Sensor = Sensor()
     screening: ScreeningPolicy = ScreeningPolicy()
@@ -165,55 +243,110 @@ class Config(Section, frozen=True):
     link: Link = Link()
 
 
+PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))
+
+
+def _apart(one: str, other: str) -> Rule:
+    """No two signals on one pin."""
+    return Rule(
+        (one, other),
+        "a pin of its own, not that of {}",
+        "because a pin carries one signal",
+        lambda c: attrgetter(one)(c) != attrgetter(other)(c),
+        swap=True,
+    )
+
+
+def _off_the_bus(name: str) -> Rule:
+    """No signal on the thermometer's bus."""
+    return Rule((name,), "another pin than 2 and 3", "because those are the thermometer's bus", lambda c: attrgetter(name)(c) not in (2, 3))
+
+
+RULES: tuple[Rule, ...] = (
+    *(_apart(one, other) for one, other in combinations(PIN_NAMES, 2)),
+    *(_off_the_bus(name) for name in PIN_NAMES),
+    Rule(
+        ("pins.relay",),
+        "a pin from 9 up, and not 14",
+        "because 2 to 8 and 14 power up high and would open the barrier",
+        lambda c: c.pins.relay > 8 and c.pins.relay != 14,
+    ),
+    Rule(
+        ("camera.roi",),
+        f"left, top, right, bottom, and at least {SMALLEST_ROI} of the picture each way",
+        "because no code could be read in less",
+        lambda c: c.camera.roi[2] - c.camera.roi[0] >= SMALLEST_ROI and c.camera.roi[3] - c.camera.roi[1] >= SMALLEST_ROI,
+    ),
+    Rule(
+        ("camera.idle_fps", "camera.fps"),
+        "at most {}",
+        "because no more frames come than the camera is asked for",
+        lambda c: c.camera.idle_fps <= c.camera.fps,
+    ),
+    Rule(
+        ("sensor.period_s", "sensor.settle_s"),
+        "more than {}",
+        "because the bus is silent for the settling time before each reading",
+        lambda c: c.sensor.period_s > c.sensor.settle_s,
+    ),
+    Rule(
+        ("sensor.identity", "sensor.offset_c"),
+        "the identity of the sensor to which {} belongs",
+        "because a calibration is worth nothing for another sensor",
+        lambda c: bool(c.sensor.identity) or not c.sensor.offset_c,
+    ),
+    Rule(
+        ("screening.recheck_c", "screening.fever_c"),
+        "at most {}",
+        "because the second look comes before a suspected fever",
+        lambda c: c.screening.recheck_c <= c.screening.fever_c,
+    ),
+    Rule(
+        ("screening.retest_within_s", "screening.retest_after_s"),
+        "more than {}",
+        "because the second measurement needs time between the two",
+        lambda c: c.screening.retest_within_s > c.screening.retest_after_s,
+    ),
+    Rule(
+        ("statements.warn_s", "statements.limit_s"),
+        "at most {}",
+        "because a warning comes before what it warns of",
+        lambda c: c.statements.warn_s <= c.statements.limit_s,
+    ),
+    Rule(
+        ("world", "hardware"),
+        "the path of the world's socket with {}",
+        "because simulated hardware is in a world",
+        lambda c: bool(c.world) or c.hardware != "simulated",
+    ),
+    Rule(
+        ("world", "hardware"),
+        "nothing with {}",
+        "because a real gate has real hardware alone",
+        lambda c: not c.world or c.hardware != "pi",
+    ),
+    Rule(
+        ("camera.source", "hardware"),
+        "a real camera with {}",
+        "because a real gate has real hardware alone",
+        lambda c: c.camera.source != "simulated" or c.hardware != "pi",
+    ),
+)
+"""What keys must be together; the first key of a rule is the one at fault."""
+
+
 def parse(text: str, name: str = "configuration") -> Config:
-    """The configuration in `text`, TOML; ConfigError where it is not TOML, has an unknown key, an impossible value or a pin used twice."""
+    """The configuration in `text`, TOML; ConfigError says all that is wrong with it."""
     try:
-        config = read_toml(text, Config)
-    except ValueError as wrong:
-        raise ConfigError(f"{name}: {wrong}") from None
-    fault = find_contradiction(config)
-    if fault:
-        raise ConfigError(f"{name}: {fault}")
-    return config
+        return read_toml(text, Config, name, RULES)
+    except SettingsError as wrong:
+        raise ConfigError(str(wrong)) from None
 
 
 def load(path: Path) -> Config:
-    """The configuration in the file `path`; ConfigError names the file and what is wrong with it."""
+    """The configuration in the file `path`; ConfigError names the file and all that is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
         raise ConfigError(f"{path}: cannot be read: {wrong}") from None
     return parse(text, str(path))
-
-
-def find_contradiction(config: Config) -> str | None:
-    """What in `config` cannot be true together, in one line; None where nothing is."""
-    by_pin: dict[int, str] = {}
-    for signal, pin in msgspec.structs.asdict(config.pins).items():
-        if pin in (2, 3):
-            return f"pins.{signal} = {pin}: expected another pin, 2 and 3 are the sensor's bus"
-        if pin in by_pin:
-            return f"pins.{signal} = {pin}: already used by pins.{by_pin[pin]}, expected one signal a pin"
-        by_pin[pin] = signal
-    if config.pins.relay <= 8 or config.pins.relay == 14:
-        return f"pins.relay = {config.pins.relay}: expected a pin that powers up low, not 0 to 8 or 14"
-    left, top, right, bottom = config.camera.roi
-    if right - left < SMALLEST_ROI or bottom - top < SMALLEST_ROI:
-        return f"camera.roi: expected left, top, right, bottom as fractions, and at least {SMALLEST_ROI} of the picture each way"
-    if config.camera.idle_fps > config.camera.fps:
-        return f"camera.idle_fps = {config.camera.idle_fps}: expected at most camera.fps = {config.camera.fps}"
-    if config.sensor.period_s <= config.sensor.settle_s:
-        return f"sensor.period_s = {config.sensor.period_s}: expected more than sensor.settle_s = {config.sensor.settle_s}"
-    if config.sensor.offset_c and not config.sensor.identity:
-        return "sensor.identity: expected the identity of the sensor to which sensor.offset_c belongs"
-    if config.screening.recheck_c > config.screening.fever_c:
-        return f"screening.recheck_c = {config.screening.recheck_c}: expected at most screening.fever_c = {config.screening.fever_c}"
-    if config.screening.retest_within_s <= config.screening.retest_after_s:
-        return "screening.retest_within_s: expected more than screening.retest_after_s"
-    if config.statements.warn_s > config.statements.limit_s:
-        return "statements.warn_s: expected at most statements.limit_s"
-    if config.hardware == "simulated" and not config.world:
-        return 'world: expected the path of the simulated world\'s socket, because hardware = "simulated"'
-    if config.hardware == "pi" and (config.world or config.camera.source == "simulated"):
-        return 'hardware = "pi": expected no world and a real camera.source'
-    return None

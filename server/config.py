@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from healthcode.messages import IssuerId, Uri
-from healthcode.settings import read_toml
+from healthcode.settings import SettingsError, read_toml
 
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the text is one line that names the key and what was expected."""
+class ConfigError(SettingsError):
+    """A configuration that cannot be used; each line of the text names a key and what was expected."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,11 +95,11 @@ class Config(Section, frozen=True):
 
 
 def parse(text: str, name: str = "configuration", folder: Path | None = None) -> Config:
-    """The configuration in `text`, TOML, its paths made absolute from `folder`; ConfigError says in one line what is wrong."""
+    """The configuration in `text`, TOML, its paths made absolute from `folder`; ConfigError says all that is wrong."""
     try:
-        config = read_toml(text, Config)
-    except ValueError as wrong:
-        raise ConfigError(f"{name}: {wrong}") from None
+        config = read_toml(text, Config, name)
+    except SettingsError as wrong:
+        raise ConfigError(str(wrong)) from None
     if folder is None:
         return config
     password = config.broker.password_file
@@ -113,7 +113,7 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
 
 
 def load(path: Path) -> Config:
-    """The configuration in the file `path`; ConfigError names the file and what is wrong with it."""
+    """The configuration in the file `path`; ConfigError names the file and all that is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:

@@ -260,8 +260,8 @@ UNIT = 'unit = "north"\nhardware = "pi"\ndata = "/d"\nroots = ["r"]\n[sensor]\n'
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("settle_s = 0.65", "sensor.period_s = 0.15: expected more than sensor.settle_s = 0.65"),
-        ("offset_c = 0.2", "sensor.identity: expected the identity of the sensor"),
+        ("settle_s = 0.65", r"sensor.period_s = 0.15 \(by default\): expected more than sensor.settle_s = 0.65"),
+        ("offset_c = 0.2", r"sensor.identity = \"\" \(by default\): expected the identity of the sensor"),
         ("offset_c = 0.6", "sensor.offset_c"),
         ('identity = "5D21"', "sensor.identity"),
     ],
