@@ -1,14 +1,16 @@
-"""`healthgate bench`: what the reader reads and costs, measured against its peers in the same run."""
+"""`healthgate bench`: what the reader reads and costs against its peers in the same run, and how fast people get through a lane."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +19,21 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from bench.scan import Outcome
+
+LANE_CONDITIONS = {"reachable": "server there", "unreachable": "unreachable", "close": "close together"}
+LANE_ROWS = (
+    ("people", "presentations", ""),
+    ("people an hour", "people_per_hour", ""),
+    ("lost", "lost", ""),
+    ("admitted twice", "twice", ""),
+    ("beyond the sensor's settling, ms", "read_to_relay_ms", "p50"),
+    ("  99th percentile", "read_to_relay_ms", "p99"),
+    ("with it, ms", "with_settling_ms", "p50"),
+    ("  99th percentile", "with_settling_ms", "p99"),
+    ("after the deciding sample, ms", "beyond_sample_ms", "p50"),
+    ("  99th percentile", "beyond_sample_ms", "p99"),
+)
+"""What the table of `healthgate bench lane` shows: its words, the figure, and which part of it."""
 
 app = typer.Typer(
     add_completion=False,
@@ -102,6 +119,58 @@ def idle(
     Console().print(table)
 
 
+@app.command("lane")
+def lane(
+    people: Annotated[int, typer.Option(min=2, help="People with the server there, and as many without it.")] = 60,
+    close: Annotated[int, typer.Option(min=0, help="People who hold up their code while the one before is still in the beam.")] = 40,
+    pace: Annotated[float, typer.Option(min=0.0, help="Seconds from one person to the next; 0: as soon as the lane is free.")] = 2.9,
+    beam: Annotated[float, typer.Option(min=0.1, max=4.0, help="Seconds for which each person breaks the beam.")] = 1.0,
+    no_server: Annotated[bool, typer.Option("--no-server", help="Only without a server.")] = False,
+    face_with_code: Annotated[
+        bool, typer.Option("--face-with-code", help="The face comes with the first readable frame, not with the telephone before it.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="What poses and pauses are drawn from.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep keys, databases, journals and logs in this new folder; its disk is the outbox's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """People through one simulated lane: the real unit, server and broker as processes, its outbox on this disk.
+
+    From the first readable frame to the relay's line, with the server there and unreachable; about 3 s for each person.
+    """
+    try:
+        from bench import lane as measure
+        from healthgate.demo import make_folder
+    except ModuleNotFoundError as missing:
+        typer.echo(f"healthgate bench lane needs the package {missing.name}: type pip install 'healthgate[edge,server]'", err=True)
+        raise typer.Exit(1) from None
+    console = Console(stderr=True)
+    if folder is not None and (fault := make_folder(folder)):
+        raise typer.BadParameter(fault, param_hint="--folder")
+    console.print(f"{machine()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", highlight=False)
+    plan = measure.Plan(people, close, pace, beam, not no_server, face_with_code, seed)
+    place = folder or Path(tempfile.mkdtemp(prefix="healthgate-"))
+    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+            task = progress.add_task("", total=None)
+            outcome = measure.run(
+                plan, place, lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+            )
+    except measure.LANE_FAULTS as wrong:
+        console.print(str(wrong), style="red", markup=False)
+        console.print(f"keys, databases, journals and logs are in {place}", markup=False)
+        raise typer.Exit(1) from None
+    if folder is None:
+        shutil.rmtree(place)
+    figures = outcome.figures()
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        _show_lane(figures)
+
+
 def machine() -> str:
     """This machine in a few words."""
     try:
@@ -137,3 +206,22 @@ def _show(outcome: Outcome, within: tuple[int, ...]) -> None:
         row("empty frame, pyzbar = 1", {name: f"{ms / base:.2f}" for name, ms in outcome.empty_ms.items()})
     console.print(table)
     console.print(f"{outcome.total()} presentations; false reads of ours: {outcome.false_reads} in {outcome.empty_total} empty frames")
+
+
+def _show_lane(figures: dict[str, Any]) -> None:
+    console = Console()
+    conditions = {figures["server"]: figures, **{name: figures[name] for name in ("unreachable", "close") if name in figures}}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in conditions:
+        table.add_column(LANE_CONDITIONS[name], justify="right")
+    for words, figure, part in LANE_ROWS:
+        found = [one[figure][part] if part else one[figure] for one in conditions.values()]
+        table.add_row(words, *("-" if one is None else str(one) for one in found))
+    console.print(table)
+    environment = figures["environment"]
+    console.print(
+        f"the sensor's settling: {figures['settling_ms']:.0f} ms; {figures['events']['at_gate']} events at the gate, "
+        f"{figures['events']['at_server']} at the server; disk {environment['fsync_ms']['p50']} ms; load {environment['load_at_start'][0]}",
+        highlight=False,
+    )

@@ -82,7 +82,7 @@ def test_an_idle_gate_is_measured() -> None:
     said = measure(2.0, 1)
     assert 10 < said["fps"] < 20
     assert said["decoded_fps"] <= said["fps"]
-    assert 0 < said["cpu_percent"]
+    assert said["cpu_percent"] > 0
     assert 0 < said["together_mb"] <= said["parent_mb"] + said["children_mb"]
 
 

@@ -1,0 +1,347 @@
+"""One lane with people walking through it: the real unit, server and broker as processes, pins, registers and frames simulated.
+
+Everybody has a code of their own from the real issuer. Somebody steps up, the face in front of the sensor, and raises the telephone, whose
+code is tilted and blurred at first; when the relay rises they walk, and their body breaks the beam for `beam_s`. People come every
+`pace_s`, or, in the part `close`, hold up their code while the one before them is still in the beam. The server is there in the first and
+the last quarter; in between the broker is gone (connections refused), then hangs (accepts connections and never answers).
+
+Nothing of ours is replaced or watched from within: the journal of the simulated hardware and the outbox on the gate's disk are the
+witnesses, and `bench.lane_figures` makes figures of what they say.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from bench.lane_figures import Series, Turn, ratio, settling_s, spread, summary
+from bench.procfs import cpu_s, descendants
+from edge import config as configuration
+from edge.drivers.camera import Frame
+from edge.drivers.simulated_camera import draw
+from edge.drivers.world import Scene, Shown
+from edge.scan import Reader, Sighting
+from healthcode.messages import AnyEvent
+from healthcode.terms import Colour
+from healthgate.broker import BrokerMissing
+from healthgate.keyring_files import KeysError
+from healthgate.stage import NORMAL_SKIN_C, done
+from healthgate.town import Town, TownError
+from healthgate.witness import rows_of
+from healthgate.world import Entry
+from server.colours import HandReason
+from server.registry import Person, Resident
+from server.store import StoreError
+
+UNIT = "lane"
+RAISED_S = 0.3
+"""How long a telephone takes from the edge of the picture to a pose in which its code can be read."""
+REACH_S = 0.2
+"""From the relay's rise to the beam: one step."""
+DRIFT_S = 0.3
+"""How often the hand moves while its owner waits."""
+LATE_S = 10.0
+"""Who has not been let in for so long, walks away: lost."""
+LOST_IN_A_ROW = 5
+CODE_LASTS_S = 240
+LINGERS = 3
+"""Every so manyth person holds the telephone in view until they are past the beam, and a little longer."""
+LINGER_S = 0.3
+DRAIN_LIMIT_S = 60.0
+SYNCED = 20
+
+KEPT = frozenset({"frame", "register", "scene"})
+"""What is kept of the journal beside the relay's and the blue light's lines."""
+
+Step = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+_EVENT: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many people each way, how many of them close together, how often they come, how long the beam is broken (seconds).
+
+    `together`: the face appears only with the first readable frame, so that the sensor still has to respond to it.
+    """
+
+    people: int = 60
+    close: int = 40
+    pace_s: float = 2.9
+    beam_s: float = 1.0
+    server: bool = True
+    together: bool = False
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a telephone is held: degrees of tilt, blur from 0 to 1."""
+
+    tilt: float
+    blur: float
+
+
+@dataclass
+class Visit:
+    """What was shown for one person, and when the relay rose for them."""
+
+    index: int
+    text: str
+    poses: dict[str, Pose] = field(default_factory=dict)
+    relay_at: float | None = None
+
+
+@dataclass
+class Outcome:
+    """Everything measured. `series` by its name: reachable, unreachable, close."""
+
+    series: dict[str, Series]
+    settling: float
+    at_gate: int
+    at_server: int | None
+    environment: dict[str, Any]
+
+    def figures(self) -> dict[str, Any]:
+        """The figures, ready for JSON: those of the lane whose server is there first, or of the other where it is never there."""
+        told = {name: summary(series, self.settling) for name, series in self.series.items() if series.turns}
+        first = "reachable" if "reachable" in told else "unreachable"
+        found: dict[str, Any] = {**told.pop(first), "server": first, "settling_ms": round(1000 * self.settling, 1)}
+        if "unreachable" in told:
+            found["unreachable_over_reachable"] = {
+                name: ratio(told["unreachable"][name], found[name]) for name in ("with_settling_ms", "beyond_sample_ms")
+            }
+        return {**found, **told, "events": {"at_gate": self.at_gate, "at_server": self.at_server}, "environment": self.environment}
+
+
+class LaneStuck(Exception):
+    """Nobody gets in any more; one line that names the unit's log."""
+
+
+LANE_FAULTS = (LaneStuck, TownError, BrokerMissing, KeysError, StoreError, OSError, ValueError)
+"""What can be wrong with the machine or its folder; the text of each is one line for people."""
+
+
+def run(plan: Plan, folder: Path, step: Step) -> Outcome:
+    """The whole benchmark, in `folder`, which is new or empty. BrokerMissing, TownError and LaneStuck say in one line what is wrong."""
+    step("starting", 0, 1)
+    load = os.getloadavg()
+    with Town(folder, gates=(UNIT,)) as town:
+        environment = {
+            "cores": os.cpu_count(),
+            "load_at_start": [round(one, 2) for one in load],
+            "fsync_ms": _fsync_ms(folder),
+            "people_each_way": plan.people,
+            "pace_s": plan.pace_s,
+            "beam_s": plan.beam_s,
+            "face_with_code": plan.together,
+        }
+        play = _Play(town, plan, step)
+        series = play.play()
+        at_gate = len(town.files[UNIT].events())
+        at_server = len(rows_of(town, UNIT)) if plan.server else None
+    environment["load_at_end"] = [round(one, 2) for one in os.getloadavg()]
+    return Outcome(series, settling_s(play.config), at_gate, at_server, environment)
+
+
+class _Play:
+    """The people and the lane that they walk through."""
+
+    def __init__(self, town: Town, plan: Plan, step: Step) -> None:
+        self.town = town
+        self.plan = plan
+        self.config = configuration.load(town.folder / f"{UNIT}.toml")
+        self._step = step
+        self._random = Random(plan.seed)
+        self._total = plan.people * (2 if plan.server else 1) + plan.close
+        self._residents: Iterator[Resident] = iter(self._enrol(self._total))
+        self._done = 0
+        self._lost = 0
+        self._visits: dict[str, list[Visit]] = {}
+        self._series = {name: Series() for name in ("reachable", "unreachable", "close")}
+
+    def play(self) -> dict[str, Series]:
+        """All blocks of people in their order, and what was seen of them."""
+        half = self.plan.people - self.plan.people // 2, self.plan.people // 2
+        if self.plan.server:
+            self._block("reachable", half[0])
+        self.town.broker.kill()
+        self._block("unreachable", half[0])
+        self.town.broker.start()
+        with self.town.broker.frozen():
+            self._block("unreachable", half[1])
+            if not self.plan.server:
+                self._block("close", self.plan.close)
+        if self.plan.server:
+            self._drain()
+            self._block("reachable", half[1])
+            self._block("close", self.plan.close)
+            self._drain()
+        events = _events_on_disk(self.town.folder / UNIT / "outbox.sqlite")
+        for name, series in self._series.items():
+            series.turns = [self._turn(visit) for visit in self._visits.get(name, [])]
+            mine = {turn.index for turn in series.turns}
+            series.events = [event for event in events if getattr(event, "index", None) in mine]
+        return self._series
+
+    def _enrol(self, count: int) -> list[Resident]:
+        """So many residents, all green."""
+        found = []
+        for number in range(count):
+            found.append(done(self.town.registry.add(Person(name=f"Resident {number}"), colour=Colour.GREEN, reason=HandReason.REVIEWED)))
+            self._step("enrolling", number + 1, count)
+        return found
+
+    def _drain(self) -> None:
+        """Waits until the server has everything."""
+        self.town.wait_until(lambda: not self.town.files[UNIT].events(waiting=True), DRAIN_LIMIT_S, "the gate's events to reach the server")
+
+    @contextmanager
+    def _watched(self, series: Series) -> Iterator[None]:
+        """Adds to `series` what the hardware journals and what the unit's processes take meanwhile."""
+        gate = self.town.gates[UNIT].running
+        if gate is None:
+            raise TownError(f"the unit does not run: see {self.town.gates[UNIT].log}")
+        pids = (gate.pid, *descendants(gate.pid))
+        began, taken = time.monotonic(), sum(map(cpu_s, pids))
+        self._since = self.town.world.mark(UNIT)
+        try:
+            yield
+        finally:
+            self._collect(series)
+            series.cpu_s += sum(map(cpu_s, pids)) - taken
+            series.lasted_s += time.monotonic() - began
+
+    def _collect(self, series: Series) -> None:
+        new = self.town.world.entries(UNIT, self._since)
+        self._since = new[-1]["n"] if new else self._since
+        series.entries += [entry for entry in new if entry.get("pin") in ("relay", "led_blue") or KEPT & entry.keys()]
+
+    def _block(self, name: str, count: int) -> None:
+        """`count` people, one after another."""
+        series, visits = self._series[name], self._visits.setdefault(name, [])
+        walkers: list[threading.Thread] = []
+        close = name == "close"
+        rises: list[float] = []
+        with self._watched(series):
+            due = time.monotonic()
+            for number in range(count):
+                visit = self._visit()
+                visits.append(visit)
+                rose = self._step_up(visit)
+                if rose is not None:
+                    rises.append(rose["at"])
+                    in_beam = threading.Event()
+                    lingers = not close and number % LINGERS == 0
+                    walkers.append(threading.Thread(target=self._walk, args=(rose["at"], lingers, in_beam), daemon=True))
+                    walkers[-1].start()
+                    (in_beam.wait if close and number < count - 1 else walkers[-1].join)()
+                self._collect(series)
+                self._done += 1
+                self._step(name, self._done, self._total)
+                due = due + self.plan.pace_s if not close else 0.0
+                time.sleep(max(0.0, due - time.monotonic()) + (0.0 if close else self._random.uniform(0.0, 0.1)))
+            for walker in walkers:
+                walker.join()
+        series.blocks.append(rises)
+
+    def _visit(self) -> Visit:
+        """The next person, with a code that is good now."""
+        pack = done(self.town.issuer.live_pack(next(self._residents).resident, lasting_s=CODE_LASTS_S))
+        return Visit(pack.index, pack.codes[0].text)
+
+    def _step_up(self, visit: Visit) -> Entry | None:
+        """Holds the code up as people do, until the relay rises; its journal entry, None where it does not."""
+        since = self.town.world.mark(UNIT)
+        began = time.monotonic()
+        for at, pose in self._hold():
+            rose = self._relay(since, began + at - time.monotonic())
+            if rose is not None:
+                break
+            name = f"p{visit.index}-{len(visit.poses)}"
+            visit.poses[name] = pose
+            face = {} if self.plan.together and at < RAISED_S else {"skin_c": NORMAL_SKIN_C}
+            self.town.world.set(UNIT, shown=(Shown(name, visit.text),), tilt=pose.tilt, blur=pose.blur, **face)
+        if rose is None:
+            self._clear()
+            self._lost += 1
+            if self._lost >= LOST_IN_A_ROW or not self.town.gates[UNIT].alive():
+                raise LaneStuck(f"{self._lost} people in a row were not let in: see {self.town.gates[UNIT].log}")
+            return None
+        self._lost = 0
+        visit.relay_at = float(rose["at"])
+        return rose
+
+    def _hold(self) -> Iterator[tuple[float, Pose]]:
+        """Poses with the second from which each is held: far off twice, then good ones that drift."""
+        side = self._random.choice((-1, 1))
+        yield 0.0, Pose(side * 60.0, 1.0)
+        yield RAISED_S / 2, Pose(side * 45.0, 0.8)
+        at, tilt = RAISED_S, side * 12.0
+        while at < LATE_S:
+            yield at, Pose(tilt, self._random.uniform(0.0, 0.15))
+            at += DRIFT_S
+            tilt = max(-15.0, min(15.0, tilt + self._random.uniform(-6.0, 6.0)))
+
+    def _relay(self, since: int, limit_s: float) -> Entry | None:
+        """The relay's rise after entry `since`, waited for up to `limit_s`."""
+        return self.town.world.wait_for(UNIT, lambda entry: entry.get("pin") == "relay" and bool(entry["value"]), max(0.0, limit_s), since)
+
+    def _walk(self, rose_at: float, lingers: bool, in_beam: threading.Event) -> None:
+        """Steps into the beam, which takes its time; the telephone goes down at once or is still held up on the other side."""
+        set_scene, gone = self.town.world.set, {"shown": (), "skin_c": None}
+        time.sleep(max(0.0, rose_at + REACH_S - time.monotonic()))
+        set_scene(UNIT, beam=True, **({} if lingers else gone))
+        in_beam.set()
+        time.sleep(max(0.0, rose_at + REACH_S + self.plan.beam_s - time.monotonic()))
+        set_scene(UNIT, beam=False)
+        if lingers:
+            time.sleep(LINGER_S)
+            set_scene(UNIT, **gone)
+
+    def _clear(self) -> None:
+        self.town.world.set(UNIT, shown=(), skin_c=None, beam=False)
+
+    def _turn(self, visit: Visit) -> Turn:
+        """`visit` with the pictures that our own reader reads, asked about each alone."""
+        camera = self.config.camera
+        readable = set()
+        for name, pose in visit.poses.items():
+            scene = Scene(shown=(Shown(name, visit.text),), tilt=pose.tilt, blur=pose.blur)
+            seen = Reader(camera.stages).sight(Frame(draw(scene, camera.width, camera.height), 0.0))
+            if isinstance(seen, Sighting) and seen.text == visit.text:
+                readable.add(name)
+        return Turn(visit.index, tuple(visit.poses), frozenset(readable), visit.relay_at)
+
+
+def _events_on_disk(path: Path) -> list[AnyEvent]:
+    """Every event in a gate's outbox."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+    try:
+        return [_EVENT.decode(body) for (body,) in connection.execute("SELECT body FROM events ORDER BY boot, seq")]
+    finally:
+        connection.close()
+
+
+def _fsync_ms(folder: Path) -> dict[str, float | None]:
+    """How long this disk takes to keep 4 KB, in milliseconds."""
+    took = []
+    with (folder / "probe").open("wb") as probe:
+        for _ in range(SYNCED):
+            began = time.perf_counter()
+            probe.write(bytes(4096))
+            probe.flush()
+            os.fsync(probe.fileno())
+            took.append(time.perf_counter() - began)
+    (folder / "probe").unlink()
+    return spread(took)
