@@ -35,6 +35,7 @@ from edge.scan_child import ReaderProcess
 from edge.status import Reporter
 from edge.thermal import Bus, SensorFault, Thermometer, open_bus
 from edge.unit import Unit
+from edge.watchdog import Backstop, Loop, Notifier, Watchdog
 from healthcode.cose import PublicKey
 from healthcode.messages import Info, stamp
 
@@ -97,13 +98,31 @@ def describe(config: Config, boot_id: str, started_at: float) -> Info:
     return Info(unit=config.unit, boot_id=boot_id, software=software, hardware=hardware, started_at=stamp(started_at))
 
 
-def run(config: Config, stop: threading.Event) -> None:
-    """Runs the unit until `stop` is set. Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off."""
+@dataclass(frozen=True)
+class Parts:
+    """What runs once the unit is up."""
+
+    unit: Unit
+    inbox: Inbox
+    gate: Gate
+    camera: CameraFeed
+    sensor: SensorFeed
+    link: Link
+    reporter: Reporter
+
+
+def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
+    """Runs the unit until `stop` is set. Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off.
+
+    A loop that no longer comes round ends the process from within (`edge.watchdog`).
+    """
     roots = load_roots(config)
     check_password(config)
     data = Path(config.data)
     boot_id = secrets.token_hex(16)
+    watchdog = Watchdog(notifier, backstop=Backstop())
     with ExitStack() as undo:
+        undo.callback(watchdog.close)
         hardware = open_hardware(config)
         if hardware.world is not None:
             undo.callback(hardware.world.close)
@@ -144,21 +163,40 @@ def run(config: Config, stop: threading.Event) -> None:
         sensor = SensorFeed(thermometer, config.sensor.period_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        reporter = Reporter(config, unit, cache, outbox, clock, camera, time.monotonic())
+        parts = Parts(unit, inbox, gate, camera, sensor, link, Reporter(config, unit, cache, outbox, clock, camera, time.monotonic()))
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
-        for part in (link, camera, sensor):
-            part.start()
+        undo.callback(watchdog.ending)
         undo.callback(gate.close)  # before all that may take its time to end
-        log.info("gate %s is up", config.unit)
-
-        def look_after(at: float) -> None:
-            camera.check(at)
-            reporter.report(at, link)
-
-        loop(unit, inbox, gate, stop, look_after)
-        gate.close()
-        unit.stop()
+        serve(config, parts, watchdog, stop)
     log.info("gate %s is down, relay off", config.unit)
+
+
+def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Event) -> None:
+    """From the start of all threads until `stop` is set; then the relay is off."""
+    for part in (parts.link, parts.camera, parts.sensor):
+        part.start()
+    log.info("gate %s is up", config.unit)
+    turned_at = time.monotonic()
+    limits = config.watchdog
+    loops = (
+        Loop("decision", threading.current_thread().name, limits.decision_s, lambda: turned_at),
+        Loop("camera", "camera", limits.camera_s, lambda: parts.camera.last_turn),
+        Loop("sensor", "sensor", limits.sensor_s, lambda: parts.sensor.last_turn),
+        Loop("link", f"link-{config.unit}", limits.link_s, lambda: parts.link.last_turn),
+        Loop("relay", "relay", limits.relay_s, lambda: parts.gate.relay_turn),
+    )
+
+    def look_after(at: float) -> None:
+        nonlocal turned_at
+        turned_at = at
+        parts.camera.check(at)
+        parts.reporter.report(at, parts.link)
+        watchdog.say(parts.reporter.summary)
+
+    watchdog.start(loops, parts.gate.let_fall)
+    loop(parts.unit, parts.inbox, parts.gate, stop, look_after)
+    parts.gate.close()
+    parts.unit.stop()
 
 
 def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Callable[[float], None]) -> None:
@@ -184,11 +222,12 @@ def main(path: Path) -> int:
     """
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    notifier = Notifier.from_environment(os.environ, os.getpid())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(configuration.load(path), stop)
+        run(configuration.load(path), stop, notifier)
     except STARTING_ERRORS as wrong:
         for line in str(wrong).splitlines():
             log.error("%s", line)

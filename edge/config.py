@@ -217,6 +217,16 @@ class Link(Section, frozen=True):
     most_lists: Annotated[int, Meta(ge=1, le=64, description="How many lists are held at most where no issuers are named.")] = 8
 
 
+class Watchdog(Section, frozen=True):
+    """How long each of the unit's loops may take to come round before the unit ends, with the relay off, to be started again."""
+
+    decision_s: Annotated[float, Meta(ge=2, le=600, description="The loop that decides; a slow card may hold it up for seconds.")] = 10.0
+    camera_s: Annotated[float, Meta(ge=5, le=600, description="The camera's loop, once it has given a frame.")] = 30.0
+    sensor_s: Annotated[float, Meta(ge=2, le=600, description="The thermometer's loop, all tries of one reading included.")] = 30.0
+    link_s: Annotated[float, Meta(ge=2, le=600, description="The loop of the link; a network that does not answer does not count.")] = 60.0
+    relay_s: Annotated[float, Meta(ge=2, le=600, description="The thread that limits the relay's time.")] = 5.0
+
+
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
@@ -241,6 +251,7 @@ class Config(Section, frozen=True):
     lane: Lane = Lane()
     statements: Statements = Statements()
     link: Link = Link()
+    watchdog: Watchdog = Watchdog()
 
 
 PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))

@@ -33,8 +33,8 @@ DEFAULT = CameraConfig()
 REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
 REOPENINGS = 3
 """How often in a row a frozen capture is opened again before a new process is asked for."""
-HANGS_S = 30.0
-"""A camera's thread that shows no sign of life for so long hangs inside a driver, seconds."""
+SILENT_S = 30.0
+"""A camera's driver that has not answered for so long since the start is reported, seconds."""
 RESTARTS_TOLD_EVERY_S = 10.0
 """How often events tell of readers that were replaced: a picture that kills each one would fill the disk."""
 
@@ -134,14 +134,15 @@ class CameraFeed:
         self._obstructed = False
         self._restarts_untold = 0
         self._restart_told_at = float("-inf")
-        self._alive_at = float("inf")
+        self._turned_at = float("inf")
+        self._silence_told = False
         self._stopping = threading.Event()
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     def start(self) -> None:
         """Begins."""
-        self._alive_at = time.monotonic()
+        self._turned_at = time.monotonic()
         self._thread.start()
 
     def stop(self, limit_s: float = 3.0) -> None:
@@ -154,9 +155,18 @@ class CameraFeed:
             self._thread.join(limit_s)
 
     def check(self, at: float) -> None:
-        """Called by the deciding thread: raises CameraStuck where the camera's thread hangs inside a driver at `at`."""
-        if at - self._alive_at > HANGS_S and self._good and not self._stopping.is_set():
-            raise CameraStuck(f"the camera's driver has not answered for {HANGS_S:.0f} s")
+        """Called by the deciding thread: reports a driver that has not answered since the start, of which nobody else would hear."""
+        if not self._good and not self._silence_told and at - self._turned_at > SILENT_S and not self._stopping.is_set():
+            self._silence_told = True
+            self._post(DeviceLost(Device.CAMERA, f"the driver has not answered for {SILENT_S:.0f} s", at, Trouble.FROZEN.value))
+
+    @property
+    def last_turn(self) -> float | None:
+        """When its thread last came round, or will at the latest where it pauses; monotonic seconds.
+
+        None until there was a good frame: that a driver never answers is reported, and starting again has then been tried.
+        """
+        return self._turned_at if self._good else None
 
     def _run(self) -> None:
         pause, reopened = self._reopen_first_s, 0
@@ -178,13 +188,13 @@ class CameraFeed:
             if frozen and self._good:
                 self._post(FeedBroken(Device.CAMERA, CameraStuck(f"the camera gives no frame, opened again {REOPENINGS} times")))
                 return
-            self._alive_at = time.monotonic() + pause
+            self._turned_at = time.monotonic() + pause
             self._stopping.wait(pause)
             pause = min(REOPEN_MOST_S, pause * 2)
 
     def _watch(self) -> None:
         """One opening of the camera, to its end."""
-        self._alive_at = time.monotonic()
+        self._turned_at = time.monotonic()
         self._camera = camera = self._open_one()
         self._picture.reopened()
         self._attended = False
@@ -192,7 +202,7 @@ class CameraFeed:
             for frame in camera.frames():
                 if self._stopping.is_set():
                     break
-                self._alive_at = time.monotonic()
+                self._turned_at = time.monotonic()
                 self.frames += 1
                 self._take(camera, frame)
         finally:
@@ -261,10 +271,17 @@ class SensorFeed:
         self._post = post
         self._stopping = threading.Event()
         self._works: bool | None = None
+        self._turned_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="sensor", daemon=True)
+
+    @property
+    def last_turn(self) -> float:
+        """When its thread last came round, with a reading or a fault; monotonic seconds."""
+        return self._turned_at
 
     def start(self) -> None:
         """Begins."""
+        self._turned_at = time.monotonic()
         self._thread.start()
 
     def stop(self, limit_s: float = 3.0) -> None:
@@ -284,6 +301,7 @@ class SensorFeed:
                 return
             self._report(found)
             self._post(sample)
+            self._turned_at = time.monotonic()
             self._stopping.wait(self._period_s)
 
     def _report(self, found: Reading | SensorFault) -> None:

@@ -153,6 +153,16 @@ class Gate:
         """How often the relay was to be energised while the fire loop was open."""
         return self._relay.barred
 
+    @property
+    def relay_turn(self) -> float:
+        """When the thread that limits the relay's time last came round."""
+        return self._relay.last_turn
+
+    def let_fall(self) -> None:
+        """Switches the relay off and nothing else; any thread may call. Never raises."""
+        with suppress(*self._errors):
+            self._relay.off()
+
     def apply(self, effects: Iterable[Effect], at: float) -> None:
         """Carries out `effects` in their order. GateFault where the hardware refuses; the relay is then let go as far as may be."""
         try:

@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 TURN_S = 0.25
 """How long the worker sleeps at most when nothing arrives."""
 CONNECT_WITHIN_S = 10.0
+NAME_WITHIN_S = 300.0
+"""How long the look-up of the broker's name may take: three servers that do not answer, some search domains. No sign of a hang."""
 FIRST_BACKOFF_S = 0.5
 STEADY_S = 10.0
 """A connection that lasted this long begins the back-off anew."""
@@ -133,7 +135,7 @@ class Link:
 
     @property
     def last_turn(self) -> float:
-        """The monotonic time of the worker's last turn, for the watchdog; it may stand still for a connection attempt of five seconds."""
+        """The monotonic time of the worker's last turn, for the watchdog; while it tries to connect it lies ahead."""
         return self._last_turn
 
     @property
@@ -239,10 +241,13 @@ class Link:
         try:
             if self._config.username:
                 client.username_pw_set(self._config.username, self._password())
+            self._last_turn = self._monotonic() + NAME_WITHIN_S
             client.connect(self._config.host, self._config.port, self._config.keepalive_s, clean_start=True, properties=properties)
         except (OSError, ValueError, mqtt.WebsocketConnectionError) as wrong:
             self._lose(f"{self._config.host}:{self._config.port}: {wrong}", self._monotonic())
             return
+        finally:
+            self._last_turn = self._monotonic()
         client.loop_start()
 
     def _password(self) -> str | None:

@@ -18,6 +18,8 @@ MARGIN_S = 0.1
 """How much longer than asked the relay stays on before its own thread lets it fall. The loop, which plans the end, turns every 20 ms."""
 AGAIN_S = 0.05
 """A relay that could not be switched off is tried again after so long."""
+LONGEST_REST_S = 1.0
+"""How long its thread rests at most, so that one that no longer comes round is noticed."""
 NOW = float("-inf")
 
 
@@ -38,6 +40,7 @@ class GuardedRelay:
         self._until: float | None = None
         self._is_barred = False
         self._is_closed = False
+        self._last_turn = clock()
         self._watch = threading.Thread(target=self._watch_time, name="relay", daemon=True)
         self._watch.start()
 
@@ -46,6 +49,11 @@ class GuardedRelay:
         """How often its own thread had to let it fall; a fall and its count are seen together."""
         with self._changed:
             return self._cut
+
+    @property
+    def last_turn(self) -> float:
+        """When its own thread last came round."""
+        return self._last_turn
 
     @property
     def value(self) -> bool:
@@ -105,6 +113,7 @@ class GuardedRelay:
             with self._changed:
                 cut = self._wait_or_cut()
                 self._cut += cut
+            self._last_turn = self._clock()
             if cut:
                 log.error("the relay was let fall at the end of its time: the deciding thread is held up")
 
@@ -114,7 +123,7 @@ class GuardedRelay:
         if self._is_closed:
             return False
         if left is None or left > 0:
-            self._changed.wait(left)
+            self._changed.wait(LONGEST_REST_S if left is None else min(left, LONGEST_REST_S))
             return False
         was_on = self.value
         try:

@@ -51,6 +51,11 @@ class Reporter:
         self._was_connected = False
         self._raised: dict[str, Alert] = {}
 
+    @property
+    def summary(self) -> str:
+        """How the unit is, one line."""
+        return f"{'on line' if self._was_connected else 'off line'}; {', '.join(self._raised) or 'no alerts'}"
+
     def report(self, at: float, link: Publishing) -> None:
         """Publishes the numbers where they are due at `at`."""
         if at >= self._due:

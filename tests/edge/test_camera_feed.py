@@ -18,7 +18,7 @@ from edge.camera_watch import BLACK_S, FROZEN_S, Trouble
 from edge.config import Camera as CameraConfig
 from edge.drivers.camera import Camera, CameraFault, Frame
 from edge.drivers.luma import Pixels
-from edge.feeds import HANGS_S, REOPENINGS, CameraFeed, CameraStuck, DeviceBack, DeviceLost, Fed, FeedBroken, Obstructed
+from edge.feeds import REOPENINGS, SILENT_S, CameraFeed, CameraStuck, Device, DeviceBack, DeviceLost, Fed, FeedBroken, Obstructed
 from edge.scan import Foreign, Glimpse, Reader, Sighting
 from edge.scan_child import ReaderLost, ReaderProcess
 from tests.edge.codes import TEXT, qr
@@ -249,12 +249,25 @@ def test_readers_that_die_are_told_of_and_many_of_them_in_one_line(posts: Posts)
         reader.close()
 
 
-def test_a_driver_that_never_answers_is_noticed_from_outside(run: Run, posts: Posts) -> None:
-    cameras = Cameras(lambda: Film(noisy(lane(), 5)))
-    feed = run(cameras)
+def test_a_driver_that_stops_answering_shows_no_progress(run: Run, posts: Posts) -> None:
+    feed = run(Cameras(lambda: Film(noisy(lane(), 5))))
+    assert feed.last_turn is None, "nothing is expected of a camera that has not given a frame"
     posts.wait_for(DeviceBack)
-    feed.check(time.monotonic())
-    with pytest.raises(CameraStuck, match="not answered for 30 s"):
-        feed.check(time.monotonic() + HANGS_S + 1)
-    feed.stop()
-    feed.check(time.monotonic() + HANGS_S + 1)
+    turned_at = feed.last_turn
+    assert turned_at is not None
+    assert turned_at <= time.monotonic()
+    feed.check(turned_at + SILENT_S + 1)
+    assert posts.queue.empty()
+
+
+def test_a_driver_that_never_answered_is_reported_once_and_no_reason_to_end(run: Run, posts: Posts) -> None:
+    feed = run(Cameras(lambda: Film(noisy(lane(), 0))))
+    now = time.monotonic()
+    feed.check(now + SILENT_S - 1)
+    assert posts.queue.empty()
+    for later_s in range(1, 5):
+        feed.check(now + SILENT_S + later_s)
+    lost = posts.wait_for(DeviceLost)
+    assert (lost.device, lost.alert, lost.detail) == (Device.CAMERA, "camera_frozen", "the driver has not answered for 30 s")
+    assert posts.queue.empty()
+    assert feed.last_turn is None
