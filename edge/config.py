@@ -39,7 +39,7 @@ class Camera(Section, frozen=True):
 
     source: Annotated[
         Name,
-        Meta(description="Where frames come from: `picamera2`, `simulated`, a device as `/dev/video0`, a video, an image or a folder."),
+        Meta(description="Source of frames: `picamera2`, `simulated`, a device such as `/dev/video0`, a video, an image or a folder."),
     ] = "picamera2"
     width: Annotated[int, Meta(ge=160, le=4096, description="Width of a frame.", extra={"unit": "px"})] = 640
     height: Annotated[int, Meta(ge=120, le=4096, description="Height of a frame.", extra={"unit": "px"})] = 480
@@ -230,17 +230,24 @@ class Watchdog(Section, frozen=True):
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
-    unit: Annotated[UnitId, Meta(description="Name of this unit, one of a kind in the fleet, and the name of its account at the broker.")]
-    hardware: Annotated[
-        Literal["pi", "simulated"], Meta(description="`pi` for real pins and a real sensor, `simulated` for those of a world in `world`.")
+    unit: Annotated[
+        UnitId,
+        Meta(description="Name of this unit, one of a kind in the fleet, and the name of its account at the broker.", examples=["north"]),
     ]
-    data: Annotated[Name, Meta(description="Folder of what the unit keeps: lists, events, the clock's floor.")]
+    hardware: Annotated[
+        Literal["pi", "simulated"],
+        Meta(description="`pi` for real pins and a real sensor, `simulated` for those of a world in `world`.", examples=["pi"]),
+    ]
+    data: Annotated[
+        Name, Meta(description="Folder of what the unit keeps: lists, events, the clock's floor.", examples=["/var/lib/healthgate"])
+    ]
     roots: Annotated[
         tuple[Name, ...],
         Meta(
             min_length=1,
             max_length=4,
             description="Files with the root's public keys, PEM; whoever holds a root key says whom the unit trusts.",
+            examples=[["/etc/healthgate/root.pub.pem"]],
         ),
     ]
     world: Annotated[str, Meta(max_length=100, description="Socket of the simulated world; empty on real hardware.")] = ""
@@ -326,20 +333,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("world", "hardware"),
-        "the path of the world's socket with {}",
-        "because simulated hardware is in a world",
+        "the path of a world's socket",
+        'because hardware = "simulated" has its pins and its sensor in a world',
         lambda c: bool(c.world) or c.hardware != "simulated",
     ),
     Rule(
         ("world", "hardware"),
-        "nothing with {}",
-        "because a real gate has real hardware alone",
+        "nothing",
+        'because hardware = "pi" has no world',
         lambda c: not c.world or c.hardware != "pi",
     ),
     Rule(
         ("camera.source", "hardware"),
-        "a real camera with {}",
-        "because a real gate has real hardware alone",
+        "a real camera",
+        'because hardware = "pi" is a real gate',
         lambda c: c.camera.source != "simulated" or c.hardware != "pi",
     ),
 )

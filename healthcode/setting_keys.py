@@ -1,7 +1,7 @@
 """The keys of a configuration as a reader meets them: unit, bounds, default and meaning, all taken from the struct that reads them.
 
 A key is declared once, `name: Annotated[float, Meta(ge=1, le=60, description="One sentence.")] = 15.0`. Its unit is the end of its name
-(UNITS) or, where a name has none, `extra={"unit": "px"}`.
+(UNITS) or, where a name has none, `extra={"unit": "px"}`; a key without a default has `examples=["north"]`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import NODEFAULT, inspect
@@ -22,13 +23,17 @@ LONGEST_VALUE = 60
 
 @dataclass(frozen=True)
 class Key:
-    """One key. `section` is empty for a key of the file itself; `default` is as it would be written, None where the key must be given."""
+    """One key. `section` is empty for a key of the file itself; `default` is as it would be written, None where the key must be given.
+
+    `example` is what one might write there: the default, or what the key names itself.
+    """
 
     section: str
     name: str
     unit: str
     bounds: str
     default: str | None
+    example: str
     meaning: str
 
     @property
@@ -36,12 +41,17 @@ class Key:
         """The key as it is spoken of: `camera.fps`."""
         return f"{self.section}.{self.name}" if self.section else self.name
 
+    @property
+    def expected(self) -> str:
+        """What may stand there, with its unit, in words that follow "expected"."""
+        return f"{self.bounds} {self.unit}".strip()
+
 
 def list_keys(kind: type[msgspec.Struct], section: str = "") -> Iterator[Key]:
     """All keys of `kind` in their order, those of its sections after its own."""
     inner: list[tuple[str, type[msgspec.Struct]]] = []
     for field in _fields(kind):
-        bare, description, unit = _unwrap(field.type)
+        bare, said = _unwrap(field.type)
         name = field.encode_name
         if isinstance(bare, inspect.StructType):
             inner.append((name, bare.cls))
@@ -50,10 +60,11 @@ def list_keys(kind: type[msgspec.Struct], section: str = "") -> Iterator[Key]:
         yield Key(
             section=section,
             name=name,
-            unit=unit or next((unit for end, unit in UNITS.items() if name.endswith(end)), ""),
+            unit=said.get("unit") or next((unit for end, unit in UNITS.items() if name.endswith(end)), ""),
             bounds=describe(bare),
             default=None if default is NODEFAULT else show(default),
-            meaning=description,
+            example=show(said.get("examples", [""])[0] if default is NODEFAULT else default),
+            meaning=said.get("description", ""),
         )
     for name, cls in inner:
         yield from list_keys(cls, f"{section}.{name}" if section else name)
@@ -66,6 +77,19 @@ def list_sections(kind: type[msgspec.Struct], section: str = "") -> Iterator[tup
         bare = _unwrap(field.type)[0]
         if isinstance(bare, inspect.StructType):
             yield from list_sections(bare.cls, f"{section}.{field.encode_name}" if section else field.encode_name)
+
+
+def example_toml(kind: type[msgspec.Struct]) -> str:
+    """A file with all keys of `kind`: those that must be given with an example, all others commented out with their default."""
+    lines: list[str] = []
+    section = ""
+    for key in list_keys(kind):
+        if key.section != section:
+            section = key.section
+            lines += [f"[{section}]", ""]
+        lines += [f"# {key.meaning}", f"# {key.expected[0].upper()}{key.expected[1:]}."]
+        lines += [f"{'' if key.default is None else '#'}{key.name} = {key.example}", ""]
+    return "\n".join(lines)
 
 
 def describe(kind: inspect.Type) -> str:
@@ -111,14 +135,13 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     return whole.fields
 
 
-def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, str, str]:
-    """A type without what is said about it, its description and its unit."""
-    description = unit = ""
+def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+    """A type without what is said about it, and that; what is said further out counts."""
+    said: dict[str, Any] = {}
     while isinstance(kind, inspect.Metadata):
-        description = description or (kind.extra_json_schema or {}).get("description", "")
-        unit = unit or (kind.extra or {}).get("unit", "")
+        said = {**(kind.extra_json_schema or {}), **(kind.extra or {}), **said}
         kind = kind.type
-    return kind, description, unit
+    return kind, said
 
 
 def _between(least: float | None, most: float | None) -> str:

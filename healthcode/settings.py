@@ -88,9 +88,9 @@ def _sift(found: Mapping[str, object], kind: type[T], keys: Mapping[str, Key], s
             try:
                 good[name] = msgspec.convert(found[name], type=inner)
             except msgspec.ValidationError:
-                faults.append(Fault(path, f"{key.path} = {show(found[name])}: expected {_what(key)}"))
+                faults.append(Fault(path, f"{key.path} = {show(found[name])}: expected {key.expected}"))
         elif field.required:
-            faults.append(Fault(path, f"{'.'.join(path)} is missing: expected {_what(keys['.'.join(path)])}"))
+            faults.append(Fault(path, f"{'.'.join(path)} is missing: expected {keys['.'.join(path)].expected}"))
     good |= {name: None for name, field in fields.items() if field.required and name not in good}
     return kind(**good), faults
 
@@ -125,11 +125,6 @@ def _value(config: msgspec.Struct, path: tuple[str, ...]) -> object:
     for name in path:
         value = getattr(value, name)
     return value
-
-
-def _what(key: Key) -> str:
-    """What a key expects, with its unit."""
-    return f"{key.bounds} {key.unit}".strip()
 
 
 def _place(path: KeyPath, lines: Mapping[KeyPath, int]) -> str:

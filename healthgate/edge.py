@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
 import typer
 
 from edge import config as configuration
 from edge.__main__ import check_password, load_roots, main
+from healthcode.setting_keys import example_toml
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
@@ -22,17 +24,39 @@ def run(config: ConfigFile) -> None:
     raise typer.Exit(main(config))
 
 
+def refuse(faults: str) -> NoReturn:
+    """Says all that is wrong, a line each, and ends with status 2."""
+    typer.echo(faults, err=True)
+    raise typer.Exit(2)
+
+
+def fault_of(look: Callable[[configuration.Config], object], config: configuration.Config) -> str | None:
+    """What `look` finds wrong with the files that `config` names; None for nothing."""
+    try:
+        look(config)
+    except configuration.ConfigError as wrong:
+        return str(wrong)
+    return None
+
+
 @app.command()
 def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", help="Print every key with its value.")] = False) -> None:
-    """Read a configuration and the files that it names, roots and password, and say whether they can be used; nothing is started."""
+    """Read a configuration and the files that it names, roots and password, and say all that is wrong with them; nothing is started."""
     try:
         found = configuration.load(config)
-        load_roots(found)
-        check_password(found)
     except configuration.ConfigError as wrong:
-        typer.echo(str(wrong), err=True)
-        raise typer.Exit(2) from None
+        refuse(str(wrong))
+    faults = [f"{config}: {fault}" for look in (load_roots, check_password) if (fault := fault_of(look, found))]
+    if faults:
+        refuse("\n".join(faults))
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
     else:
         typer.echo(f"{config}: unit {found.unit}, hardware {found.hardware}: good")
+
+
+@app.command()
+def example() -> None:
+    """Print a configuration with every key, its meaning, bounds and default; what must be given has an example."""
+    typer.echo("# The configuration of a gate unit. Each key that is commented out has the value that it has without the line.\n")
+    typer.echo(example_toml(configuration.Config), nl=False)

@@ -14,6 +14,7 @@ from edge import config
 from healthcode import messages, signed, topics
 from healthgate import broker
 from healthgate.__main__ import COMMANDS
+from tests import configuration_page
 from tests import protocol_examples as examples
 
 ROOT = Path(__file__).parent.parent
@@ -116,6 +117,14 @@ def test_the_operations_page_shows_the_settings_that_the_demo_runs_with() -> Non
     assert set(shown["broker"].splitlines()) <= set(broker.CONF.splitlines())
     assert shown["acl"] == broker.ACL
     assert config.parse(shown["gate"]).hardware == "pi"
+
+
+def test_the_configuration_page_has_every_key_and_rule_as_the_code_has_them() -> None:
+    found = {
+        block["name"]: block[0] for block in configuration_page.BLOCK.finditer(configuration_page.DOCUMENT.read_text(encoding="utf-8"))
+    }
+    wrong = [name for name, make in configuration_page.MADE.items() if make() not in found[name]]
+    assert not wrong, "python -m tests.configuration_page writes the tables anew"
 
 
 @pytest.mark.parametrize("line", [line for page in PAGES for line in shell_lines(page)], ids=lambda line: line[:50])
