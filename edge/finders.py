@@ -155,10 +155,11 @@ def _threes(places: list[Place]) -> list[tuple[float, tuple[Place, Place, Place]
     """Every three that may be a code's finders, and what speaks for them."""
     found = []
     for three in itertools.combinations(places, 3):
-        smallest, largest = min(place.module for place in three), max(place.module for place in three)
+        p, q, r = three
+        smallest, largest = min(p.module, q.module, r.module), max(p.module, q.module, r.module)
         if largest > 1.8 * smallest:
             continue
-        sides = [(one.x - other.x) ** 2 + (one.y - other.y) ** 2 for one, other in (three[1:], three[::2], three[:2])]
+        sides = ((q.x - r.x) ** 2 + (q.y - r.y) ** 2, (p.x - r.x) ** 2 + (p.y - r.y) ** 2, (p.x - q.x) ** 2 + (p.y - q.y) ** 2)
         first = sides.index(max(sides))  # the corner is opposite the longest side
         corner, one, other = three[first], three[first - 1], three[first - 2]
         ax, ay, bx, by = one.x - corner.x, one.y - corner.y, other.x - corner.x, other.y - corner.y

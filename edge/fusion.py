@@ -84,16 +84,17 @@ class Fusion:
         return Look((Found(text, place),), None) if text else Look((), (place,))
 
     def _search(self, frame: Frame, located: Sequence[Box] | None) -> Grid | None:
-        pixels = frame.pixels
+        pixels, searched = frame.pixels, None
         for box in sorted(located or (), key=lambda box: -box.area)[:1]:
-            grid = _grid_in(pixels, box.grown(0.5, pixels))
+            searched = box.grown(0.5, pixels)
+            grid = _grid_in(pixels, searched)
             if grid is not None:
                 return grid
         self._idle += 1
         if self._idle < min(self._barren, PATIENCE) and not located and math.isfinite(frame.at):
             return None
         region = busy(pixels)
-        if region is None:
+        if region is None or (searched is not None and searched.covers(region)):
             return None
         grid = _grid_in(pixels, region)
         self._barren, self._idle = (0 if grid is not None else self._barren + 1), 0

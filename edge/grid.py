@@ -253,8 +253,10 @@ def _agreement(picture: NDArray[np.float32], tries: Floats, points: Floats, sign
 def _look_up(picture: NDArray[np.float32], x: Floats, y: Floats) -> NDArray[np.float32]:
     """`picture` at the pixels; beyond its edge as at the edge."""
     height, width = picture.shape
-    index = np.clip(y, 0, height - 1).astype(np.int32) * width + np.clip(x, 0, width - 1).astype(np.int32)
-    return np.asarray(picture.ravel()[index])
+    index = np.minimum(np.maximum(y, 0.0), height - 1.0).astype(np.int32)  # np.clip takes twice as long
+    index *= width
+    index += np.minimum(np.maximum(x, 0.0), width - 1.0).astype(np.int32)
+    return np.asarray(picture.ravel().take(index))
 
 
 def project(corners: Floats, points: Floats, size: int) -> tuple[Floats, Floats]:
@@ -265,11 +267,11 @@ def project(corners: Floats, points: Floats, size: int) -> tuple[Floats, Floats]
     scale = np.where(np.abs(scale) < 1e-9, 1e-9, scale)
     g = (total[:, 0] * d2[:, 1] - d2[:, 0] * total[:, 1]) / scale
     h = (d1[:, 0] * total[:, 1] - total[:, 0] * d1[:, 1]) / scale
-    u, v = points[:, 0] / size, points[:, 1] / size
-    depth = 1 + g[:, None] * u + h[:, None] * v
-    depth = np.where(depth < 0.05, 0.05, depth)
     a = p1 - p0 + g[:, None] * p1
     b = p3 - p0 + h[:, None] * p3
-    x = (p0[:, :1] + a[:, :1] * u + b[:, :1] * v) / depth
-    y = (p0[:, 1:] + a[:, 1:] * u + b[:, 1:] * v) / depth
-    return x, y
+    one = np.ones_like(g)
+    rows = np.stack([p0[:, 0], a[:, 0], b[:, 0], p0[:, 1], a[:, 1], b[:, 1], one, g, h], axis=1).reshape(-1, 3)
+    square = np.stack([np.ones(len(points)), points[:, 0] / size, points[:, 1] / size])
+    x_y_depth = (rows @ square).reshape(len(corners), 3, len(points))
+    depth = np.maximum(x_y_depth[:, 2], 0.05)
+    return x_y_depth[:, 0] / depth, x_y_depth[:, 1] / depth

@@ -63,6 +63,7 @@ def scan(
 
     Counts are of pictures and presentations, times are milliseconds a picture. Trust the ratios, not the milliseconds.
     """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in the reader's process; numpy is not loaded yet
     try:
         from bench import peers
         from bench import picture as pictures
