@@ -21,6 +21,8 @@ from edge.scan import MissingReader, Reader, Reading
 
 BAR_AFTER_S = 2.0
 """Seconds of reading after which a progress bar appears."""
+MOST_SHOWN = 700
+"""Characters of one text in the table: our codes have 300, EU certificates about 650. `--json` has all of them."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -123,7 +125,7 @@ def _add_row(table: Table, line: Line) -> None:
     if line.reading is None:
         table.add_row(name, Text(line.error or "", style="red"), "", "")
         return
-    texts = "\n".join(_printable(text) for text in line.reading.texts)
+    texts = "\n".join(_shortened(text) for text in line.reading.texts)
     nothing = "a code, not readable" if line.reading.located else "no code"
     table.add_row(name, Text(texts) if texts else Text(nothing, style="dim"), line.reading.reader or "", f"{line.ms:.1f}")
 
@@ -131,6 +133,12 @@ def _add_row(table: Table, line: Line) -> None:
 def _printable(text: str) -> str:
     """`text` with what a terminal would act on written as escapes."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+
+
+def _shortened(text: str) -> str:
+    """`text` as the table shows it: the beginning of one that is very long, and how long it is."""
+    more = f"... ({len(text)} characters; --json prints all)" if len(text) > MOST_SHOWN else ""
+    return _printable(text[:MOST_SHOWN]) + more
 
 
 class _Bar:

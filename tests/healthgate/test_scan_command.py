@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from healthgate.scan import app
-from tests.edge.codes import TEXT, beside, qr
+from tests.edge.codes import TEXT, beside, long_code, qr
 
 
 def run(*arguments: str | Path) -> Result:
@@ -71,6 +71,15 @@ def test_the_table_shows_texts_and_obeys_none(folder: Path) -> None:
     assert "[red]" in result.stdout
     assert "zxing_local" in result.stdout
     assert "no code" in result.stdout
+
+
+def test_a_very_long_text_is_shortened_in_the_table_and_whole_for_programs(tmp_path: Path) -> None:
+    Image.fromarray(long_code()).save(tmp_path / "long.png")
+    (text,) = json.loads(run(tmp_path, "--json").stdout)["texts"]
+    table = run(tmp_path).stdout
+    assert len(text) == 7000
+    assert table.count("7") < 1000
+    assert "".join(table.split()).count(f"({len(text)}characters;--jsonprintsall)") == 1
 
 
 def test_one_stage_can_be_chosen(folder: Path) -> None:
