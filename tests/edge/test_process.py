@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,11 @@ port = {port}
 
 
 class Site:
-    """One gate's folder, world and process."""
+    """One gate's folder, world and process; `python` is what runs it."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: Broker, python: Sequence[str] = (sys.executable,)) -> None:
         self.folder = folder
+        self.python = python
         self.now = int(time.time())
         self.config = folder / "north.toml"
         self.config.write_text(CONFIG.format(folder=folder, host=broker.host, port=broker.port))
@@ -72,7 +73,7 @@ class Site:
 
     def start(self) -> None:
         """Starts the process and waits until it says that it is up."""
-        self.process = subprocess.Popen([sys.executable, "-m", "edge", str(self.config)], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*self.python, "-m", "edge", str(self.config)], stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if "gate north is up" in line:
