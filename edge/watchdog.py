@@ -20,7 +20,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.progress import Sign, find_late
@@ -37,7 +36,7 @@ END_S = 20.0
 """How long a unit that was told to end may take to give everything back."""
 INTERPRETER_S = 20.0
 """How long the interpreter may be held by one thread. A quarter before that, the log tells where all threads stand."""
-FRAMES_TOLD = 3
+FRAMES_TOLD = 5
 HUNG = 1
 """The exit status: the service is to start the unit again."""
 
@@ -198,17 +197,13 @@ class Watchdog:
         return f" (in {' < '.join(f'{each.name} {os.path.basename(each.filename)}:{each.lineno}' for each in stack)})"  # noqa: PTH119
 
     def _give_up(self, why: str) -> None:
-        """The relay, the log, the end. The first two on a thread of their own, because the end must not wait for them."""
+        """The relay, the log, the end. The first two on threads of their own, because the end must not wait for them."""
         text = f"{why}: the unit ends, the service is to start it again"
         try:
             self._notifier.tell(f"STATUS={text}")
-            last = threading.Thread(target=self._say_last, args=(text,), name="last-words", daemon=True)
-            last.start()
-            last.join(LAST_WORDS_S)
+            for last in (self._let_fall, lambda: log.critical("%s", text)):
+                thread = threading.Thread(target=last, name="last-words", daemon=True)
+                thread.start()
+                thread.join(LAST_WORDS_S)
         finally:
             self._end(HUNG)
-
-    def _say_last(self, text: str) -> None:
-        with suppress(Exception):
-            self._let_fall()
-        log.critical("%s", text)

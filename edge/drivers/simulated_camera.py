@@ -73,6 +73,7 @@ class SimulatedCamera:
             due = max(due + self._period_s, now)
             number += 1
             try:
+                self._world.hang_while(lambda scene: scene.camera == "hang")
                 scene = self._world.scene
                 if scene.camera == "unplugged":
                     raise CameraFault("simulated camera: the camera was unplugged", Trouble.MISSING)

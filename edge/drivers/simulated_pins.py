@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from gpiozero.pins.mock import MockFactory, MockPWMPin
@@ -41,6 +42,9 @@ class SimulatedPin(MockPWMPin):  # type: ignore[misc]  # gpiozero has no types
             self._tell(0.0, "released")
 
     def _change_state(self, value: float) -> bool:
+        if self.line == "relay" and self._function == "output" and value != self._state:
+            with suppress(WorldLost):
+                self._factory.world.hang_while(lambda scene: scene.relay == "hang")
         changed = bool(super()._change_state(value))
         if changed and self._function == "output":
             self._tell(float(value), None)

@@ -92,6 +92,7 @@ class SimulatedBus:
 
     def read_word_data(self, i2c_addr: int, register: int, /) -> int:
         """The word of `register` as the kernel hands it over, or OSError as it fails."""
+        self._world.hang_while(lambda scene: scene.sensor == "hang")
         scene = self._world.scene
         at = self._clock()
         code = self._refusal(scene, i2c_addr, register, at)

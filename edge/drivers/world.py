@@ -31,10 +31,12 @@ SEND_LIMIT_S = 2
 log = logging.getLogger(__name__)
 
 SensorCondition = Literal[
-    "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "noisy"
+    "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "noisy", "hang"
 ]
-CameraCondition = Literal["ok", "stopped", "unplugged"]
-"""A camera that is stopped is still there and gives no frames."""
+CameraCondition = Literal["ok", "stopped", "unplugged", "hang"]
+"""A camera that is stopped is still there and gives no frames; where it hangs its driver does not even return."""
+RelayCondition = Literal["ok", "hang"]
+"""What happens where the relay's line is to change."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,9 +53,9 @@ class Shown(Part, frozen=True):
 class Scene(Part, frozen=True):
     """The world around one unit. Temperatures in degrees Celsius; a true input is a broken beam, a pressed button, an alarm.
 
-    `skin_c` is what the sensor looks at, None where nobody stands there. `sensor` and `camera` name a fault of theirs. `supply_v` is its
-    supply, `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and `brightness`
-    (1 is normal) spoil the picture.
+    `skin_c` is what the sensor looks at, None where nobody stands there. `sensor`, `camera` and `relay` name a fault of theirs. `supply_v`
+    is the sensor's supply, `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and
+    `brightness` (1 is normal) spoil the picture.
     """
 
     shown: tuple[Shown, ...] = ()
@@ -62,6 +64,7 @@ class Scene(Part, frozen=True):
     noise: float = 0.0
     brightness: float = 1.0
     camera: CameraCondition = "ok"
+    relay: RelayCondition = "ok"
     skin_c: float | None = None
     ambient_c: float = 25.0
     sensor: SensorCondition = "ok"
@@ -93,6 +96,7 @@ class WorldClient:
         """Connects to the socket at `path` as `unit` and waits for the first scene; WorldLost where there is no world."""
         self._lock = threading.Lock()
         self._arrived = threading.Event()
+        self._news = threading.Condition()
         self._scene: Scene | None = None
         self._lost: str | None = None
         self._changed: list[Callable[[Scene], None]] = []
@@ -136,6 +140,12 @@ class WorldClient:
                 return
         callback()
 
+    def hang_while(self, hangs: Callable[[Scene], bool]) -> None:
+        """Does not return while `hangs` holds for the scene, as a driver stays in the kernel; WorldLost where the connection has ended."""
+        if hangs(self.scene):
+            with self._news:
+                self._news.wait_for(lambda: self._lost is not None or not hangs(self.scene))
+
     def journal(self, entry: Mapping[str, object]) -> None:
         """Tells the world what the hardware did, one JSON object; WorldLost where nobody is there to be told."""
         if self._lost is not None:
@@ -163,7 +173,9 @@ class WorldClient:
             with self._socket.makefile("rb") as lines:
                 while line := lines.readline(MAX_LINE):
                     scene = msgspec.json.decode(line, type=_FromWorld).scene
-                    self._scene = scene
+                    with self._news:
+                        self._scene = scene
+                        self._news.notify_all()
                     self._arrived.set()
                     for callback in tuple(self._changed):
                         callback(scene)
@@ -174,5 +186,7 @@ class WorldClient:
                 self._lost = detail
                 gone, self._gone = self._gone, []
             self._arrived.set()
+            with self._news:
+                self._news.notify_all()
             for left in gone:
                 left()

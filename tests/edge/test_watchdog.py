@@ -21,17 +21,19 @@ LIMIT_S = 20.0
 
 
 class Systemd:
-    """The socket that systemd would listen on."""
+    """The socket that systemd would listen on, and what it hears there, in order."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(LIMIT_S)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def hear(self) -> list[str]:
         """The next datagram's lines."""
-        return self._socket.recv(4096).decode().split("\n")
+        return self._heard.get(timeout=LIMIT_S).split("\n")
 
     def wait_for(self, start: str) -> str:
         """The next line that begins so."""
@@ -41,18 +43,25 @@ class Systemd:
                     return line
 
     def waiting(self) -> list[str]:
-        """All that has come and was not heard."""
-        self._socket.setblocking(False)
+        """All lines that were sent until now and not heard."""
+        self._say("MARK")
         lines: list[str] = []
-        try:
-            while True:
-                lines += self.hear()
-        except BlockingIOError:
-            self._socket.settimeout(LIMIT_S)
+        while (heard := self.hear()) != ["MARK"]:
+            lines += heard
         return lines
 
     def close(self) -> None:
+        self._say("")
+        self._thread.join(LIMIT_S)
         self._socket.close()
+
+    def _say(self, text: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(text.encode(), str(self.path))
+
+    def _listen(self) -> None:
+        while text := self._socket.recv(4096).decode():
+            self._heard.put(text)
 
 
 @pytest.fixture
@@ -126,7 +135,7 @@ def test_a_loop_that_comes_round_is_left_alone_and_so_is_one_of_which_nothing_is
     assert stand.happened.empty()
 
 
-def test_a_relay_that_hangs_at_the_end_does_not_hold_it_up(stands: list[Stand]) -> None:
+def test_a_thread_that_is_no_more_and_a_relay_that_hangs_at_the_end_do_not_hold_it_up(caplog: pytest.LogCaptureFixture) -> None:
     held = threading.Event()
     happened: queue.SimpleQueue[int] = queue.SimpleQueue()
     watchdog = Watchdog(Notifier(), end=happened.put, turn_s=0.02)
@@ -138,11 +147,12 @@ def test_a_relay_that_hangs_at_the_end_does_not_hold_it_up(stands: list[Stand]) 
     watchdog.start([Loop("relay", "none", 0.1, lambda: begun)], hang)
     assert happened.get(timeout=LIMIT_S) == HUNG
     assert time.monotonic() - begun < 5
+    assert "no progress in relay for 0.1 s (its thread has ended): the unit ends" in caplog.text
     held.set()
     watchdog.close()
 
 
-def test_a_sign_that_cannot_be_read_ends_the_process_too(stands: list[Stand], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sign_that_cannot_be_read_ends_the_process_too(caplog: pytest.LogCaptureFixture) -> None:
     happened: queue.SimpleQueue[int] = queue.SimpleQueue()
     watchdog = Watchdog(Notifier(), end=happened.put, turn_s=0.02)
     watchdog.start([Loop("sensor", "none", 0.1, lambda: 1 // 0)], lambda: None)
