@@ -167,6 +167,7 @@ class _Play:
         self._residents: Iterator[Resident] = iter(self._enrol(self._total))
         self._done = 0
         self._lost = 0
+        self._asked = 0
         self._visits: dict[str, list[Visit]] = {}
         self._series = {name: Series() for name in ("reachable", "unreachable", "close")}
 
@@ -313,15 +314,16 @@ class _Play:
         self.town.world.set(UNIT, shown=(), skin_c=None, beam=False)
 
     def _turn(self, visit: Visit) -> Turn:
-        """`visit` with the pictures that our own reader reads, asked about each alone."""
+        """`visit` with the first picture that our own reader reads, asked about each alone."""
         camera = self.config.camera
-        readable = set()
+        self._asked += 1
+        self._step("asking", self._asked, self._total)
         for name, pose in visit.poses.items():
             scene = Scene(shown=(Shown(name, visit.text),), tilt=pose.tilt, blur=pose.blur)
             seen = Reader(camera.stages).sight(Frame(draw(scene, camera.width, camera.height), 0.0))
             if isinstance(seen, Sighting) and seen.text == visit.text:
-                readable.add(name)
-        return Turn(visit.index, tuple(visit.poses), frozenset(readable), visit.relay_at)
+                return Turn(visit.index, name, visit.relay_at)
+        return Turn(visit.index, None, visit.relay_at)
 
 
 def _events_on_disk(path: Path) -> list[AnyEvent]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.config import Config
-from edge.thermal import OBJECT
+from edge.mlx90614 import OBJECT
 from healthcode.messages import AnyEvent, PassageEvent, PassEvent
 from healthcode.terms import Decision, PassageOutcome
 from healthgate.world import Entry
@@ -36,11 +36,10 @@ Spread = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Turn:
-    """One person at the gate. `readable` are the ids of the pictures that can be read; times are monotonic seconds."""
+    """One person at the gate. `readable` is the id of the first picture that can be read; times are monotonic seconds."""
 
     index: int
-    shown: tuple[str, ...]
-    readable: frozenset[str]
+    readable: str | None
     relay_at: float | None
 
 
@@ -146,16 +145,15 @@ class _Journal:
 def _times(turn: Turn, relay_at: float, event: PassEvent, journal: _Journal) -> Times:
     """The times of one person."""
     took = (event.ms or 0.0) / 1000
-    drawn = [journal.frames[one] for one in turn.shown if one in turn.readable and one in journal.frames]
-    first_at = min(drawn, default=math.inf)
+    drawn_at = math.inf if turn.readable is None else journal.frames.get(turn.readable, math.inf)
+    first_at = drawn_at
     own = relay_at - took
     if own < first_at - EARLIER_S:
         first_at = own
     first_at = max(first_at, max((at for at in journal.free if at < relay_at), default=first_at))
     sample_at = max((at for at in journal.samples if at < relay_at), default=first_at)
     light_at = next((at for at in journal.lights if first_at <= at < relay_at), None)
-    decided = [at + took for at in drawn]
-    decided_at = next((at for at in decided if sample_at <= at + ROUNDED_S and at <= relay_at + ROUNDED_S), None)
+    decided_at = drawn_at + took if sample_at - ROUNDED_S <= drawn_at + took <= relay_at + ROUNDED_S else None
     return Times(
         relay_at - first_at,
         max(0.0, sample_at - first_at),
