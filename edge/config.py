@@ -10,6 +10,7 @@ from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +21,7 @@ from healthcode.settings import Rule, SettingsError, read_toml
 Bcm = Annotated[int, Meta(ge=2, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 
 
 SMALLEST_ROI = 0.2
@@ -176,12 +178,28 @@ class Lane(Section, frozen=True):
 
     pulse_s: Annotated[float, Meta(ge=0.1, le=5.0, description="How long the relay is energised for a grant or a staff release.")] = 0.5
     window_s: Annotated[float, Meta(ge=1.0, le=60.0, description="Time to pass after a grant; then it is given back, unused.")] = 5.0
+    accessible_window_s: Annotated[
+        float, Meta(ge=1.0, le=60.0, description="Time to pass after a release by the staff, also on top of a grant: wheelchairs, prams.")
+    ] = 15.0
     held_open_s: Annotated[float, Meta(ge=2.0, le=600.0, description="How long the passage may be occupied until an alarm.")] = 30.0
     alarm_s: Annotated[float, Meta(ge=0.5, le=60.0, description="How long the alarm sounds.")] = 3.0
     replay_s: Annotated[float, Meta(ge=0, le=86400, description="How long after a used passage the same code is refused.")] = 300.0
     debounce_s: Annotated[
         float, Meta(ge=0.0, le=0.2, description="How long a contact must stand still to count; the fire loop counts at once.")
     ] = 0.01
+
+
+class Sound(Section, frozen=True):
+    """How loud the buzzer is, and when it is quiet. While the clock is not trusted it is day."""
+
+    volume: Annotated[Share, Meta(description="Sound pressure as a share of the buzzer's loudest; half of it is 6 dB less.")] = 1.0
+    night_volume: Annotated[Share, Meta(description="The same at night; 0 is silent.")] = 0.2
+    alarm_volume: Annotated[
+        float, Meta(ge=0.3, le=1, description="What an alarm has at least, day and night: forced, tailgate, held open, tamper.")
+    ] = 1.0
+    night_from: Annotated[TimeOfDay, Meta(description="When the night begins, local time; as `sound.night_until` for none.")] = "22:00"
+    night_until: Annotated[TimeOfDay, Meta(description="When the night ends, local time.")] = "06:00"
+    zone: Annotated[Name, Meta(description="The time zone of those hours, as the IANA names it.")] = "Asia/Shanghai"
 
 
 class Statements(Section, frozen=True):
@@ -256,6 +274,7 @@ class Config(Section, frozen=True):
     screening: ScreeningPolicy = ScreeningPolicy()
     pins: Pins = Pins()
     lane: Lane = Lane()
+    sound: Sound = Sound()
     statements: Statements = Statements()
     link: Link = Link()
     watchdog: Watchdog = Watchdog()
@@ -278,6 +297,15 @@ def _apart(one: str, other: str) -> Rule:
 def _off_the_bus(name: str) -> Rule:
     """No signal on the thermometer's bus."""
     return Rule((name,), "another pin than 2 and 3", "because those are the thermometer's bus", lambda c: attrgetter(name)(c) not in (2, 3))
+
+
+def _is_zone(name: str) -> bool:
+    """Whether the time zone is known here."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 RULES: tuple[Rule, ...] = (
@@ -324,6 +352,18 @@ RULES: tuple[Rule, ...] = (
         "more than {}",
         "because the second measurement needs time between the two",
         lambda c: c.screening.retest_within_s > c.screening.retest_after_s,
+    ),
+    Rule(
+        ("lane.accessible_window_s", "lane.window_s"),
+        "at least {}",
+        "because whom the staff lets in has no less time than others",
+        lambda c: c.lane.accessible_window_s >= c.lane.window_s,
+    ),
+    Rule(
+        ("sound.zone",),
+        "a time zone such as Asia/Shanghai or UTC",
+        "because the night's hours are local time",
+        lambda c: _is_zone(c.sound.zone),
     ),
     Rule(
         ("statements.warn_s", "statements.limit_s"),

@@ -11,6 +11,8 @@ from typing import Literal
 from edge.signals import Signal
 from healthcode.terms import Decision, LaneMode, Reason
 
+NEVER = float("-inf")
+
 Person = tuple[str, int]
 """(list, index)."""
 
@@ -94,10 +96,16 @@ class Tamper:
 
 @dataclass(frozen=True, slots=True)
 class SetMode:
-    """How the lane is to be run from now on."""
+    """How the lane is to be run from now on; `note` says on whose word.
+
+    The mode free lasts until `until` and then becomes controlled; without an end that lies ahead it is not entered. Of other modes `until`
+    says nothing.
+    """
 
     at: float
     mode: LaneMode
+    until: float = NEVER
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +178,14 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class LaneChanged:
-    """The mode, the fire loop or the tamper contact changed; this is how they stand."""
+    """The mode, the fire loop or the tamper contact changed; this is how they stand. `until` is the end of the mode free."""
 
     at: float
     mode: LaneMode
     fire: bool
     tamper: bool
+    until: float | None = None
+    note: str = ""
 
 
 Event = Used | NotUsed | Forced | Tailgated | HeldOpen | Released | LaneChanged

@@ -9,8 +9,10 @@ control pulse of a turnstile; in every other stage it is off. On fire it is off 
 that switches it on says for how long at most, so that the gate can end a pulse by itself.
 
 A grant is used by the first line (beam or arm) that it crosses, and given back when its window ends without. The same line a second time
-within the window is a tailgate; a line crossed without any grant is forced. A request to exit opens nothing here, the way out never depends
-on software; it only makes the next crossing lawful. `step` never refuses what `decide` admitted: `busy` tells `decide` beforehand.
+within the window is a tailgate; a line crossed without any grant is forced. Whoever needs more time (a wheelchair, a pram) is let in by
+the staff, also on top of a grant: a release has the longer window, and is over sooner once somebody went through. A request to exit opens
+nothing here, the way out never depends on software; it only makes the next crossing lawful. `step` never refuses what `decide` admitted:
+`busy` tells `decide` beforehand.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass, replace
 
 from edge import config
 from edge.lane import (
+    NEVER,
     Arm,
     Beam,
     CommandRelease,
@@ -51,7 +54,6 @@ from edge.signals import Signal, signal_of
 from edge.transitions import ALARMS, OPENING, REST_OF_MODE, TABLE, Act, Happening, Stage
 from healthcode.terms import Decision, LaneMode
 
-NEVER = float("-inf")
 FOREVER = float("inf")
 
 
@@ -69,6 +71,7 @@ class State:
 
     stage: Stage = Stage.LOCKED
     mode: LaneMode = LaneMode.CONTROLLED
+    free_until: float = NEVER
     at: float = 0.0
     entered_at: float = 0.0
     grant: Grant | None = None
@@ -111,8 +114,9 @@ class Step:
 
 
 def initial(at: float, mode: LaneMode = LaneMode.CONTROLLED) -> State:
-    """The state at the start: at rest, relay off. The first step brings light and relay in line with it."""
-    return State(stage=REST_OF_MODE[mode], mode=mode, at=at, entered_at=at)
+    """The state at the start: at rest, relay off. The first step brings the light in line with it. No lane starts free."""
+    kept = LaneMode.CONTROLLED if mode is LaneMode.FREE else mode
+    return State(stage=REST_OF_MODE[kept], mode=kept, at=at, entered_at=at)
 
 
 def busy(state: State) -> bool:
@@ -157,6 +161,8 @@ def _dues(state: State, policy: config.Lane) -> list[tuple[float, Happening]]:
         dues.append((max(state.crossed_at, state.entered_at) + policy.held_open_s, Happening.HELD))
     if not state.crossed and state.stage in (Stage.FORCED, Stage.TAILGATE):
         dues.append((state.entered_at + policy.alarm_s, Happening.ALARM_OVER))
+    if state.mode is LaneMode.FREE:
+        dues.append((state.free_until, Happening.TO_CONTROLLED))
     return dues
 
 
@@ -175,7 +181,10 @@ class _Work:
         while dues := [due for due in _dues(self.state, self.policy) if due[0] <= at]:
             due, happening = min(dues)
             self.state = replace(self.state, at=max(self.state.at, due))
-            self.happen(happening)
+            if happening is Happening.TO_CONTROLLED:
+                self.set_mode(SetMode(self.state.at, LaneMode.CONTROLLED, note="the time of the mode free is over"))
+            else:
+                self.happen(happening)
         self.state = replace(self.state, at=at)
 
     def take(self, given: Input) -> None:
@@ -209,10 +218,11 @@ class _Work:
             case Tamper() if given.open != self.state.tamper:
                 self.state = replace(self.state, tamper=given.open)
                 self.report_lane()
+            case SetMode(mode=LaneMode.FREE):
+                if given.until > at and given.until != self.state.free_until:
+                    self.set_mode(given)
             case SetMode() if given.mode is not self.state.mode:
-                self.state = replace(self.state, mode=given.mode)
-                self.report_lane()
-                self.happen(Happening(f"to_{given.mode.value}"))
+                self.set_mode(given)
             case Trouble():
                 self.state = replace(self.state, trouble=given.active)
             case _:
@@ -258,9 +268,17 @@ class _Work:
         self.state = replace(self.state, notice=signal, notice_until=self.state.at + SIGNALS[signal].hold_s)
         self.restart = True
 
-    def report_lane(self) -> None:
+    def set_mode(self, given: SetMode) -> None:
+        """Changes the mode, or the end of the mode free."""
+        self.state = replace(self.state, mode=given.mode, free_until=given.until if given.mode is LaneMode.FREE else NEVER)
+        self.report_lane(given.note)
+        self.happen(Happening(f"to_{given.mode.value}"))
+
+    def report_lane(self, note: str = "") -> None:
         """Tells how mode, fire loop and tamper contact stand."""
-        self.events.append(LaneChanged(self.state.at, self.state.mode, self.state.fire, self.state.tamper))
+        state = self.state
+        until = state.free_until if state.mode is LaneMode.FREE else None
+        self.events.append(LaneChanged(state.at, state.mode, state.fire, state.tamper, until, note))
 
     def happen(self, happening: Happening) -> None:
         """Looks `happening` up in the table and does what it says."""
@@ -280,16 +298,20 @@ class _Work:
         match act:
             case Act.TAKE:
                 self.state = replace(state, grant=self.pending, last_grant=self.pending.seq)
-            case Act.GIVE_BACK if state.grant:
-                self.events.append(NotUsed(at, state.grant.seq, state.grant.person))
-                self.state = replace(state, grant=None)
+            case Act.GIVE_BACK:
+                if state.grant:
+                    self.events.append(NotUsed(at, state.grant.seq, state.grant.person))
+                self.state = replace(state, grant=None, window_until=NEVER)
             case Act.USE if state.grant:
                 self.events.append(Used(at, state.grant.seq, state.grant.person))
                 self.state = replace(state, grant=None)
             case Act.PULSE:
                 self.state = replace(state, relay_until=at + self.policy.pulse_s)
-            case Act.WINDOW:
-                self.state = replace(state, window_until=at + self.policy.window_s, beam_seen=False, arm_seen=False)
+            case Act.WINDOW | Act.LONG_WINDOW:
+                length = self.policy.window_s if act is Act.WINDOW else self.policy.accessible_window_s
+                self.state = replace(state, window_until=at + length, beam_seen=False, arm_seen=False)
+            case Act.SHORTEN:
+                self.state = replace(state, window_until=min(state.window_until, at + self.policy.window_s))
             case Act.REPORT_FORCED:
                 self.events.append(Forced(at))
             case Act.REPORT_TAILGATE:

@@ -67,8 +67,11 @@ def lane_event(event: lane.Event, moment: Moment) -> AnyEvent:
             return _passage(moment, PassageOutcome.HELD_OPEN, grant, None)
         case lane.Released(by=by, note=note):
             return ReleaseEvent(seq=UNNUMBERED, at=stamp(moment.wall), clock=moment.clock, by=by, note=note[:200])
-        case lane.LaneChanged(mode=mode, fire=fire, tamper=tamper):
-            return LaneEvent(seq=UNNUMBERED, at=stamp(moment.wall), clock=moment.clock, mode=mode, fire=fire, tamper=tamper)
+        case lane.LaneChanged(mode=mode, fire=fire, tamper=tamper, until=until, note=note):
+            end = None if until is None else stamp(moment.wall + until - event.at)
+            return LaneEvent(
+                seq=UNNUMBERED, at=stamp(moment.wall), clock=moment.clock, mode=mode, fire=fire, tamper=tamper, until=end, note=note[:200]
+            )
 
 
 def unit_event(what: str, detail: str, moment: Moment) -> UnitEvent:

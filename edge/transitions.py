@@ -50,13 +50,15 @@ class Happening(StrEnum):
 
 
 class Act(StrEnum):
-    """What is done on the way to the next stage."""
+    """What is done on the way to the next stage. GIVE_BACK ends what was lawful: an open grant is not used, and the window closes."""
 
     TAKE = "take"
     GIVE_BACK = "give_back"
     USE = "use"
     PULSE = "pulse"
     WINDOW = "window"
+    LONG_WINDOW = "long_window"
+    SHORTEN = "shorten"
     REPORT_FORCED = "report_forced"
     REPORT_TAILGATE = "report_tailgate"
     REPORT_HELD = "report_held"
@@ -65,7 +67,7 @@ class Act(StrEnum):
 S, H, A = Stage, Happening, Act
 Cell = tuple[Stage | None, tuple[Act, ...]]
 _GRANT: Cell = (S.GRANTED, (A.GIVE_BACK, A.TAKE, A.PULSE, A.WINDOW))
-_RELEASE: Cell = (S.RELEASED, (A.PULSE, A.WINDOW))
+_RELEASE: Cell = (S.RELEASED, (A.PULSE, A.LONG_WINDOW))
 _LEAVE: dict[Happening, Cell] = {
     H.FIRE: (S.FIRE, (A.GIVE_BACK,)),
     H.TO_FREE: (S.FREE, ()),
@@ -106,6 +108,7 @@ TABLE: dict[Stage, dict[Happening, Cell]] = {
         H.EXIT: (S.RELEASED, (A.WINDOW,)),
         H.CROSS: (S.RELEASED, (A.USE,)),
         H.CROSS_AGAIN: (S.RELEASED, (A.USE,)),
+        H.CLEAR: (S.RELEASED, (A.SHORTEN,)),
         H.WINDOW_OVER: (REST, (A.GIVE_BACK,)),
         H.HELD: (S.HELD_OPEN, (A.REPORT_HELD, A.GIVE_BACK)),
         **_LEAVE,

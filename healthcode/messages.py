@@ -104,11 +104,13 @@ class ReleaseEvent(Event, frozen=True, tag="release"):
 
 
 class LaneEvent(Event, frozen=True, tag="lane"):
-    """The lane changed: its mode, the fire loop, the tamper contact."""
+    """The lane changed: its mode, the fire loop, the tamper contact. `until`: when the mode free ends; `note`: who asked, and why."""
 
     mode: LaneMode
     fire: bool = False
     tamper: bool = False
+    until: Stamp | None = None
+    note: Short = ""
 
 
 class UnitEvent(Event, frozen=True, tag="unit"):

@@ -12,7 +12,7 @@ from edge.presentation import Presentation
 from edge.records import Moment
 from edge.screening import Screened
 from edge.verdict import Crowd, Verdict
-from healthcode.messages import AnyEvent, PassEvent, ReleaseEvent, UnitEvent, encode, stamp
+from healthcode.messages import AnyEvent, LaneEvent, PassEvent, ReleaseEvent, UnitEvent, encode, stamp
 from healthcode.status import StatusList
 from healthcode.terms import ClockState, Colour, Decision, Fault, Form, LaneMode, PassageOutcome, Reason, Screening, Status
 from healthcode.token import HealthCode, TokenFault
@@ -111,6 +111,13 @@ def test_a_release_and_a_change_of_the_lane() -> None:
     assert (release.by, release.note) == ("command", "n" * 200)
     changed = records.lane_event(lane.LaneChanged(1.0, LaneMode.FREE, True, False), MOMENT)
     assert msgspec.json.decode(encode(changed), type=AnyEvent) == changed
+
+
+def test_the_end_of_the_mode_free_is_told_in_the_time_of_day() -> None:
+    free = records.lane_event(lane.LaneChanged(1.0, LaneMode.FREE, False, False, 61.0, "guard Li: market day"), MOMENT)
+    assert isinstance(free, LaneEvent)
+    assert (free.until, free.note) == (stamp(MOMENT.wall + 60), "guard Li: market day")
+    assert msgspec.json.decode(encode(free), type=AnyEvent) == free
 
 
 def test_the_unit_itself_in_one_short_line() -> None:

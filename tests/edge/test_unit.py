@@ -216,7 +216,7 @@ def test_a_full_outbox_calls_the_guard_whose_button_still_opens_and_is_logged_on
         bench.leave()
         assert (bench.relay(), bench.pulses(), bench.releases()) == (0, 1, [])
         bench.acknowledge()
-        bench.wait(2.0)
+        bench.wait(bench.config.lane.accessible_window_s)
         assert [release.by for release in bench.releases()] == ["staff"]
         assert bench.verdicts() == [guard(Reason.OUTBOX_FAULT)]
         bench.show(bench.code(SECOND))
@@ -328,7 +328,7 @@ def test_who_is_being_measured_when_the_guard_lets_somebody_in_is_not_admitted_o
     bench.measure(samples=1)
     assert bench.verdicts() == []
     assert bench.pulses() == 1
-    bench.wait(bench.config.lane.window_s + 0.2)
+    bench.wait(bench.config.lane.accessible_window_s + 0.2)
     bench.show(bench.code(FIRST))
     assert bench.verdicts() == [PASSED]
 
