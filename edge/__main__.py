@@ -32,8 +32,10 @@ from edge.outbox import Outbox, OutboxFault
 from edge.parts import Inbox, Keeps
 from edge.scan import MissingReader
 from edge.scan_child import ReaderProcess
+from edge.sensor_files import SensorHeld, SensorLock, calibration_path, open_power_file, read_calibration
 from edge.status import Reporter
 from edge.thermal import Bus, SensorFault, Thermometer, open_bus
+from edge.thresholds import find_hole
 from edge.unit import Unit
 from edge.watchdog import Backstop, Loop, Notifier, Watchdog
 from healthcode.cose import PublicKey
@@ -41,7 +43,7 @@ from healthcode.messages import Info, stamp
 
 log = logging.getLogger("edge")
 
-STARTING_ERRORS = (ConfigError, GateFault, CameraFault, MissingReader, WorldLost, OutboxFault)
+STARTING_ERRORS = (ConfigError, GateFault, CameraFault, MissingReader, WorldLost, OutboxFault, SensorHeld)
 """What can be wrong before anything runs; the text of each is one line for people."""
 BOOT_FILE = Path("/proc/uptime")
 LONGEST_WAIT_S = 0.02
@@ -56,6 +58,13 @@ class Hardware:
     world: WorldClient | None
     bus: Bus | SensorFault
     powered_s: float
+    lock: SensorLock
+
+    def close(self) -> None:
+        """Gives the thermometer back to others, and ends the connection to the world."""
+        self.lock.release()
+        if self.world is not None:
+            self.world.close()
 
 
 def load_roots(config: Config) -> tuple[PublicKey, ...]:
@@ -80,12 +89,48 @@ def check_password(config: Config) -> None:
         raise ConfigError(f"link.password_file: {file}: {why}: expected a file with the broker's password") from None
 
 
-def open_hardware(config: Config) -> Hardware:
-    """What `config.hardware` names. On a Pi the thermometer is fed by the header, so its power is as old as the boot."""
+def check_thresholds(config: Config) -> None:
+    """ConfigError where somebody with a high fever could pass by these thresholds and this part."""
+    hole = find_hole(config.screening, config.sensor)
+    if hole:
+        raise ConfigError(hole)
+
+
+def check(config: Config) -> tuple[PublicKey, ...]:
+    """The root keys, once all is well that can be known before a device is touched; ConfigError says what is not."""
+    roots = load_roots(config)
+    check_password(config)
+    check_thresholds(config)
+    return roots
+
+
+def open_hardware(config: Config, user: str) -> Hardware:
+    """What `config.hardware` names, for `user` alone: SensorHeld where another process uses it.
+
+    On a Pi the thermometer is fed by the header, so its power is as old as the boot.
+    """
+    try:
+        lock = SensorLock(Path(config.data), user)
+    except OSError as wrong:
+        raise ConfigError(f"data: {config.data}: {wrong.strerror}: expected a folder that this unit may write") from None
     if config.hardware == "simulated":
         world = WorldClient(config.world, config.unit)
-        return Hardware(world, SimulatedBus(world, seed=len(config.unit)), world.scene.powered_s)
-    return Hardware(None, open_bus(config.sensor.bus), float(BOOT_FILE.read_text(encoding="ascii").split()[0]))
+        bus = SimulatedBus(world, seed=len(config.unit), settle_s=config.sensor.settling_s)
+        return Hardware(world, bus, world.scene.powered_s, lock)
+    return Hardware(None, open_bus(config.sensor.bus), float(BOOT_FILE.read_text(encoding="ascii").split()[0]), lock)
+
+
+def open_thermometer(config: Config, hardware: Hardware, wall: Callable[[], float]) -> Thermometer:
+    """The thermometer, with what this unit's folder knows of its calibration and its power; `wall` gives seconds since 1970."""
+    return Thermometer(
+        hardware.bus,
+        config.sensor,
+        time.monotonic(),
+        hardware.powered_s,
+        calibration=read_calibration(calibration_path(config)),
+        wall=wall,
+        power=open_power_file(Path(config.data)),
+    )
 
 
 def describe(config: Config, boot_id: str, started_at: float) -> Info:
@@ -116,16 +161,14 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
 
     A loop that no longer comes round ends the process from within (`edge.watchdog`).
     """
-    roots = load_roots(config)
-    check_password(config)
+    roots = check(config)
     data = Path(config.data)
     boot_id = secrets.token_hex(16)
     watchdog = Watchdog(notifier, backstop=Backstop())
     with ExitStack() as undo:
         undo.callback(watchdog.close)
-        hardware = open_hardware(config)
-        if hardware.world is not None:
-            undo.callback(hardware.world.close)
+        hardware = open_hardware(config, f"gate {config.unit}")
+        undo.callback(hardware.close)
         inbox = Inbox()
         gate = Gate(config.pins, open_pins(config, hardware.world), inbox.put, config.lane.debounce_s)
         undo.callback(gate.close)
@@ -159,8 +202,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         undo.callback(reader.close)
         camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed, config=config.camera)
         undo.callback(camera.stop)
-        thermometer = Thermometer(hardware.bus, config.sensor, time.monotonic(), hardware.powered_s)
-        sensor = SensorFeed(thermometer, config.sensor.period_s, inbox.feed)
+        sensor = SensorFeed(open_thermometer(config, hardware, clock.now), config.sensor.quiet_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
         parts = Parts(unit, inbox, gate, camera, sensor, link, Reporter(config, unit, cache, outbox, clock, camera, time.monotonic()))

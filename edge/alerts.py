@@ -17,6 +17,7 @@ NAMES = (
     "camera_frozen",
     "obstructed",
     "sensor",
+    "calibration",
     "clock",
     "trust",
     "lists_missing",

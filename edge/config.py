@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from edge.mlx90614 import PARTS, REFRESH_S, PartName
 from healthcode.messages import IssuerId, UnitId
 from healthcode.settings import Rule, SettingsError, read_toml
 
@@ -73,42 +74,48 @@ class Camera(Section, frozen=True):
 
 
 class Sensor(Section, frozen=True):
-    """The MLX90614: its bus, what corrects its readings, and how often it is read. Between reads the bus is silent."""
+    """The MLX90614: its bus, which part it is, what corrects its readings. Between two readings the bus is silent."""
 
     bus: Annotated[int, Meta(ge=0, le=20, description="Number of the I2C bus, the one in /dev/i2c-1.")] = 1
     address: Annotated[
         int, Meta(ge=0x08, le=0x77, description="Address of the thermometer on its bus; 90 is 0x5A, as it leaves the factory.")
     ] = 0x5A
+    part: Annotated[
+        PartName,
+        Meta(description="Option code of the part: how wide it looks, how near a person stands, how fast and how true it is."),
+    ] = "DCC"
     supply_v: Annotated[
-        float, Meta(ge=2.6, le=5.5, description="Supply measured at the thermometer's can; both temperatures shift by 0.6 °C a volt.")
+        float, Meta(ge=2.6, le=3.6, description="Supply measured at the thermometer's can; both temperatures shift by 0.6 °C a volt.")
     ] = 3.3
-    calibrated_at_v: Annotated[
-        float,
-        Meta(ge=2.6, le=5.5, description="Supply at which the maker calibrated the part: 3 for the B and D parts, 5 for the A parts."),
-    ] = 3.0
     emissivity: Annotated[float, Meta(ge=0.8, le=1.0, description="Emissivity of what is measured; 0.98 is skin.")] = 0.98
     settle_s: Annotated[
-        float,
-        Meta(
-            ge=0.05,
-            le=2.0,
-            description="Settling time of the part, during which the bus is silent before a read: 0.65 for a DCI, 0.14 for a DCC or BAA.",
-        ),
-    ] = 0.14
-    period_s: Annotated[float, Meta(ge=0.02, le=2.0, description="Time from one reading to the next.")] = 0.15
+        float, Meta(ge=0, le=2.0, description="Settling time, for a part whose filters somebody changed; 0 for that of `sensor.part`.")
+    ] = 0.0
     tries: Annotated[int, Meta(ge=1, le=10, description="Tries until a reading counts as failed.")] = 3
     retry_pause_s: Annotated[float, Meta(ge=0.001, le=0.2, description="Pause between two tries.")] = 0.02
     frozen_reads: Annotated[int, Meta(ge=10, le=10_000, description="Equal words in a row that make the thermometer count as frozen.")] = 40
-    offset_c: Annotated[
-        float,
-        Meta(ge=-0.5, le=0.5, description="What calibration adds to a reading; it belongs to the one sensor that `sensor.identity` names."),
-    ] = 0.0
-    identity: Annotated[
+    calibration: Annotated[
         str,
-        Meta(
-            pattern=r"^([0-9a-f]{16})?$", description="The 16 hexadecimal digits of the sensor that was calibrated; empty for any sensor."
-        ),
+        Meta(max_length=400, description="File that holds the calibration; empty for calibration.json in the folder `data`."),
     ] = ""
+    calibration_due_days: Annotated[
+        float, Meta(ge=1, le=1100, description="How long a calibration lasts; an older one is refused and the guard measures.")
+    ] = 365.0
+
+    @property
+    def settling_s(self) -> float:
+        """How long the sensor takes to the end of a step, in seconds."""
+        return self.settle_s or PARTS[self.part].settle_s
+
+    @property
+    def quiet_s(self) -> float:
+        """How long the bus is silent before each reading, in seconds: its traffic couples into the sensor (datasheet 8.4.9)."""
+        return self.settling_s + REFRESH_S
+
+    @property
+    def cycle_s(self) -> float:
+        """From one reading to the next, in seconds."""
+        return self.quiet_s + self.retry_pause_s
 
 
 class ScreeningPolicy(Section, frozen=True):
@@ -330,18 +337,6 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.camera.idle_fps <= c.camera.fps,
     ),
     Rule(
-        ("sensor.period_s", "sensor.settle_s"),
-        "more than {}",
-        "because the bus is silent for the settling time before each reading",
-        lambda c: c.sensor.period_s > c.sensor.settle_s,
-    ),
-    Rule(
-        ("sensor.identity", "sensor.offset_c"),
-        "the identity of the sensor to which {} belongs",
-        "because a calibration is worth nothing for another sensor",
-        lambda c: bool(c.sensor.identity) or not c.sensor.offset_c,
-    ),
-    Rule(
         ("screening.recheck_c", "screening.fever_c"),
         "at most {}",
         "because the second look comes before a suspected fever",
@@ -352,6 +347,18 @@ RULES: tuple[Rule, ...] = (
         "more than {}",
         "because the second measurement needs time between the two",
         lambda c: c.screening.retest_within_s > c.screening.retest_after_s,
+    ),
+    Rule(
+        ("screening.give_up_s", "sensor.part"),
+        "time for all samples of one measurement with {}",
+        "because otherwise every measurement would end before it is done",
+        lambda c: c.screening.give_up_s > c.screening.samples * c.sensor.cycle_s,
+    ),
+    Rule(
+        ("screening.retest_within_s", "sensor.part"),
+        "time for all samples of the second measurement with {}",
+        "because otherwise no suspicion could ever end",
+        lambda c: c.screening.retest_within_s - c.screening.retest_after_s > c.screening.samples * c.sensor.cycle_s,
     ),
     Rule(
         ("lane.accessible_window_s", "lane.window_s"),

@@ -24,7 +24,7 @@ from edge.drivers.camera import Attentive, Camera, CameraFault, Frame
 from edge.presence import Look, Presence, region
 from edge.scan import Crowd, Foreign, Glimpse, Sighting
 from edge.scan_child import ReaderLost
-from edge.thermal import Reading, SensorFault, SensorState, Thermometer
+from edge.thermal import Reading, SensorFault, SensorFaultKind, SensorState, Thermometer
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,14 @@ class DeviceBack:
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """How the thermometer's calibration stands: `warning` is one line, "" where there is nothing to say. `at` in monotonic seconds."""
+
+    warning: str
+    at: float
+
+
+@dataclass(frozen=True)
 class Obstructed:
     """A code that is not ours has been in view for too long (`active`), or has gone. `at` in monotonic seconds."""
 
@@ -94,7 +102,7 @@ class Sample:
 
 Shown = Sighting | Crowd | Glimpse | ReaderLost
 Seen = Shown | Foreign
-Fed = Shown | Sample | DeviceLost | DeviceBack | Obstructed | FeedBroken
+Fed = Shown | Sample | DeviceLost | DeviceBack | Calibrated | Obstructed | FeedBroken
 Post = Callable[[Fed], None]
 
 
@@ -263,12 +271,16 @@ class CameraFeed:
 
 
 class SensorFeed:
-    """Reads the thermometer every `period_s` and posts each reading or fault, so that a person's samples are there when they are needed."""
+    """Reads the thermometer without end and posts each reading or fault, so that a person's samples are there when they are needed.
 
-    def __init__(self, thermometer: Thermometer, period_s: float, post: Post) -> None:
+    Between the end of one read and the beginning of the next the bus is silent for `quiet_s`.
+    """
+
+    def __init__(self, thermometer: Thermometer, quiet_s: float, post: Post) -> None:
         self._thermometer = thermometer
-        self._period_s = period_s
+        self._quiet_s = quiet_s
         self._post = post
+        self._warning = ""
         self._stopping = threading.Event()
         self._works: bool | None = None
         self._turned_at = time.monotonic()
@@ -302,14 +314,18 @@ class SensorFeed:
             self._report(found)
             self._post(sample)
             self._turned_at = time.monotonic()
-            self._stopping.wait(self._period_s)
+            self._stopping.wait(self._quiet_s)
 
     def _report(self, found: Reading | SensorFault) -> None:
+        if self._thermometer.warning != self._warning:
+            self._warning = self._thermometer.warning
+            self._post(Calibrated(self._warning, found.at))
         works = isinstance(found, Reading)
         if works == self._works:
             return
         self._works = works
         if isinstance(found, SensorFault):
-            self._post(DeviceLost(Device.SENSOR, f"{found.kind.value}: {found.detail}", found.at))
+            alert = "calibration" if found.kind is SensorFaultKind.CALIBRATION else ""
+            self._post(DeviceLost(Device.SENSOR, f"{found.kind.value}: {found.detail}", found.at, alert))
         else:
             self._post(DeviceBack(Device.SENSOR, found.at))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge import lane
-from edge.feeds import DeviceBack, DeviceLost, Fed, FeedBroken, Obstructed
+from edge.feeds import Fed, Sample
 from edge.link import LinkNews
 from edge.outbox import Person
-from edge.scan_child import ReaderLost
+from edge.scan import Crowd, Glimpse, Sighting
 from healthcode.messages import AnyEvent, PassEvent, Response
 from healthcode.status import StatusList
 from healthcode.terms import ClockState
@@ -38,7 +38,7 @@ class Inbox:
 
     def feed(self, item: Fed) -> None:
         """Something of which only the newest counts."""
-        if self._queue.qsize() > BEHIND and not isinstance(item, DeviceLost | DeviceBack | FeedBroken | Obstructed | ReaderLost):
+        if self._queue.qsize() > BEHIND and isinstance(item, Sighting | Crowd | Glimpse | Sample):
             self.dropped += 1
             return
         self._queue.put(item)

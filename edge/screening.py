@@ -46,9 +46,18 @@ class SensorFaultKind(StrEnum):
     OUT_OF_SPAN = "OUT_OF_SPAN"
     FROZEN = "FROZEN"
     WRONG_SENSOR = "WRONG_SENSOR"
+    CALIBRATION = "CALIBRATION"
 
 
-LASTING = frozenset({SensorFaultKind.NO_BUS, SensorFaultKind.NO_PEC, SensorFaultKind.FROZEN, SensorFaultKind.WRONG_SENSOR})
+LASTING = frozenset(
+    {
+        SensorFaultKind.NO_BUS,
+        SensorFaultKind.NO_PEC,
+        SensorFaultKind.FROZEN,
+        SensorFaultKind.WRONG_SENSOR,
+        SensorFaultKind.CALIBRATION,
+    }
+)
 """Faults that another try does not cure."""
 
 
@@ -103,16 +112,42 @@ def estimate_body(skin_c: float, ambient_c: float) -> float:
     The forehead formula that thermometer projects on this part use, three lines joined at the ends of a band of normal skin temperatures.
     Strictly monotonic in skin for ambient 0 to 40. Two public copies carry 0.029321 for 0.829321, which hides fever.
     """
+    low, high = _band(ambient_c)
+    if skin_c < low:
+        return LOW_C + _slope_below(ambient_c) * (skin_c - low)
+    if skin_c <= high:
+        return LOW_C + (HIGH_C - LOW_C) * (skin_c - low) / (high - low)
+    return HIGH_C + _slope_above(ambient_c) * (skin_c - high)
+
+
+def skin_of(body_c: float, ambient_c: float) -> float:
+    """The skin temperature of which `estimate_body` makes `body_c`: its inverse; degrees Celsius."""
+    low, high = _band(ambient_c)
+    if body_c < LOW_C:
+        return low + (body_c - LOW_C) / _slope_below(ambient_c)
+    if body_c <= HIGH_C:
+        return low + (high - low) * (body_c - LOW_C) / (HIGH_C - LOW_C)
+    return high + (body_c - HIGH_C) / _slope_above(ambient_c)
+
+
+LOW_C, HIGH_C = 36.3, 36.8
+"""Body temperatures at the ends of the band."""
+
+
+def _band(ambient_c: float) -> tuple[float, float]:
+    """The ends of the band of normal skin temperatures."""
     warm = ambient_c - 25.0
     if ambient_c <= 25.0:
-        low, high = 32.66 + 0.186 * warm, 34.84 + 0.148 * warm
-    else:
-        low, high = 32.66 + 0.086 * warm, 34.84 + 0.100 * warm
-    if skin_c < low:
-        return 36.3 + (0.551658 + 0.021525 * ambient_c) * (skin_c - low)
-    if skin_c <= high:
-        return 36.3 + 0.5 * (skin_c - low) / (high - low)
-    return 36.8 + (0.829321 + 0.002364 * ambient_c) * (skin_c - high)
+        return 32.66 + 0.186 * warm, 34.84 + 0.148 * warm
+    return 32.66 + 0.086 * warm, 34.84 + 0.100 * warm
+
+
+def _slope_below(ambient_c: float) -> float:
+    return 0.551658 + 0.021525 * ambient_c
+
+
+def _slope_above(ambient_c: float) -> float:
+    return 0.829321 + 0.002364 * ambient_c
 
 
 def screen(
@@ -192,10 +227,20 @@ def _second(found: Screened, earlier: Screened, policy: ScreeningPolicy, at: flo
         return _as(found, Screening.NOT_CLEARED) if over else found
     if found.body_c >= policy.fever_c:
         return _as(found, Screening.FEBRILE if suspected else Screening.FEVER_SUSPECTED)
-    assert earlier.body_c is not None
-    if found.body_c < policy.clear_floor_c or abs(found.body_c - earlier.body_c) > policy.disagree_c:
+    if found.body_c < policy.clear_floor_c or _disagree(found, earlier, suspected) > policy.disagree_c:
         return _as(found, Screening.NOT_CLEARED)
     return _as(found, Screening.NORMAL)
+
+
+def _disagree(found: Screened, earlier: Screened, suspected: bool) -> float:
+    """By how much two measurements of one person differ, degrees Celsius.
+
+    Of a suspicion the skin counts as well: the estimate's middle band squeezes 2.2 C of skin into 0.5 C, so two estimates look alike where
+    the sensor saw two different things.
+    """
+    assert found.body_c is not None and earlier.body_c is not None and found.skin_c is not None and earlier.skin_c is not None
+    body = abs(found.body_c - earlier.body_c)
+    return max(body, abs(found.skin_c - earlier.skin_c)) if suspected else body
 
 
 def _as(found: Screened, screening: Screening) -> Screened:

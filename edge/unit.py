@@ -15,7 +15,7 @@ from types import MappingProxyType
 from edge import lane, passage, presentation, records
 from edge.allowance import Allowance
 from edge.config import Config
-from edge.feeds import Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
+from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
 from edge.outbox import OutboxFault, Person
@@ -53,6 +53,7 @@ class Unit:
         self.works: dict[Device, bool] = {}
         self._lost: dict[Device, tuple[str, str]] = {}
         self._obstructed = False
+        self._calibration = ""
         self._config = config
         self._keeps = keeps
         self._state = passage.initial(keeps.monotonic())
@@ -79,7 +80,8 @@ class Unit:
     @property
     def troubles(self) -> dict[str, str]:
         """What is wrong with the devices now: the alert's name, and one line that says what."""
-        found = dict(self._lost.values())
+        found = {"calibration": self._calibration} if self._calibration else {}
+        found |= dict(self._lost.values())
         if self._obstructed:
             found["obstructed"] = OBSTRUCTED
         return found
@@ -107,6 +109,8 @@ class Unit:
                 self._record([records.unit_event("reader_restarted", item.cause, self._moment(item.at))])
             case Obstructed(active=active):
                 self._obstructed = active
+            case Calibrated(warning=warning):
+                self._on_calibration(warning, item.at)
             case Sample():
                 self._readings.append(item.found)
                 self._sensor = item.sensor
@@ -285,6 +289,13 @@ class Unit:
                 "outbox": not self._unsaved,
             }
         self._keeps.respond(asked.command, Response(status="ok", transaction=asked.transaction, data=data))
+
+    def _on_calibration(self, warning: str, at: float) -> None:
+        """The thermometer's readings are not worth what they could be, or are again."""
+        self._calibration = warning
+        if warning:
+            log.warning("%s", warning)
+        self._record([records.unit_event("calibration", warning or "in force", self._moment(at))])
 
     def _on_device(self, item: DeviceLost | DeviceBack) -> None:
         was, works = self.works.get(item.device), isinstance(item, DeviceBack)

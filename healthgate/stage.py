@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import text
 
-from edge.thermal import OBJECT
+from edge.mlx90614 import OBJECT
 from healthcode import token
 from healthcode.terms import Colour, Form, Reason
 from healthgate.town import GATES, ISSUER, URI, Town

@@ -15,30 +15,36 @@ import time
 from collections.abc import Callable
 
 from edge.drivers.world import Scene, WorldClient
+from edge.mlx90614 import AMBIENT, CALIBRATED_AT_V, KELVIN_PER_COUNT, OBJECT, PARTS, SUPPLY_C_PER_V, ZERO_C, seen_of
 
 ADDRESS = 0x5A
 WRITE_BYTE, READ_BYTE = 0xB4, 0xB5
 """The address on the wire with the write and the read bit."""
 
-AMBIENT, OBJECT = 0x06, 0x07
 EEPROM = 0x20
 LOCKED_CELLS = frozenset({0x24, 0x2F, 0x39, 0x3C, 0x3D, 0x3E, 0x3F})
 IDENTITY = {0x3C: 0x5D21, 0x3D: 0x91C4, 0x3E: 0x4403, 0x3F: 0x1A3F}
 OTHER_IDENTITY = {0x3C: 0x77A0, 0x3D: 0x0B12, 0x3E: 0x4403, 0x3F: 0x9C01}
 
-SKIN_EMISSIVITY = 0.98
-SETTLE_S = 0.14
-"""The DCC part answers a step within this time; taken as the time to 1 per cent, so the time constant is a 4.6th of it."""
+TAUS_TO_SETTLE = 4.6
+"""A part's settling time is taken as the time to 1 per cent of a step."""
 
 CASE_TAU_S = 60.0
 """Time constant of the sensor's can, and so of its ambient register: an estimate, never measured."""
 
 NOISE_C = 0.03
-SUPPLY_C_PER_V = 0.6
 COLD_ERROR_C, COLD_TAU_S = -0.8, 400.0
 """A sensor just powered reads low; the error decays over the 30 minutes of warm-up. An estimate, never measured."""
 
 FIRST_DATA_S = 0.25
+
+FAILS = {
+    "unplugged": errno.EREMOTEIO,
+    "io_error": errno.EIO,
+    "timeout": errno.ETIMEDOUT,
+    "bus_low": errno.EBUSY,
+}
+"""With which errno each condition ends a transfer before any word is on the wire; a bus that somebody holds low is busy to its adapter."""
 
 
 def pec(data: bytes) -> int:
@@ -74,8 +80,14 @@ class _Lag:
 class SimulatedBus:
     """The bus with the one sensor on it."""
 
-    def __init__(self, world: WorldClient, seed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        """`seed` fixes the noise; `clock` gives monotonic seconds."""
+    def __init__(
+        self,
+        world: WorldClient,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        settle_s: float = PARTS["DCC"].settle_s,
+    ) -> None:
+        """`seed` fixes the noise; `clock` gives monotonic seconds; `settle_s` is the part's settling time."""
         self.pec = 0
         self._world = world
         self._clock = clock
@@ -84,7 +96,7 @@ class SimulatedBus:
         now = clock()
         self._powered_from = now - scene.powered_s
         self._case = _Lag(scene.ambient_c, CASE_TAU_S, now)
-        self._object = _Lag(_target(scene), SETTLE_S / 4.6, now)
+        self._object = _Lag(_target(scene), settle_s / TAUS_TO_SETTLE, now)
         self._held: dict[int, int] = {}
         self._eeprom = {0x20: 0x9993, 0x21: 0x62E3, 0x22: 0x0201, 0x23: 0xF71C, 0x24: 0xFFFF, 0x25: 0x9FB4, 0x2E: 0xBE5A}
         self._was = scene
@@ -102,6 +114,8 @@ class SimulatedBus:
         wire = bytearray(wire_read(register, word))
         if scene.sensor == "floating":
             wire = bytearray(b"\xff\xff\xff")
+        elif scene.sensor == "all_ones":
+            wire = bytearray(wire_read(register, 0xFFFF))
         elif scene.sensor == "bad_pec":
             wire[0] ^= 0x80
         word = wire[0] | wire[1] << 8
@@ -135,13 +149,9 @@ class SimulatedBus:
 
     def _refusal(self, scene: Scene, address: int, register: int, at: float) -> int:
         """The errno with which a transfer fails before any word is on the wire; 0 where it does not."""
-        if address != ADDRESS or scene.sensor == "unplugged" or register > 0x3F:
+        if address != ADDRESS or register > 0x3F:
             return errno.EREMOTEIO
-        if scene.sensor == "timeout":
-            return errno.ETIMEDOUT
-        if scene.sensor == "bus_low":
-            return errno.EIO
-        return 0
+        return FAILS.get(scene.sensor, 0)
 
     def _fail(self, register: int, code: int, at: float) -> OSError:
         self._world.journal({"register": register, "word": None, "error": code, "at": at})
@@ -167,12 +177,11 @@ class SimulatedBus:
         celsius = ambient
         if register == OBJECT:
             surface = self._object.step(_target(scene), at)
-            emissivity = SKIN_EMISSIVITY if scene.skin_c is not None else 1.0
-            radiated = emissivity * (surface + 273.15) ** 4 + (1 - emissivity) * (ambient + 273.15) ** 4
-            celsius = radiated**0.25 - 273.15 + COLD_ERROR_C * math.exp(-powered_s / COLD_TAU_S)
+            emissivity = scene.emissivity if scene.skin_c is not None else 1.0
+            celsius = seen_of(surface, ambient, emissivity) + COLD_ERROR_C * math.exp(-powered_s / COLD_TAU_S) + scene.error_c
         noise = self._random.gauss(0.0, NOISE_C * (30 if scene.sensor == "noisy" else 1))
-        kelvin = celsius + noise + SUPPLY_C_PER_V * (scene.supply_v - 3.0) + 273.15
-        return min(0x7FFF, max(1, round(kelvin / 0.02)))
+        kelvin = celsius + noise + SUPPLY_C_PER_V * (scene.supply_v - CALIBRATED_AT_V) + ZERO_C
+        return min(0x7FFF, max(1, round(kelvin / KELVIN_PER_COUNT)))
 
 
 def _target(scene: Scene) -> float:

@@ -19,6 +19,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edge.mlx90614 import SKIN_EMISSIVITY
+
 MAX_LINE = 256 * 1024
 """Longest line in bytes, either way; a longer one ends the connection."""
 
@@ -31,7 +33,20 @@ SEND_LIMIT_S = 2
 log = logging.getLogger(__name__)
 
 SensorCondition = Literal[
-    "ok", "unplugged", "bad_pec", "error_flag", "timeout", "bus_low", "stuck", "floating", "zero", "wrong_id", "noisy", "hang"
+    "ok",
+    "unplugged",
+    "io_error",
+    "timeout",
+    "bus_low",
+    "bad_pec",
+    "error_flag",
+    "all_ones",
+    "floating",
+    "zero",
+    "stuck",
+    "wrong_id",
+    "noisy",
+    "hang",
 ]
 CameraCondition = Literal["ok", "stopped", "unplugged", "hang"]
 """A camera that is stopped is still there and gives no frames; where it hangs its driver does not even return."""
@@ -53,9 +68,10 @@ class Shown(Part, frozen=True):
 class Scene(Part, frozen=True):
     """The world around one unit. Temperatures in degrees Celsius; a true input is a broken beam, a pressed button, an alarm.
 
-    `skin_c` is what the sensor looks at, None where nobody stands there. `sensor`, `camera` and `relay` name a fault of theirs. `supply_v`
-    is the sensor's supply, `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and
-    `brightness` (1 is normal) spoil the picture.
+    `skin_c` is what the sensor looks at, None where nobody stands there, `emissivity` that of its surface (a black body's is nearly 1).
+    `sensor`, `camera` and `relay` name a fault of theirs. `supply_v` is the sensor's supply, `error_c` what its words are off by,
+    `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and `brightness` (1 is
+    normal) spoil the picture.
     """
 
     shown: tuple[Shown, ...] = ()
@@ -66,6 +82,8 @@ class Scene(Part, frozen=True):
     camera: CameraCondition = "ok"
     relay: RelayCondition = "ok"
     skin_c: float | None = None
+    emissivity: Annotated[float, Meta(ge=0.1, le=1.0)] = SKIN_EMISSIVITY
+    error_c: float = 0.0
     ambient_c: float = 25.0
     sensor: SensorCondition = "ok"
     supply_v: float = 3.3

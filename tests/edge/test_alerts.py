@@ -44,6 +44,7 @@ def test_the_protocol_page_names_every_alert() -> None:
     [
         (replace(WELL, troubles={"camera_missing": "there is no such camera"}), "camera_missing", "no such camera"),
         (replace(WELL, troubles={"sensor": "NO_ANSWER: no answer"}), "sensor", "NO_ANSWER"),
+        (replace(WELL, troubles={"calibration": "the calibration ends in 9 days"}), "calibration", "9 days"),
         (replace(WELL, troubles={"obstructed": "take it away"}), "obstructed", "take it away"),
         (replace(WELL, clock=ClockState.UNTRUSTED), "clock", "not certain"),
         (replace(WELL, trust=None), "trust", "no trust list"),

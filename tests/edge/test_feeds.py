@@ -139,8 +139,8 @@ def test_a_fault_of_our_own_in_a_feed_ends_the_unit_and_not_just_the_thread(pict
 def test_a_thermometer_is_lost_and_comes_back(world: World, posts: Posts) -> None:
     world.set("north", skin_c=34.0)
     client = WorldClient(str(world._path), "north")
-    config = Sensor(settle_s=0.05, period_s=0.06, retry_pause_s=0.001)
-    feed = SensorFeed(Thermometer(SimulatedBus(client), config, 0.0, 7200.0), config.period_s, posts.queue.put)
+    config = Sensor(settle_s=0.01, retry_pause_s=0.001)
+    feed = SensorFeed(Thermometer(SimulatedBus(client), config, 0.0, 7200.0), config.quiet_s, posts.queue.put)
     feed.start()
     try:
         assert posts.wait_for(DeviceBack).device is Device.SENSOR

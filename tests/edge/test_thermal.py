@@ -4,16 +4,20 @@ import errno
 import statistics
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.calibration import Calibration, Kept, Unreadable
 from edge.config import ConfigError, Sensor, parse
-from edge.drivers.simulated_sensor import IDENTITY, SETTLE_S, SimulatedBus, pec, wire_read
+from edge.drivers.simulated_sensor import IDENTITY, SimulatedBus, pec, wire_read
 from edge.drivers.world import WorldClient
-from edge.thermal import Reading, SensorFault, SensorFaultKind, Thermometer, correct_emissivity, open_bus
+from edge.mlx90614 import AMBIENT, OBJECT, PARTS, PartName, correct_emissivity, seen_of
+from edge.sensor_files import PowerFile
+from edge.thermal import Reading, SensorFault, SensorFaultKind, Thermometer, open_bus
 from healthgate.world import World
 
 VECTORS = [(0x07, 0x3AD2, 0x30), (0x07, 0x3C7A, 0x92), (0x07, 0x3CA2, 0x80), (0x07, 0x3CC5, 0x1E), (0x06, 0x3A26, 0x66)]
@@ -45,6 +49,20 @@ def test_skin_is_not_quite_black(ambient: float, expected: float) -> None:
     assert correct_emissivity(34.0, ambient, 0.98) - 34.0 == pytest.approx(expected, abs=0.01)
 
 
+@given(st.floats(20, 45), st.floats(-10, 45), st.floats(0.8, 1.0))
+def test_what_is_seen_of_a_surface_leads_back_to_it(surface: float, ambient: float, emissivity: float) -> None:
+    assert correct_emissivity(seen_of(surface, ambient, emissivity), ambient, emissivity) == pytest.approx(surface, abs=1e-6)
+
+
+NOW = 1_600_000_000.0
+DAY_S = 86_400.0
+WORDS = "".join(f"{word:04x}" for word in IDENTITY.values())
+
+
+def calibration(sensor: str = WORDS, offset_c: float = 0.3, days_ago: float = 10) -> Calibration:
+    return Calibration(sensor, offset_c, 24.0, 3.3, datetime.fromtimestamp(NOW - days_ago * DAY_S, UTC), "Guard Wang")
+
+
 class Stage:
     """A world with one unit, its sensor on a clock that the test moves."""
 
@@ -52,21 +70,22 @@ class Stage:
         self.now = 1000.0
         self.world = World(folder / "w")
         self.client = WorldClient(str(folder / "w"), "north")
-        self._news = threading.Event()
+        self.news = threading.Event()
         self.bus = SimulatedBus(self.client, seed=7, clock=lambda: self.now)
-        self.client.on_change(lambda scene: self._news.set())
+        self.client.on_change(lambda scene: self.news.set())
 
-    def thermometer(self, **changes: object) -> Thermometer:
+    def thermometer(self, kept: Kept = None, power: PowerFile | None = None, **changes: object) -> Thermometer:
         config = Sensor(**changes)  # type: ignore[arg-type]
-        return Thermometer(self.bus, config, self.now, self.client.scene.powered_s, pause=self.pass_time)
+        powered_s = self.client.scene.powered_s
+        return Thermometer(self.bus, config, self.now, powered_s, self.pass_time, calibration=kept, wall=lambda: NOW, power=power)
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
     def set(self, **changes: object) -> None:
-        self._news.clear()
+        self.news.clear()
         self.world.set("north", **changes)
-        assert self._news.wait(5)
+        assert self.news.wait(5)
 
     def close(self) -> None:
         self.client.close()
@@ -80,7 +99,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage.close()
 
 
-def read(stage: Stage, thermometer: Thermometer, after: float = 0.15) -> Reading | SensorFault:
+def read(stage: Stage, thermometer: Thermometer, after: float = 0.28) -> Reading | SensorFault:
     stage.pass_time(after)
     return thermometer.read(stage.now)
 
@@ -119,22 +138,92 @@ def test_a_supply_that_is_not_what_was_configured_shows(stage: Stage) -> None:
 
 
 def test_calibration_shifts_the_skin(stage: Stage) -> None:
-    thermometer = stage.thermometer(offset_c=0.3, identity="".join(f"{word:04x}" for word in IDENTITY.values()))
+    thermometer = stage.thermometer(calibration(offset_c=0.3))
     stage.set(skin_c=34.5)
     stage.pass_time(1)
     assert skin(stage, thermometer) == pytest.approx(34.8, abs=0.05)
+    assert thermometer.warning == ""
 
 
-def test_a_step_settles_as_fast_as_the_part_does(stage: Stage) -> None:
-    thermometer = stage.thermometer(retry_pause_s=0.001)
+def test_without_a_calibration_it_reads_on_and_says_so(stage: Stage) -> None:
+    thermometer = stage.thermometer(None)
+    stage.set(skin_c=34.5)
+    stage.pass_time(1)
+    assert skin(stage, thermometer) == pytest.approx(34.5, abs=0.05)
+    assert "not calibrated" in thermometer.warning
+
+
+@pytest.mark.parametrize(
+    ("kept", "kind", "words"),
+    [
+        (calibration("77a00b1244039c01"), SensorFaultKind.WRONG_SENSOR, f"that of sensor 77a00b1244039c01, expected {WORDS}"),
+        (calibration(offset_c=0.51), SensorFaultKind.CALIBRATION, "offset is +0.51 C, expected at most 0.5 C"),
+        (calibration(days_ago=366), SensorFaultKind.CALIBRATION, "1 days overdue, expected one in 365 days"),
+        (calibration(days_ago=-2), SensorFaultKind.CALIBRATION, "expected a day that has come"),
+        (Unreadable("calibration.json: no JSON"), SensorFaultKind.CALIBRATION, "calibration.json"),
+    ],
+)
+def test_a_calibration_that_does_not_hold_is_refused_and_never_a_temperature(
+    stage: Stage, kept: Kept, kind: SensorFaultKind, words: str
+) -> None:
+    thermometer = stage.thermometer(kept)
+    stage.set(skin_c=34.5)
+    found = read(stage, thermometer)
+    assert isinstance(found, SensorFault)
+    assert found.kind is kind
+    assert words in found.detail
+
+
+def test_a_calibration_ends_while_the_unit_runs(stage: Stage) -> None:
+    today = [NOW]
+    config = Sensor(calibration_due_days=10)
+    kept = calibration(days_ago=9)
+    thermometer = Thermometer(stage.bus, config, stage.now, 7200.0, stage.pass_time, calibration=kept, wall=lambda: today[0])
+    assert isinstance(read(stage, thermometer), Reading)
+    assert "ends in 1 days" in thermometer.warning
+    today[0] += 2 * DAY_S
+    assert fault(stage, thermometer) is SensorFaultKind.CALIBRATION
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_step_settles_as_fast_as_the_part_does(stage: Stage, name: PartName) -> None:
+    settle_s = PARTS[name].settle_s
+    stage.bus = SimulatedBus(stage.client, seed=7, clock=lambda: stage.now, settle_s=settle_s)
+    stage.client.on_change(lambda scene: stage.news.set())
+    thermometer = stage.thermometer(part=name, retry_pause_s=0.001)
     read(stage, thermometer)
     stage.set(skin_c=35.0)
-    early = read(stage, thermometer, after=SETTLE_S / 10)
-    late = read(stage, thermometer, after=SETTLE_S)
+    early = read(stage, thermometer, after=settle_s / 10)
+    late = read(stage, thermometer, after=settle_s)
     assert isinstance(early, Reading)
     assert isinstance(late, Reading)
     assert 27 < early.skin_c < 32
     assert late.skin_c == pytest.approx(35.0, abs=0.2)
+
+
+def test_the_part_says_how_long_the_bus_is_silent() -> None:
+    assert Sensor(part="DCI").quiet_s > 0.65
+    assert 0.14 < Sensor(part="DCC").quiet_s < Sensor(part="DCI").quiet_s
+    assert Sensor(part="DCI", settle_s=0.3).settling_s == 0.3
+
+
+def transfers(stage: Stage, mark: int = 0) -> list[tuple[int, float]]:
+    """Register and time of every transfer after `mark`."""
+    stage.client.journal({"mark": (done := object().__hash__())})
+    assert stage.world.wait_for("north", lambda e: e.get("mark") == done, 5)
+    return [(entry["register"], entry["at"]) for entry in stage.world.entries("north", mark) if "register" in entry]
+
+
+def test_the_bus_is_silent_before_the_word_that_counts(stage: Stage) -> None:
+    thermometer = stage.thermometer(part="DCI")
+    quiet_s = Sensor(part="DCI").quiet_s
+    for _ in range(3):
+        assert isinstance(read(stage, thermometer, after=quiet_s), Reading)
+    seen = transfers(stage)
+    before = [at - seen[place - 1][1] for place, (register, at) in enumerate(seen) if register == OBJECT]
+    assert len(before) == 3
+    assert min(before) >= quiet_s - 1e-6, "also after the four words of the identity"
+    assert [register for register, _ in seen[-2:]] == [OBJECT, AMBIENT]
 
 
 def test_nobody_there_is_as_warm_as_the_room(stage: Stage) -> None:
@@ -149,8 +238,10 @@ def test_nobody_there_is_as_warm_as_the_room(stage: Stage) -> None:
         ("unplugged", SensorFaultKind.NO_ANSWER),
         ("bad_pec", SensorFaultKind.BAD_PEC),
         ("floating", SensorFaultKind.BAD_PEC),
+        ("io_error", SensorFaultKind.BUS_ERROR),
         ("timeout", SensorFaultKind.TIMEOUT),
         ("bus_low", SensorFaultKind.BUS_ERROR),
+        ("all_ones", SensorFaultKind.NO_WORD),
         ("error_flag", SensorFaultKind.ERROR_FLAG),
         ("zero", SensorFaultKind.NO_WORD),
     ],
@@ -204,12 +295,22 @@ def test_a_sensor_without_noise_is_a_frozen_one(stage: Stage) -> None:
 
 
 def test_another_sensor_in_its_place_is_refused_when_calibrated(stage: Stage) -> None:
-    thermometer = stage.thermometer(identity="".join(f"{word:04x}" for word in IDENTITY.values()))
+    thermometer = stage.thermometer(calibration())
     assert isinstance(read(stage, thermometer), Reading)
     stage.set(sensor="unplugged")
     assert fault(stage, thermometer) is SensorFaultKind.NO_ANSWER
     stage.set(sensor="wrong_id")
     assert fault(stage, thermometer) is SensorFaultKind.WRONG_SENSOR
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.EIO, "BUS_ERROR"), (errno.EREMOTEIO, "NO_ANSWER"), (errno.ETIMEDOUT, "TIMEOUT")])
+def test_the_numbers_of_the_kernel_s_errors(stage: Stage, code: int, kind: str) -> None:
+    conditions = {errno.EIO: "io_error", errno.EREMOTEIO: "unplugged", errno.ETIMEDOUT: "timeout"}
+    stage.set(sensor=conditions[code])
+    with pytest.raises(OSError, match=r"Errno") as raised:
+        stage.bus.read_word_data(0x5A, OBJECT)
+    assert raised.value.errno == code
+    assert fault(stage, stage.thermometer()).value == kind
 
 
 def test_a_bus_without_packet_error_codes_is_refused(stage: Stage) -> None:
@@ -260,10 +361,11 @@ UNIT = 'unit = "north"\nhardware = "pi"\ndata = "/d"\nroots = ["r"]\n[sensor]\n'
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("settle_s = 0.65", r"sensor.period_s = 0.15 \(by default\): expected more than sensor.settle_s = 0.65"),
-        ("offset_c = 0.2", r"sensor.identity = \"\" \(by default\): expected the identity of the sensor"),
-        ("offset_c = 0.6", "sensor.offset_c"),
-        ('identity = "5D21"', "sensor.identity"),
+        ('part = "DXX"', "sensor.part"),
+        ("supply_v = 5.0", "sensor.supply_v"),
+        ("calibration_due_days = 0", "sensor.calibration_due_days"),
+        ('part = "DCI"\n[screening]\nsamples = 5\ngive_up_s = 3.0', "screening.give_up_s"),
+        ('part = "DCI"\n[screening]\nretest_within_s = 7.0', "screening.retest_within_s"),
     ],
 )
 def test_a_configuration_that_cannot_measure_is_refused(line: str, fault: str) -> None:
@@ -292,11 +394,50 @@ def test_power_counts_from_the_sensors_own_plug(stage: Stage) -> None:
     for _ in range(20):
         assert fault(stage, thermometer) is SensorFaultKind.NO_ANSWER
     stage.set(sensor="ok")
-    early = read(stage, thermometer, after=0.01)
-    assert isinstance(early, SensorFault)
-    assert early.kind is SensorFaultKind.NO_WORD, "the first quarter second after power"
-    read(stage, thermometer, after=0.3)
+    stage.pass_time(0.01)
+    assert stage.bus.read_word_data(0x5A, OBJECT) == 0x0000, "the first quarter second after power"
+    assert isinstance(read(stage, thermometer, after=0.01), Reading), "the silence after its identity is longer"
     assert thermometer.state(stage.now).powered_s < 1
+
+
+def test_a_restarted_process_knows_that_the_sensor_was_pulled(stage: Stage, tmp_path: Path) -> None:
+    power = PowerFile(tmp_path / "power", "boot 1")
+    thermometer = stage.thermometer(power=power)
+    read(stage, thermometer)
+    stage.set(sensor="unplugged")
+    for _ in range(20):
+        fault(stage, thermometer)
+    stage.set(sensor="ok")
+    read(stage, thermometer, after=0.3)
+    stage.pass_time(300)
+    restarted = stage.thermometer(power=power)
+    assert restarted.state(stage.now).powered_s == pytest.approx(300, abs=2)
+    read(stage, restarted)
+    assert restarted.state(stage.now).powered_s == pytest.approx(300, abs=2)
+    after_a_boot = stage.thermometer(power=PowerFile(tmp_path / "power", "boot 2"))
+    assert after_a_boot.state(stage.now).powered_s == pytest.approx(7200)
+
+
+def test_a_process_restarted_while_the_sensor_is_out_starts_its_warm_up_at_the_first_answer(stage: Stage, tmp_path: Path) -> None:
+    power = PowerFile(tmp_path / "power", "boot 1")
+    thermometer = stage.thermometer(power=power)
+    read(stage, thermometer)
+    stage.set(sensor="unplugged")
+    for _ in range(20):
+        fault(stage, thermometer)
+    restarted = stage.thermometer(power=power)
+    stage.set(sensor="ok")
+    stage.pass_time(1)
+    assert isinstance(read(stage, restarted), Reading), "it was back before the new process missed it"
+    assert restarted.state(stage.now).powered_s < 1
+
+
+def test_a_restarted_process_need_not_wait(stage: Stage, tmp_path: Path) -> None:
+    power = PowerFile(tmp_path / "power", "boot 1")
+    read(stage, stage.thermometer(power=power))
+    restarted = stage.thermometer(power=power)
+    read(stage, restarted)
+    assert restarted.state(stage.now).powered_s > 7200
 
 
 def test_one_silent_cycle_is_not_a_new_warm_up(stage: Stage) -> None:
