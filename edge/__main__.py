@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import platform
@@ -263,6 +264,7 @@ def main(path: Path) -> int:
     Whatever it writes is for its account alone: the outbox holds who passed and with which fever.
     """
     os.umask(0o077)
+    faulthandler.enable(sys.__stderr__ or sys.stderr)  # systemd's SIGABRT, too, leaves in the log where all threads stand
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     notifier = Notifier.from_environment(os.environ, os.getpid())
     stop = threading.Event()

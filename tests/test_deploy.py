@@ -1,0 +1,71 @@
+"""The files of deploy/ against systemd's own checker, and against the code that they start."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from edge.watchdog import END_S, INTERPRETER_S, TURN_S
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+SERVICES = ("healthgate-edge", "healthgate-server")
+PYTHON = "/opt/healthgate/.venv/bin/python"
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    """All values of each key of a unit file, whatever the section."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in (DEPLOY / name).read_text().splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith(("#", "[")):
+            found[key].append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_systemd_finds_no_fault(name: str, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    text = (DEPLOY / f"{name}.service").read_text().replace(PYTHON, "/bin/true").replace("file:/opt/", "file:/")
+    (tmp_path / f"{name}.service").write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", tmp_path / f"{name}.service"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["edge", "server"])
+def test_what_is_started_is_a_command_of_ours(name: str, tmp_path: Path) -> None:
+    (command,) = settings(f"healthgate-{name}.service")["ExecStart"]
+    python, *options, module, side = command.split()[:5]
+    assert (python, options, module, side) == (PYTHON, ["-P", "-m"], "healthgate", name)
+    arguments = command.split()[5:]
+    arguments[-1] = str(tmp_path / "absent.toml")
+    done = subprocess.run([sys.executable, "-m", module, side, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert str(tmp_path / "absent.toml") in done.stderr, "it is the file that is missing, and not the command that is wrong"
+    assert "Usage" not in done.stderr
+
+
+def test_the_walls_stand_in_their_order() -> None:
+    service = settings("healthgate-edge.service")
+    (watchdog_s,) = map(float, service["WatchdogSec"])
+    (stop_s,) = map(float, service["TimeoutStopSec"])
+    assert TURN_S * 3 < INTERPRETER_S < watchdog_s
+    assert stop_s > END_S
+    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == (["notify"], ["main"], ["always"])
+    assert service["StartLimitIntervalSec"] == ["0"], "it never gives up"
+    assert settings("healthgate-watchdog.conf")["RuntimeWatchdogSec"] == ["14"]
+    assert "dtparam=watchdog=on" in (DEPLOY / "config.txt").read_text().splitlines()
+
+
+def test_the_unit_may_ask_whether_the_clock_follows_a_time_server_and_may_lock_its_reader_in() -> None:
+    service = settings("healthgate-edge.service")
+    (allowed,) = service["SystemCallFilter"]
+    assert {"adjtimex", "clock_adjtime", "clock_adjtime64", "seccomp"} <= set(allowed.split())
+    assert "ProtectClock" not in service
+    assert service["CapabilityBoundingSet"] == [""], "and may not set it"
