@@ -23,8 +23,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def root() -> roots.Root:
-    """The root, made where it is missing; skipped with the reason where there can be none."""
+    """The root, made where it is missing; the tests are skipped, with the reason, where there can be none."""
     try:
         return roots.made()
     except roots.CannotRun as reason:
         pytest.skip(f"no arm64 here: {reason}")
+    except roots.NotMade as wrong:
+        pytest.fail(str(wrong), pytrace=False)

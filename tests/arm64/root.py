@@ -27,6 +27,9 @@ from packaging.requirements import Requirement
 CHECKOUT = Path(__file__).parent.parent.parent
 ENTER = Path(__file__).parent / "enter"
 
+HANDLER = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
+"""What qemu-user-static tells the kernel to do with an arm64 program; `enter` hands it over."""
+
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "libzbar0", "mosquitto")
 """What `run` asks of a Pi, and the broker that some tests start."""
@@ -127,6 +130,18 @@ def cache() -> Path:
 def say(text: str) -> None:
     """A line for people, who may be waiting."""
     print(f"healthgate: arm64: {text}", file=sys.stderr, flush=True)
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages without which no root is made, as `run` takes them: package=why. None where they alone would not help."""
+    if platform.machine() == "aarch64" or os.geteuid() != 0:
+        return []
+    lacking = []
+    if shutil.which("debootstrap") is None:
+        lacking.append("debootstrap=makes the root of Debian for arm64")
+    if not HANDLER.exists():
+        lacking.append("qemu-user-static=runs arm64 programs on this processor")
+    return lacking
 
 
 def made() -> Root:
@@ -321,3 +336,7 @@ def _in(root: Root, path: str) -> Path:
 
 def _hash_of(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    print("\n".join(missing_packages()), end="")
