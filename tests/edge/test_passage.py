@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge.config import Lane
 from edge.lane import (
+    NEVER,
     Arm,
     Beam,
     CommandRelease,
@@ -34,7 +35,7 @@ from edge.lane import (
     Trouble,
     Used,
 )
-from edge.passage import NEVER, Step, busy, deadline, initial, step
+from edge.passage import Step, busy, deadline, initial, step
 from edge.signals import Signal
 from edge.transitions import REST_OF_MODE, Stage
 from healthcode.terms import Decision, LaneMode, Reason

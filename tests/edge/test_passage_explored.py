@@ -15,6 +15,7 @@ import pytest
 
 from edge.config import Lane, Statements
 from edge.lane import (
+    NEVER,
     Arm,
     Beam,
     CommandRelease,
@@ -38,7 +39,7 @@ from edge.lane import (
     Trouble,
     Used,
 )
-from edge.passage import FOREVER, NEVER, State, Step, busy, initial, light_of, postponed, relay_end, step
+from edge.passage import FOREVER, State, Step, busy, initial, light_of, postponed, relay_end, step
 from edge.signals import Signal
 from edge.transitions import TABLE, Happening, Stage
 from edge.verdict import Health, Source, Standing, decide
@@ -149,8 +150,8 @@ def check_state(state: State) -> None:
     assert state.grant is None or busy(state) or state.mode is LaneMode.FREE, ("a grant that is open is the only one", state)
 
 
-def check_edge(state: State, given: Input, taken: Step, policy: Lane) -> None:
-    """What holds on every edge."""
+def check_edge(state: State, idle: Step, given: Input, taken: Step, policy: Lane) -> None:
+    """What holds on every edge; `idle` is the step of time alone."""
     after = taken.state
     where = (state, given, taken.events)
     assert after.at == max(state.at, given.at), where
@@ -169,31 +170,64 @@ def check_edge(state: State, given: Input, taken: Step, policy: Lane) -> None:
     ended = sum(isinstance(event, Used | NotUsed) for event in taken.events)
     assert grants == ended + (after.grant is not None), ("every grant ends in exactly one used or not used", where)
     if isinstance(given, Notice | Trouble | Tamper) or (isinstance(given, Decided) and given.decision is not Decision.ADMIT):
-        idle = step(state, Tick(given.at), policy).state
-        assert from_now(replace(after, tamper=idle.tamper), policy) == from_now(idle, policy), ("shown, and nothing else", where)
+        unmoved = replace(idle.state, tamper=after.tamper)
+        assert from_now(after, policy) == from_now(unmoved, policy), ("shown, and nothing else", where)
     if any(isinstance(event, NotUsed) for event in taken.events) and not (asks_for_the_relay(given) or isinstance(given, ExitRequest)):
         assert after.window_until <= after.at, ("what was given back makes no crossing lawful", where)
     changed = (after.mode, after.fire, after.tamper, after.free_until) != (state.mode, state.fire, state.tamper, state.free_until)
     assert any(isinstance(event, LaneChanged) for event in taken.events) == changed, where
 
 
-def check_admission(state: State, given: Input, taken: Step, policy: Lane) -> None:
+def check_admission(state: State, given: Input, taken: Step) -> None:
     """`step` never refuses what `decide` admitted, at once or a notch after."""
     if isinstance(given, Decided) and given.decision is Decision.ADMIT and would_admit(state):
         assert taken.state.relay, (state, given)
         assert taken.state.grant is not None, (state, given)
 
 
-def check_crossing(state: State, given: Input, taken: Step, policy: Lane) -> None:
-    """Nobody crosses a lane at rest unseen: somebody's right, or an alarm."""
+def check_release(state: State, idle: Step, given: Input, taken: Step, policy: Lane) -> None:
+    """The staff always opens, except on fire, when the loop does; whoever announced an exit may go."""
+    was, after = idle.state, taken.state
+    if isinstance(given, CommandRelease) or (isinstance(given, StaffButton) and given.pressed):
+        told = sum(isinstance(event, Released) for event in taken.events)
+        if was.fire or was.mode is LaneMode.FREE:
+            assert (told, after.relay) == (0, not was.fire), (state, given)
+        else:
+            assert (told, after.relay_until - after.at) == (1, policy.pulse_s), (state, given)
+            assert after.window_until - after.at == policy.accessible_window_s, (state, given)
+    if isinstance(given, ExitRequest):
+        assert any(isinstance(event, Released) for event in taken.events)
+        assert was.relay >= after.relay, ("an exit opens nothing", state)
+        if was.stage in (Stage.LOCKED, Stage.RELEASED):
+            assert after.window_until - after.at == policy.window_s, (state, given)
+
+
+def check_crossing(state: State, idle: Step, given: Input, taken: Step, policy: Lane) -> None:
+    """Nobody crosses unseen: somebody's right, or an alarm. Every alarm is told once, when it begins."""
+    was, after = idle.state, taken.state
+    told = [type(event) for event in taken.events if isinstance(event, Forced | Tailgated | HeldOpen)]
+    alarms = {Stage.FORCED: Forced, Stage.TAILGATE: Tailgated, Stage.HELD_OPEN: HeldOpen}
+    before = [type(event) for event in idle.events if isinstance(event, Forced | Tailgated | HeldOpen)]
+    begun = alarms[after.stage] if after.stage in alarms and after.stage is not was.stage else None
+    assert told == before + ([begun] if begun else []), (state, given)
     if not isinstance(given, Beam | Arm):
         return
-    idle = step(state, Tick(given.at), policy).state
-    begins = taken.state.crossed and not idle.crossed
-    if begins and idle.stage is Stage.LOCKED and idle.window_until <= idle.at:
-        assert any(isinstance(event, Forced) for event in taken.events), (state, given)
-    if any(isinstance(event, Forced | Tailgated | HeldOpen) for event in taken.events):
-        assert not taken.state.relay or taken.state.mode is LaneMode.FREE, (state, given)
+    is_beam = isinstance(given, Beam)
+    begins = (after.beam and not was.beam) if is_beam else (after.arm and not was.arm)
+    if not begins:
+        return
+    seen = was.beam_seen if is_beam else was.arm_seen
+    lawful = was.at < was.window_until
+    match was.stage:
+        case Stage.LOCKED:
+            expected = Stage.FORCED if not lawful else Stage.TAILGATE if seen else Stage.PASSING
+        case Stage.GRANTED | Stage.PASSING:
+            expected = Stage.TAILGATE if seen and was.stage is Stage.PASSING else Stage.PASSING
+        case _:
+            expected = was.stage
+    assert after.stage is expected, (state, given)
+    used = any(isinstance(event, Used) for event in taken.events)
+    assert used == (was.grant is not None and was.stage in (Stage.GRANTED, Stage.RELEASED, Stage.FREE)), (state, given)
 
 
 @dataclass
@@ -216,11 +250,13 @@ def explore(policy: Lane) -> Explored:
         state = queue.popleft()
         check_state(state)
         onward: set[State] = set()
+        unasked = {at: step(state, Tick(at), policy) for at in (0, LATER)}  # what time alone does
         for given in (*inputs(0), *inputs(LATER)):
-            taken = step(state, given, policy)
-            check_edge(state, given, taken, policy)
-            check_admission(state, given, taken, policy)
-            check_crossing(state, given, taken, policy)
+            idle, taken = unasked[int(given.at)], step(state, given, policy)
+            check_edge(state, idle, given, taken, policy)
+            check_admission(state, given, taken)
+            check_release(state, idle, given, taken, policy)
+            check_crossing(state, idle, given, taken, policy)
             ends = [taken.state]
             if taken.state.relay and any(isinstance(effect, Relay) for effect in taken.effects):
                 slow = postponed(taken.state, LATER)  # a slow disk: pulse and window begin when the relay does
