@@ -37,7 +37,8 @@ class Lane:
         if self.phone is not None:
             height, width = self.phone.shape
             scene[60 : 60 + height, 150 + self.shift : 150 + self.shift + width] = self.phone
-        return np.clip(scene * self.exposure + self.noise * next(self.noises), 0, 255).astype(np.uint8)
+        seen: Pixels = np.clip(scene * self.exposure + self.noise * next(self.noises), 0, 255).astype(np.uint8)
+        return seen
 
     def frame(self, bracketed: bool = False) -> Look:
         self.at += self.period_s
