@@ -1,0 +1,1 @@
+"""Tests that run inside the kernel under test, all in one boot."""
