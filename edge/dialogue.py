@@ -320,14 +320,14 @@ class Dialogue:
         if at >= self._flush_due:
             self._flush_due = at + FLUSH_EVERY_S
             self._cache.flush()
-        if at >= self._purge_due:
-            self._purge_due = at + PURGE_EVERY_S
-            if self._clock.state() is ClockState.UNTRUSTED:
-                return
-            try:
-                self._outbox.purge(self._clock.now())
-            except OutboxFault as fault:
-                self._complain("outbox_fault", str(fault))
+        try:
+            self._outbox.fold()
+            if at >= self._purge_due:
+                self._purge_due = at + PURGE_EVERY_S
+                if self._clock.state() is not ClockState.UNTRUSTED:
+                    self._outbox.purge(self._clock.now())
+        except OutboxFault as fault:
+            self._complain("outbox_fault", str(fault))
 
     def _position(self, uri: str) -> Position | None:
         held = self._cache.lists.get(uri)

@@ -8,6 +8,7 @@ events, so that one commit writes both and a restart does not forget who has jus
 May be used by several threads: one lock, one connection. A fault closes the connection; the next call opens it again. What concerns many
 rows (a watermark, forgetting) is done in slices, each a commit of its own, with the lock free in between: a verdict's append waits for one
 slice at most. A slice that was done stays done, and the watermark is noted after its last: whoever was interrupted does the rest again.
+Nor does an append pay for the log that it writes: `fold` carries it over into the database, on a connection of its own, without the lock.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -38,6 +39,10 @@ SLICE = 1000
 """Rows changed in one commit at most."""
 PAUSE_S = 0.002
 """How long the lock stays free between two slices: Python's locks know no queue, and whoever waits needs a moment to take it."""
+FOLD_ROWS = 300
+"""Rows changed until the log is carried over: about the 1,000 pages after which SQLite would do it within a commit."""
+MOST_LOGGED = 16_000
+"""Pages in the log (64 MB) at which a commit does carry it over after all: the thread that should have is gone."""
 START_BUSY_S, BUSY_S = 5.0, 0.25
 """How long SQLite waits for whoever else has the file, at the start (the process before may still be ending) and later."""
 FOREVER = float("inf")
@@ -126,6 +131,7 @@ class Outbox:
         self._unsure = False  # after a fault: whether the last append is on disk after all
         self._rows = 0
         self._pending = 0
+        self._folded = 0  # how many rows this connection had changed when the log was last carried over
         self._recent: dict[Person, float] = {}
         with self._lock:
             try:
@@ -222,6 +228,24 @@ class Outbox:
             self._recent = {person: used for person, used in self._recent.items() if used >= at - REMEMBER_S}
         return gone
 
+    def fold(self) -> bool:
+        """Carries the log over into the database where enough has gathered; whether it did. OutboxFault where the disk does not let it.
+
+        Meanwhile others may append: what they write is carried over the next time. For any thread but the one that decides.
+        """
+        with self._lock:
+            changed = 0 if self._connection is None else self._connection.total_changes
+            if changed - self._folded < FOLD_ROWS:
+                return False
+            self._folded = changed
+        try:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as wrong:
+            raise OutboxFault(f"{self._path}: {wrong}") from wrong
+        return True
+
     @property
     def recent(self) -> Mapping[Person, float]:
         """When each person last passed here (wall seconds): the memory behind REPLAY."""
@@ -265,6 +289,7 @@ class Outbox:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_LOGGED}")
             if check and (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(verdict)
             connection.executescript(_TABLES)
@@ -275,6 +300,7 @@ class Outbox:
         return connection
 
     def _reopen(self) -> sqlite3.Connection:
+        self._folded = 0
         try:
             return self._open(check=False)
         except (sqlite3.Error, OSError) as wrong:
@@ -324,6 +350,7 @@ class Outbox:
             total += changed
             if changed < SLICE:
                 return total
+            self.fold()
             time.sleep(PAUSE_S)
 
     def _wait_again(self, boot: int, up_to: int, missing: Sequence[int] = ()) -> int:

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.outbox import BUSY_S, SLICE, UNNUMBERED, Acknowledged, Outbox, OutboxFault, Place, StaleWatermark, Stored
+from edge.outbox import BUSY_S, FOLD_ROWS, SLICE, UNNUMBERED, Acknowledged, Outbox, OutboxFault, Place, StaleWatermark, Stored
 from healthcode.messages import BootMark, UnitEvent, Watermark, stamp
 from healthcode.terms import ClockState
 
@@ -216,6 +217,60 @@ def test_an_append_does_not_wait_for_what_concerns_many_rows(path: Path, work: s
     assert outcome == [expected.get(work, Acknowledged(0, MANY))]
     assert between > 2, "as many as there are slices, but for a slow machine"
     assert outbox.waiting == len(outbox.pending(2 * MANY + between))
+
+
+def rows_without_the_log(path: Path) -> int:
+    """Events in the database itself, as somebody sees them who is not told of its log."""
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
+def test_no_append_pays_for_the_log(path: Path) -> None:
+    outbox = open_outbox(path, BOOT)
+    outbox.append([event() for _ in range(FOLD_ROWS)])
+    assert outbox.fold()
+    many = 20 * FOLD_ROWS
+    for _ in range(0, many, 10):
+        outbox.append([event() for _ in range(10)])
+    assert rows_without_the_log(path) == FOLD_ROWS, "none of the commits carried it over"
+    assert outbox.fold()
+    assert rows_without_the_log(path) == FOLD_ROWS + many
+    assert not outbox.fold(), "there is nothing new in it"
+    assert len(outbox.pending(2 * many)) == FOLD_ROWS + many
+
+
+def test_appends_go_on_while_the_log_is_carried_over(path: Path) -> None:
+    outbox = open_outbox(path, BOOT)
+    stop = threading.Event()
+    folded: list[bool] = []
+
+    def fold() -> None:
+        while not stop.is_set():
+            folded.append(outbox.fold())
+
+    worker = threading.Thread(target=fold)
+    worker.start()
+    appended = 0
+    while sum(folded) < 5:
+        appended = outbox.append([event() for _ in range(50)])[-1]
+    stop.set()
+    worker.join()
+    assert len(outbox.pending(2 * appended)) == appended
+    outbox.close()
+    assert rows_without_the_log(path) == appended
+
+
+def test_a_log_that_cannot_be_carried_over_is_a_fault_and_loses_nothing(path: Path) -> None:
+    outbox = open_outbox(path, BOOT)
+    outbox.append([event() for _ in range(FOLD_ROWS)])
+    away = path.with_name("away")
+    path.rename(away)
+    path.mkdir()
+    with pytest.raises(OutboxFault, match=str(path)):
+        outbox.fold()
+    path.rmdir()
+    away.rename(path)
+    assert len(outbox.pending(2 * FOLD_ROWS)) == FOLD_ROWS
 
 
 def test_a_watermark_that_was_interrupted_is_taken_again_as_a_whole(path: Path) -> None:
