@@ -55,8 +55,12 @@ alarm_s = 0.5
 [link]
 host = "127.0.0.1"
 port = 9
+
+[watchdog]
+sensor_s = 2.0
 """
-"""Nobody listens on the port: the unit has no server. The alarm is short because contacts can be closed only once the unit holds them."""
+"""Nobody listens on the port: the unit has no server. The alarm is short because contacts can be closed only once the unit
+holds them, and the thermometer's loop has little time because somebody waits for the test that makes it hang."""
 
 _EVENT: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
