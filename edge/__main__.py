@@ -23,12 +23,14 @@ from edge.cache import Cache
 from edge.clock import Clock, FloorFile, is_synchronised
 from edge.config import Config, ConfigError
 from edge.dialogue import Dialogue
+from edge.door import Door
 from edge.drivers.camera import CameraFault, open_camera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient, WorldLost
 from edge.feeds import CameraFeed, CameraStuck, SensorFeed
 from edge.gate import Gate, GateFault, open_pins
 from edge.link import Link
+from edge.modes import Modes
 from edge.outbox import Outbox, OutboxFault
 from edge.parts import Inbox, Keeps
 from edge.scan import MissingReader
@@ -155,6 +157,7 @@ class Parts:
     sensor: SensorFeed
     link: Link
     reporter: Reporter
+    door: Door
 
 
 def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
@@ -198,7 +201,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             resend_s=config.link.resend_s,
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
-        unit = Unit(config, Keeps(cache, outbox, clock, gate, time.monotonic, link.wake, link.respond))
+        unit = Unit(config, Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond))
         reader = ReaderProcess(config.camera.stages)
         undo.callback(reader.close)
         camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed, config=config.camera)
@@ -206,7 +209,8 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         sensor = SensorFeed(open_thermometer(config, hardware, clock.now), config.sensor.quiet_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        parts = Parts(unit, inbox, gate, camera, sensor, link, Reporter(config, unit, cache, outbox, clock, camera, time.monotonic()))
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, time.monotonic())
+        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data))
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         undo.callback(watchdog.ending)
         undo.callback(gate.close)  # before all that may take its time to end
@@ -233,6 +237,7 @@ def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Even
         nonlocal turned_at
         turned_at = at
         parts.camera.check(at)
+        parts.door.attend(at, parts.unit.ask_mode)
         parts.reporter.report(at, parts.link)
         watchdog.say(parts.reporter.summary)
 

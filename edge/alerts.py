@@ -25,6 +25,7 @@ NAMES = (
     "lists_stale",
     "outbox",
     "tamper",
+    "lane_mode",
 )
 """Every alert that a unit can raise; those not raised are cleared at each connection, so that none outlives its cause."""
 TRUST_WARNING_S = 30 * 86_400

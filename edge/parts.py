@@ -12,15 +12,13 @@ from edge.feeds import Fed, Sample
 from edge.link import LinkNews
 from edge.outbox import Person
 from edge.scan import Crowd, Glimpse, Sighting
-from healthcode.messages import AnyEvent, PassEvent, Response
+from healthcode.messages import AnyEvent, Response
 from healthcode.status import StatusList
-from healthcode.terms import ClockState
+from healthcode.terms import ClockState, LaneMode
 from healthcode.trust import KeyRing
 
 BEHIND = 200
 """Waiting inputs beyond which what cameras and thermometers bring is dropped."""
-UNSAVED_KEPT = 1000
-"""Events that wait in memory while the disk does not take them."""
 
 Posted = Fed | lane.Input | LinkNews
 
@@ -53,34 +51,6 @@ class Inbox:
             return self._queue.get(timeout=limit_s)
         except queue.Empty:
             return None
-
-
-class Unsaved:
-    """What the disk did not take: events in their order, and the passages that belong to them.
-
-    Beyond `most` the oldest verdicts go first: what the guard did is worth more than whom the gate turned away.
-    """
-
-    def __init__(self, most: int = UNSAVED_KEPT) -> None:
-        self.events: list[AnyEvent] = []
-        self.used: dict[Person, float] = {}
-        self._most = most
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    def add(self, events: Sequence[AnyEvent], used: Mapping[Person, float]) -> None:
-        """Keeps `events` and `used` until there is room on the disk."""
-        self.events += events
-        self.used.update(used)
-        while len(self.events) > self._most:
-            verdict = next((place for place, event in enumerate(self.events) if isinstance(event, PassEvent)), 0)
-            del self.events[verdict]
-
-    def clear(self) -> None:
-        """All of it is on disk."""
-        self.events = []
-        self.used = {}
 
 
 class Knowledge(Protocol):
@@ -122,6 +92,16 @@ class Moving(Protocol):
         """Carries out effects."""
 
 
+class Remembering(Protocol):
+    """The lane's mode over a restart."""
+
+    kept: LaneMode
+    trouble: str
+
+    def keep(self, mode: LaneMode, at: float, *, anew: bool = False) -> None:
+        """The lane is in this mode."""
+
+
 @dataclass(frozen=True)
 class Keeps:
     """What the unit remembers and how it acts; `monotonic` gives seconds, `wake` tells the link that there is
@@ -131,6 +111,7 @@ class Keeps:
     outbox: Keeping
     clock: Timing
     gate: Moving
+    modes: Remembering
     monotonic: Callable[[], float]
     wake: Callable[[], None]
     respond: Callable[[str, Response], None]

@@ -113,6 +113,6 @@ class Reporter:
             refused=unit.counts[Decision.REFUSE],
             called_guard=unit.counts[Decision.CALL_GUARD],
             frames_per_s=round(rate, 1),
-            sensor_ok=int(unit.works.get(Device.SENSOR, False)),
-            camera_ok=int(unit.works.get(Device.CAMERA, False)),
+            sensor_ok=int(unit.devices.works.get(Device.SENSOR, False)),
+            camera_ok=int(unit.devices.works.get(Device.CAMERA, False)),
         )

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
 from edge import lane, passage, presentation, records
 from edge.allowance import Allowance
 from edge.config import Config
+from edge.devices import Devices
+from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
-from edge.outbox import OutboxFault, Person
-from edge.parts import Keeps, Posted, Unsaved
+from edge.outbox import OutboxFault
+from edge.parts import Keeps, Posted
 from edge.presentation import Key, Presentation, Subject
+from edge.recorder import Recorder
 from edge.records import Moment
 from edge.scan import Crowd, Glimpse, Sighting
 from edge.scan_child import ReaderLost
@@ -30,15 +31,13 @@ from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Health, Lane, Standing, Verdict, decide, standing
 from healthcode import token
 from healthcode.messages import AnyEvent, Response
-from healthcode.terms import Decision, Reason, Screening
+from healthcode.terms import ClockState, Decision, LaneMode, Reason, Screening
 from healthcode.token import HealthCode, TokenFault
 from healthcode.trust import KeyRing
 
 log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
-OBSTRUCTED = "a code that is not ours stays in the camera's view: take it away"
-SAVE_AGAIN_S = 1.0
 FUTURE_S = 60.0
 """A passage that was remembered this far ahead of now was dated by a clock that was wrong; it says nothing."""
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
@@ -50,21 +49,17 @@ class Unit:
 
     def __init__(self, config: Config, keeps: Keeps) -> None:
         self.counts: Counter[Decision] = Counter()
-        self.works: dict[Device, bool] = {}
-        self._lost: dict[Device, tuple[str, str]] = {}
-        self._obstructed = False
-        self._calibration = ""
+        self.devices = Devices()
         self._config = config
         self._keeps = keeps
-        self._state = passage.initial(keeps.monotonic())
+        self._state = passage.initial(keeps.monotonic(), keeps.modes.kept)
         self._shown: Presentation | None = None
         self._suspects: dict[Key, Screened] = {}
         self._readings: deque[Reading | SensorFault] = deque(maxlen=READINGS_KEPT)
         self._sensor = BEFORE_FIRST_SAMPLE
         self._approach: presentation.Approach | None = None
         self._hint: tuple[Screening | None, int] = (None, 0)
-        self._unsaved = Unsaved()
-        self._save_again_at = 0.0
+        self._recorder = Recorder(keeps.outbox, keeps.wake)
         self._allowance = Allowance()
 
     @property
@@ -75,26 +70,31 @@ class Unit:
     @property
     def unsaved(self) -> int:
         """How many events wait in memory because the disk did not take them."""
-        return len(self._unsaved)
+        return self._recorder.unsaved
 
     @property
     def troubles(self) -> dict[str, str]:
-        """What is wrong with the devices now: the alert's name, and one line that says what."""
-        found = {"calibration": self._calibration} if self._calibration else {}
-        found |= dict(self._lost.values())
-        if self._obstructed:
-            found["obstructed"] = OBSTRUCTED
+        """What is wrong with the unit now: the alert's name, and one line that says what."""
+        found = self.devices.troubles
+        if self._keeps.modes.trouble:
+            found["lane_mode"] = self._keeps.modes.trouble
         return found
 
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""
         at = self._keeps.monotonic()
-        self._record([records.unit_event("started", detail, self._moment(at))])
+        news: list[AnyEvent] = [records.unit_event("started", detail, self._moment(at))]
+        if self._keeps.modes.trouble:
+            news.append(records.unit_event("mode_lost", self._keeps.modes.trouble, self._moment(at)))
+        if self._state.mode is not LaneMode.CONTROLLED:
+            kept = lane.LaneChanged(at, self._state.mode, self._state.fire, self._state.tamper, note="kept over the restart")
+            news.append(records.lane_event(kept, self._moment(at)))
+        self._recorder.record(news)
         self._step(lane.Tick(at))
 
     def stop(self) -> None:
         """Says in the log that the unit ends in order; the gate is let go by whoever holds it."""
-        self._record([records.unit_event("stopping", "", self._moment(self._keeps.monotonic()))])
+        self._recorder.record([records.unit_event("stopping", "", self._moment(self._keeps.monotonic()))])
 
     def handle(self, item: Posted) -> None:
         """Takes in what a device or the link posted."""
@@ -106,16 +106,12 @@ class Unit:
             case Glimpse():
                 self._on_glimpse(item)
             case ReaderLost():
-                self._record([records.unit_event("reader_restarted", item.cause, self._moment(item.at))])
-            case Obstructed(active=active):
-                self._obstructed = active
-            case Calibrated(warning=warning):
-                self._on_calibration(warning, item.at)
+                self._recorder.record([records.unit_event("reader_restarted", item.cause, self._moment(item.at))])
             case Sample():
                 self._readings.append(item.found)
                 self._sensor = item.sensor
                 self._measure(self._keeps.monotonic())
-            case DeviceLost() | DeviceBack():
+            case DeviceLost() | DeviceBack() | Obstructed() | Calibrated():
                 self._on_device(item)
             case FeedBroken(error=error):
                 raise error
@@ -139,9 +135,23 @@ class Unit:
         self._measure(at)
         if self._shown is not None and (presentation.is_over(self._shown, at) or presentation.is_abandoned(self._shown, at)):
             self._shown = None
-        if self._unsaved and at >= self._save_again_at:
-            self._save_again_at = at + SAVE_AGAIN_S
-            self._record([])
+        self._recorder.tick(at)
+        if self._state.mode is LaneMode.FREE and self._keeps.clock.state() is ClockState.UNTRUSTED:
+            self._step(lane.SetMode(at, LaneMode.CONTROLLED, note="the clock is not trusted"))
+        self._keeps.modes.keep(self._state.mode, at)
+
+    def ask_mode(self, asked: Asked) -> Answered:
+        """Somebody at the unit sets the lane's mode. Free is refused while the clock is not trusted: nobody would know its end."""
+        at, refused = self._keeps.monotonic(), ""
+        if asked.mode is LaneMode.FREE and self._keeps.clock.state() is ClockState.UNTRUSTED:
+            refused = "the unit does not know the time for certain, and the mode free needs an end"
+        elif asked.mode is LaneMode.FREE and not asked.for_s:
+            refused = "expected for how long the lane is to be free"
+        else:
+            log.info("the lane is set to %s: %s", asked.mode.value, asked.note)
+            self._step(lane.SetMode(at, asked.mode, at + asked.for_s, asked.note))
+            self._keeps.modes.keep(self._state.mode, at, anew=True)
+        return Answered(asked.at, self._state.mode, refused)
 
     def _on_sighting(self, seen: Sighting) -> None:
         shown = self._shown
@@ -207,7 +217,7 @@ class Unit:
             if verdict.final:
                 self._conclude(self._shown, verdict, None, at)
                 return
-            self._record([self._pass_event(shown, verdict, found, at)])
+            self._recorder.record([self._pass_event(shown, verdict, found, at)])
             self._step(lane.Notice(at, Signal.FEVER))
 
     def _show_hint(self, found: Screened, at: float) -> None:
@@ -227,11 +237,11 @@ class Unit:
         seq = None
         if self._may_record(shown, at):
             try:
-                seq = self._append([self._pass_event(shown, verdict, found, at)])[-1]
+                seq = self._recorder.append([self._pass_event(shown, verdict, found, at)])[-1]
             except OutboxFault as wrong:
                 if verdict.decision is Decision.ADMIT:
                     verdict = Verdict(Decision.CALL_GUARD, Reason.OUTBOX_FAULT)
-                self._put_by(wrong, [self._pass_event(shown, verdict, found, at)], {})
+                self._recorder.put_by(wrong, [self._pass_event(shown, verdict, found, at)])
         self._shown = replace(shown, verdict=verdict)
         self.counts[verdict.decision] += 1
         log.info("%s %s", verdict.decision.value, verdict.reason.value)
@@ -245,7 +255,7 @@ class Unit:
         if may and self._allowance.missed:
             missed = records.unit_event("refusals_not_recorded", f"{self._allowance.missed} of codes that name nobody", self._moment(at))
             self._allowance = self._allowance.reported()
-            self._record([missed])
+            self._recorder.record([missed])
         return may
 
     def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
@@ -264,7 +274,7 @@ class Unit:
             screening,
             Lane(self._state.mode, passage.busy(self._state), self._state.fire),
             None if used_at is None else max(0.0, now - used_at),
-            Health(clock.state(), trust_held=self._keeps.knowledge.keys(now) is not None, outbox_ok=not self._unsaved),
+            Health(clock.state(), trust_held=self._keeps.knowledge.keys(now) is not None, outbox_ok=not self._recorder.unsaved),
             at=now,
             statements=self._config.statements,
             replay_s=self._config.lane.replay_s,
@@ -281,38 +291,20 @@ class Unit:
             self._step(lane.Notice(asked.at, Signal.IDENTIFY))
             data: dict[str, str | int | float | bool | None] = {"stage": self._state.stage.value, "mode": self._state.mode.value}
         else:
-            works = {device.value: self.works.get(device, False) for device in Device}
+            works = {device.value: self.devices.works.get(device, False) for device in Device}
             data = {
                 **works,
                 "clock": self._keeps.clock.state().value,
                 "lists": len(self._keeps.knowledge.lists),
-                "outbox": not self._unsaved,
+                "outbox": not self._recorder.unsaved,
             }
         self._keeps.respond(asked.command, Response(status="ok", transaction=asked.transaction, data=data))
 
-    def _on_calibration(self, warning: str, at: float) -> None:
-        """The thermometer's readings are not worth what they could be, or are again."""
-        self._calibration = warning
-        if warning:
-            log.warning("%s", warning)
-        self._record([records.unit_event("calibration", warning or "in force", self._moment(at))])
-
-    def _on_device(self, item: DeviceLost | DeviceBack) -> None:
-        was, works = self.works.get(item.device), isinstance(item, DeviceBack)
-        self.works[item.device] = works
-        if isinstance(item, DeviceLost):
-            self._lost[item.device] = (item.alert or item.device.value, item.detail)
-        else:
-            self._lost.pop(item.device, None)
-        if was == works:
-            return
-        if isinstance(item, DeviceLost):
-            log.warning("%s lost: %s", item.device.value, item.detail)
-            self._record([records.unit_event(f"{item.device.value}_lost", item.detail, self._moment(item.at))])
-        elif was is not None:
-            log.info("%s is back", item.device.value)
-            self._record([records.unit_event(f"{item.device.value}_back", "", self._moment(item.at))])
-        self._step(lane.Trouble(item.at, not all(self.works.values())))
+    def _on_device(self, item: DeviceLost | DeviceBack | Obstructed | Calibrated) -> None:
+        noted = self.devices.take(item)
+        if noted is not None:
+            self._recorder.record([records.unit_event(noted.what, noted.detail, self._moment(item.at))])
+            self._step(lane.Trouble(item.at, not self.devices.all_work))
 
     def _step(self, given: lane.Input) -> None:
         """One step of the lane. Before the relay is switched on its event is on disk; whatever else is to be done is done at once.
@@ -336,29 +328,7 @@ class Unit:
         events = [records.lane_event(event, self._moment(event.at)) for event in step.events]
         used = {event.person: self._keeps.clock.now(event.at) for event in step.events if isinstance(event, lane.Used) and event.person}
         if events:
-            self._record(events, used)
-
-    def _record(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> None:
-        """Writes events that change no decision; where the disk does not take them they wait in memory."""
-        try:
-            self._append(events, used or {})
-        except OutboxFault as wrong:
-            self._put_by(wrong, events, used or {})
-
-    def _append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] = MappingProxyType({})) -> list[int]:
-        """Writes `events` after those that still wait in memory; the seqs of all."""
-        numbers = self._keeps.outbox.append([*self._unsaved.events, *events], {**self._unsaved.used, **used})
-        if self._unsaved:
-            log.info("events are stored again")
-        self._unsaved.clear()
-        self._keeps.wake()
-        return numbers
-
-    def _put_by(self, wrong: OutboxFault, events: Sequence[AnyEvent], used: Mapping[Person, float]) -> None:
-        """Keeps in memory what the disk did not take, to be written later; one line of log for an outage."""
-        if not self._unsaved:
-            log.error("events cannot be stored, nobody is admitted: %s", wrong)
-        self._unsaved.add(events, used)
+            self._recorder.record(events, used)
 
     def _moment(self, at: float) -> Moment:
         clock = self._keeps.clock

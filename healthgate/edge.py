@@ -13,9 +13,12 @@ import typer
 from edge import config as configuration
 from edge.__main__ import check_password, load_roots, main
 from healthcode.setting_keys import example_toml
+from healthgate.lane_mode import mode
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
+
+app.command()(mode)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from edge.drivers.simulated_pins import SimulatedPins
 from edge.drivers.world import WorldClient
 from edge.feeds import Sample
 from edge.gate import Gate
+from edge.modes import Modes
 from edge.outbox import Outbox
 from edge.parts import Keeps, Posted
 from edge.scan import Crowd, Sighting
@@ -135,8 +136,16 @@ class Bench:
             question = self.clock.question()
             assert question is not None
             self.clock.answer(TimeAnswer(unit="north", nonce=question.nonce, at_ms=round(self.wall * 1000)))
+        self.modes = Modes(self.folder / "mode")
         keeps = Keeps(
-            self.cache, self.outbox, self.clock, self.watched, lambda: self.at, lambda: None, lambda *said: self.answers.append(said)
+            self.cache,
+            self.outbox,
+            self.clock,
+            self.watched,
+            self.modes,
+            lambda: self.at,
+            lambda: None,
+            lambda *said: self.answers.append(said),
         )
         self.unit = Unit(self.config, keeps)
         self.unit.start("test")
