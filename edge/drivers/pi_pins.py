@@ -17,6 +17,8 @@ from typing import Any, cast
 
 HEADER_LABELS = frozenset({"pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"})
 """Labels of the chip that carries the 40-pin header: Pi 0 to 3, Pi 4, Pi 5."""
+HEADER_DRIVERS = ("pinctrl_bcm2835", "pinctrl_rp1")
+"""The kernel's drivers of those chips."""
 
 
 class GateFault(Exception):
@@ -75,10 +77,21 @@ def chip_labels(lgpio: ModuleType, devices: Path = Path("/dev")) -> list[tuple[i
     return found
 
 
+def check_release(modules: Path = Path("/sys/module")) -> None:
+    """GateFault where the kernel leaves a pin at its level when its process is gone, as Raspberry Pi's kernels do unless told otherwise.
+
+    Kernels without that choice (raspberrypi/linux pull requests 6117 and 6150) do not say; the bench checklist does.
+    """
+    for path in (modules / driver / "parameters" / "persist_gpio_outputs" for driver in HEADER_DRIVERS):
+        if path.is_file() and path.read_text(encoding="ascii").strip() in ("Y", "1"):
+            raise GateFault(f"{path} says Y: a killed unit would leave the barrier open; expected dtparam=strict_gpiod in config.txt")
+
+
 def open_pi_pins(labels: Callable[[ModuleType], list[tuple[int, str]]] = chip_labels) -> Any:
-    """gpiozero's factory for this Pi's header; GateFault where there is no such header or it may not be opened."""
+    """gpiozero's factory for this Pi's header; GateFault where there is no such header, it may not be opened or its pins outlast us."""
     lgpio = import_lgpio()
     chip = find_header(labels(lgpio))
+    check_release()
     from gpiozero.exc import GPIOZeroError
     from gpiozero.pins.lgpio import LGPIOFactory
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import msgspec
 import pytest
 
 from edge.config import Config, Pins
-from edge.drivers.pi_pins import find_header, open_pi_pins
+from edge.drivers.pi_pins import HEADER_DRIVERS, check_release, find_header, open_pi_pins
 from edge.drivers.simulated_pins import HIGH_WHEN, OUTPUTS, SimulatedPins
 from edge.drivers.world import WorldClient
 from edge.gate import INPUT_OF, NORMALLY_CLOSED, Debounce, Gate, GateFault, open_pins
@@ -23,6 +24,7 @@ from edge.lane import Arm, Beam, Fire, Input, Light, Relay, Sound, StaffButton, 
 from edge.relay import MARGIN_S
 from edge.signals import Signal
 from healthgate.world import World
+from hw.header import HEADER_PIN
 
 WIRING = Path(__file__).parents[2] / "hw" / "wiring.md"
 HELD_S = 0.01
@@ -393,6 +395,18 @@ def test_a_header_that_is_not_found_locks_the_gate(labels: list[tuple[int, str]]
         find_header(labels)
 
 
+@pytest.mark.parametrize("driver", HEADER_DRIVERS)
+def test_a_kernel_that_leaves_a_killed_units_relay_on_locks_the_gate(tmp_path: Path, driver: str) -> None:
+    check_release(tmp_path)
+    file = tmp_path / driver / "parameters" / "persist_gpio_outputs"
+    file.parent.mkdir(parents=True)
+    file.write_text("N\n")
+    check_release(tmp_path)
+    file.write_text("Y\n")
+    with pytest.raises(GateFault, match="expected dtparam=strict_gpiod in config"):
+        check_release(tmp_path)
+
+
 needs_lgpio = pytest.mark.skipif(importlib.util.find_spec("lgpio") is None, reason="lgpio is not installed for this Python")
 
 
@@ -425,8 +439,16 @@ def test_importing_lgpio_leaves_no_pipe_and_no_other_directory(tmp_path: Path) -
 
 def test_the_wiring_page_has_the_pins_of_the_configuration() -> None:
     rows = [line.split("|")[1:-1] for line in WIRING.read_text().splitlines() if line.startswith("| `")]
-    table = {row[0].strip().strip("`"): int(row[1].split()[0]) for row in rows if row[1].strip().split()[0].isdigit()}
-    assert table == msgspec.structs.asdict(Pins())
+    table = {row[0].strip().strip("`"): row[1].strip() for row in rows if row[1].strip().split()[0].isdigit()}
+    assert table == {signal: f"{bcm} ({HEADER_PIN[bcm]})" for signal, bcm in msgspec.structs.asdict(Pins()).items()}
+
+
+def test_the_firmware_holds_the_relay_low_and_the_kernel_lets_go_of_it() -> None:
+    lines = (WIRING.parents[1] / "deploy" / "config.txt").read_text().splitlines()
+    assert f"gpio={Pins().relay}=op,dl" in lines
+    assert "dtparam=strict_gpiod" in lines
+    page = set(re.findall(r"^\| `([^`]+)` \| [^|]+ \|$", WIRING.read_text(), re.MULTILINE))
+    assert {line for line in lines if line and not line.startswith("#")} <= page
 
 
 def test_the_wiring_page_has_the_polarity_of_the_gate() -> None:
