@@ -29,8 +29,8 @@ WARN_DAYS = 30.0
 AHEAD_S = 86_400.0
 """A calibration dated further ahead of now was dated by a clock that was wrong, or now is."""
 
-NEAR_C = 2.0
-"""A reading further from the black body's temperature shows something else."""
+NEAR_C = 0.9
+"""A reading further from the black body's temperature shows something else: the point before, for one, which is 2 C away."""
 STEADY_SPREAD_C = 0.3
 STEADY_DRIFT_C = 0.05
 """Readings are steady when they lie this close together and their two halves differ by no more than this."""
@@ -127,13 +127,15 @@ def take_point(black_body_c: float, readings: Sequence[Reading], count: int) -> 
     if not last:
         return Waiting(0)
     if abs(last[-1].skin_c - black_body_c) > NEAR_C:
-        return Waiting(0, f"reads {last[-1].skin_c:.1f} C, expected {black_body_c:.0f} within {NEAR_C:.0f}: is the black body in view?")
+        return Waiting(0, f"reads {last[-1].skin_c:.1f} C, expected {black_body_c:g} within {NEAR_C}: is the black body in view?")
     near = next((number for number, one in enumerate(reversed(last)) if abs(one.skin_c - black_body_c) > NEAR_C), len(last))
     if near < count:
         return Waiting(near)
     skins = [one.skin_c for one in last]
     drift = fmean(skins[count // 2 :]) - fmean(skins[: count // 2])
     spread = max(skins) - min(skins)
+    if spread == 0.0:
+        return Waiting(count, "not one reading differs, expected at least the noise of a live sensor")
     if abs(drift) > STEADY_DRIFT_C:
         return Waiting(count, f"still moves, {drift:+.2f} C: wait")
     if spread > STEADY_SPREAD_C:

@@ -109,11 +109,12 @@ class SensorLock:
         try:
             fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(self._handle, 200).decode("utf-8", "replace").strip() or "another process"
+            who, _, number = os.read(self._handle, 200).decode("utf-8", "replace").strip().rpartition(" ")
             os.close(self._handle)
-            raise SensorHeld(f"{holder} is running and uses the thermometer: stop it first, and start it again afterwards") from None
+            stop = f"kill {number}, or systemctl stop where it is a service" if number.isdecimal() else "end the other process"
+            raise SensorHeld(f"{who or 'another process'} is running and uses the thermometer: stop it first ({stop})") from None
         os.truncate(self._handle, 0)
-        os.pwrite(self._handle, f"{user} (process {os.getpid()})\n".encode(), 0)
+        os.pwrite(self._handle, f"{user} {os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Gives the thermometer back."""

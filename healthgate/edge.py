@@ -11,9 +11,11 @@ import msgspec
 import typer
 
 from edge import config as configuration
-from edge.__main__ import check_password, load_roots, main
+from edge.__main__ import check_password, check_thresholds, load_roots, main
 from healthcode.setting_keys import example_toml
+from healthgate.calibrate import calibrate
 from healthgate.lane_mode import mode
+from healthgate.probe import probe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
@@ -49,7 +51,7 @@ def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", he
         found = configuration.load(config)
     except configuration.ConfigError as wrong:
         refuse(str(wrong))
-    faults = [f"{config}: {fault}" for look in (load_roots, check_password) if (fault := fault_of(look, found))]
+    faults = [f"{config}: {fault}" for look in (load_roots, check_password, check_thresholds) if (fault := fault_of(look, found))]
     if faults:
         refuse("\n".join(faults))
     if as_json:
@@ -63,3 +65,7 @@ def example() -> None:
     """Print a configuration with every key, its meaning, bounds and default; what must be given has an example."""
     typer.echo("# The configuration of a gate unit. Each key that is commented out has the value that it has without the line.\n")
     typer.echo(example_toml(configuration.Config), nl=False)
+
+
+app.command()(probe)
+app.command()(calibrate)
