@@ -1,4 +1,4 @@
-"""COSE_Sign1 (RFC 9052) with ES256 and Ed25519, and the keys that make and check it.
+"""COSE_Sign1 (RFC 9052) with ES256 and Ed25519, and the keys that make and check it; PS256 is checked, for foreign certificates alone.
 
 Every object carries its kind in the protected header `typ` (RFC 9596), so that none can stand in another's place.
 The algorithm to check with comes from the caller's key, never from the object; the object's must merely be the same.
@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Protocol, cast
 
 import cbor2
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 Algorithm = Literal["ES256", "Ed25519"]
+KeyAlgorithm = Literal["ES256", "Ed25519", "PS256"]
+"""What a key may have signed with. PS256 is never ours: a trust list may hold such a key for foreign certificates."""
 
 ALG_IDS: dict[Algorithm, int] = {"ES256": -7, "Ed25519": -8}
 """COSE algorithm numbers (RFC 9053 sections 2.1 and 2.2)."""
 ALG_NAMES: dict[int, Algorithm] = {number: name for name, number in ALG_IDS.items()}
+PS256_ID = -37
+"""COSE algorithm number of RSASSA-PSS with SHA-256 (RFC 8230 section 2)."""
+RSA_BITS = (2048, 4096)
+"""Shortest and longest modulus of an RSA key that is taken: RFC 8230 section 2 wants 2048; a longer one only costs time."""
 
 ALG, CRIT, KID, TYP = 1, 2, 4, 16
 TAG_SIGN1 = 18
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Order of the group of P-256 (SEC 2 section 2.4.2)."""
 _ECDSA = ec.ECDSA(hashes.SHA256())
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
 
 DECODE_ERRORS = (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError, AttributeError)
 """What `cbor2` may raise on bytes of a stranger."""
@@ -35,12 +42,13 @@ DECODE_ERRORS = (cbor2.CBORError, ValueError, TypeError, OverflowError, Recursio
 
 @dataclass(frozen=True)
 class Sign1:
-    """A parsed, unverified COSE_Sign1. `header` is the decoded protected header."""
+    """A parsed, unverified COSE_Sign1. `header` is the decoded protected header, `unprotected` the other one: empty in our own objects."""
 
     protected: bytes
     header: Mapping[object, object]
     payload: bytes
     signature: bytes
+    unprotected: Mapping[object, object] = field(default_factory=dict)
 
     @property
     def kid(self) -> bytes:
@@ -70,12 +78,18 @@ class NotSign1(ValueError):
 
 
 class _OnlySign1(Mapping[int, cbor2.SemanticDecoderCallback]):
-    """Decoders of CBOR tags: 18 stays a CBORTag, every other tag is refused before its content becomes a date, a fraction or a pattern."""
+    """Decoders of CBOR tags: 18 stays a CBORTag, every other tag is refused before its content becomes a date, a fraction or a pattern.
+
+    With `dates` the tags of dates (0 and 1) are passed over: their content stays what it is, a text or a number.
+    """
+
+    def __init__(self, dates: bool) -> None:
+        self._dates = dates
 
     def __getitem__(self, tag: int) -> cbor2.SemanticDecoderCallback:
         if tag == TAG_SIGN1:
             raise KeyError(tag)
-        return _refuse_tag
+        return _content if self._dates and tag in (0, 1) else _refuse_tag
 
     def __iter__(self) -> Iterator[int]:
         return iter(())
@@ -88,31 +102,37 @@ def _refuse_tag(_decoder: object, _immutable: bool) -> NoReturn:
     raise cbor2.CBORDecodeError(f"expected no tag but {TAG_SIGN1}")
 
 
-_TAGS = _OnlySign1()
+def _content(value: object, _immutable: bool) -> object:
+    return value
 
 
-def load_cbor(data: bytes, *, deterministic: bool = True) -> object:
+_TAGS, _TAGS_WITH_DATES = _OnlySign1(dates=False), _OnlySign1(dates=True)
+
+
+def load_cbor(data: bytes, *, deterministic: bool = True, dates: bool = False) -> object:
     """The one CBOR item in `data`; NotCbor where it is none, has bytes left over or, if asked, is not deterministically encoded.
 
     Deterministic is RFC 8949 section 4.2.1, shortest forms, sorted keys, no duplicates, which re-encoding shows; keys are sorted shortest
-    first (section 4.2.3), which for the keys in our formats is the same. Tags other than 18 are refused always.
+    first (section 4.2.3), which for the keys in our formats is the same. Tags other than 18 are refused, but with `dates` those of dates
+    are passed over.
     """
+    tags = _TAGS_WITH_DATES if dates else _TAGS
     try:
-        value: object = cbor2.loads(data, semantic_decoders=_TAGS, allow_duplicate_keys=False)
+        value: object = cbor2.loads(data, semantic_decoders=tags, allow_duplicate_keys=False)
         again = cbor2.dumps(value, canonical=True) if deterministic else data
     except DECODE_ERRORS as wrong:
         raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
     if again != data:
         raise NotCbor("not deterministically encoded CBOR")
-    if not deterministic and _is_cbor(data[:-1]):
+    if not deterministic and _is_cbor(data[:-1], tags):
         raise NotCbor("bytes after the end of the CBOR item")
     return value
 
 
-def _is_cbor(data: bytes) -> bool:
+def _is_cbor(data: bytes, tags: _OnlySign1) -> bool:
     """Whether `data` begins with a CBOR item. `cbor2.loads` passes over what follows one; without its last byte no item is whole."""
     try:
-        cbor2.loads(data, semantic_decoders=_TAGS, allow_duplicate_keys=False)
+        cbor2.loads(data, semantic_decoders=tags, allow_duplicate_keys=False)
     except DECODE_ERRORS:
         return False
     return True
@@ -146,7 +166,7 @@ def parse(data: bytes, *, strict: bool = True) -> Sign1:
         raise NotSign1("expected alg, kid and typ in the protected header and nothing else")
     if CRIT in header:
         raise NotSign1("the protected header holds crit: nothing that it can name is known here")
-    return Sign1(protected, header, payload, signature)
+    return Sign1(protected, header, payload, signature, unprotected)
 
 
 def signed_bytes(protected: bytes, payload: bytes) -> bytes:
@@ -189,13 +209,18 @@ def kid_of(public: bytes) -> bytes:
 class PublicKey:
     """A public key ready to check signatures with."""
 
-    algorithm: Algorithm
+    algorithm: KeyAlgorithm
     raw: bytes
-    handle: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+    handle: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
     @classmethod
-    def from_raw(cls, algorithm: Algorithm, raw: bytes) -> PublicKey:
-        """The key of the raw bytes, 65 of ES256 and 32 of Ed25519; ValueError where they are no point of the curve."""
+    def from_raw(cls, algorithm: KeyAlgorithm, raw: bytes) -> PublicKey:
+        """The key of the raw bytes: 65 of ES256, 32 of Ed25519, a SubjectPublicKeyInfo in DER of PS256; ValueError where they are none."""
+        if algorithm == "PS256":
+            key = cls.from_der(raw)
+            if key.algorithm != "PS256" or key.raw != raw:
+                raise ValueError("expected an RSA key as the DER of its SubjectPublicKeyInfo")
+            return key
         if algorithm == "ES256":
             if len(raw) != 65:
                 raise ValueError(f"ES256 key of {len(raw)} bytes: expected an uncompressed point of 65")
@@ -211,6 +236,19 @@ class PublicKey:
             raise ValueError(f"not a public key in PEM: {wrong}") from None
         return _public_of(key)
 
+    @classmethod
+    def from_der(cls, der: bytes) -> PublicKey:
+        """The key in a SubjectPublicKeyInfo, RSA taken as well; ValueError where it is none that counts here."""
+        try:
+            key = serialization.load_der_public_key(der)
+        except (ValueError, UnsupportedAlgorithm) as wrong:
+            raise ValueError(f"not a public key in DER: {wrong}") from None
+        if not isinstance(key, rsa.RSAPublicKey):
+            return _public_of(key)
+        if not RSA_BITS[0] <= key.key_size <= RSA_BITS[1]:
+            raise ValueError(f"RSA key of {key.key_size} bits: expected {RSA_BITS[0]} to {RSA_BITS[1]}")
+        return cls("PS256", key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo), key)
+
     def to_pem(self) -> bytes:
         """The key as PEM, SubjectPublicKeyInfo."""
         return self.handle.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -221,13 +259,16 @@ class PublicKey:
         return kid_of(self.raw)
 
     def verify(self, signature: bytes, data: bytes, *, low_s: bool = True) -> bool:
-        """Whether `signature` (64 bytes) is this key's over `data`.
+        """Whether `signature` (64 bytes; of RSA as many as the modulus has) is this key's over `data`.
 
         ES256 also takes (r, n - s); `low_s` refuses that twin, so that one code has one text.
         """
-        if len(signature) != 64:
+        if len(signature) != 64 and not isinstance(self.handle, rsa.RSAPublicKey):
             return False
         try:
+            if isinstance(self.handle, rsa.RSAPublicKey):
+                self.handle.verify(signature, data, _PSS, hashes.SHA256())
+                return True
             if isinstance(self.handle, ed25519.Ed25519PublicKey):
                 self.handle.verify(signature, data)
                 return True
@@ -256,6 +297,7 @@ class SoftwareKey:
     def __init__(self, handle: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> None:
         self._handle = handle
         self.public_key = _public_of(handle.public_key())
+        self._algorithm: Algorithm = "ES256" if isinstance(handle, ec.EllipticCurvePrivateKey) else "Ed25519"
 
     @classmethod
     def generate(cls, algorithm: Algorithm = "ES256") -> SoftwareKey:
@@ -284,7 +326,7 @@ class SoftwareKey:
     @property
     def algorithm(self) -> Algorithm:
         """What it signs with."""
-        return self.public_key.algorithm
+        return self._algorithm
 
     @property
     def public(self) -> bytes:

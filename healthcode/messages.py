@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from healthcode.terms import ClockState, Colour, Decision, Form, LaneMode, PassageOutcome, Reason, Screening, Use
+from healthcode.terms import CertificateKind, ClockState, Colour, Decision, Form, LaneMode, PassageOutcome, Reason, Screening, Use
 
 T = TypeVar("T")
 
@@ -41,6 +41,10 @@ Frames = Annotated[int, Meta(ge=0, le=1_000_000)]
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Short = Annotated[str, Meta(max_length=200)]
 CodeText = Annotated[str, Meta(max_length=300)]
+CertificateId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+Days = Annotated[int, Meta(ge=0, le=3650)]
+Hours = Annotated[int, Meta(ge=1, le=24 * 365)]
+Name = Annotated[str, Meta(min_length=1, max_length=60)]
 
 
 def stamp(seconds: float) -> datetime:
@@ -65,11 +69,14 @@ class PassEvent(Event, frozen=True, tag="pass"):
 
     `list` and `index` name the person; `said_at` is when the issuer said the colour that counted; `ms` is sighting to verdict. `frames` is
     in how many frames the code was located until the verdict, `glimpses` in how many of them it was not read before it first was.
+    Of a foreign certificate there is nothing but `certificate`, a hash of its identifier under a key that never leaves the unit: the same
+    certificate has the same one there, and nobody else can make anything of it.
     """
 
     decision: Decision
     reason: Reason
     code: CodeText | None = None
+    certificate: CertificateId | None = None
     issuer: IssuerId | None = None
     list: Uri | None = None
     index: Index | None = None
@@ -303,14 +310,16 @@ class TimeAnswer(Message, frozen=True):
 class TrustEntry(Message, frozen=True):
     """What one key may do. Algorithm, issuer, use and scope of whatever it signs come from here, never from the signed object.
 
-    `key` is the raw public key: 65 bytes uncompressed point for ES256 (SEC 1), 32 bytes for Ed25519 (RFC 8032).
+    `key` is the raw public key: 65 bytes uncompressed point for ES256 (SEC 1), 32 bytes for Ed25519 (RFC 8032), the DER of a
+    SubjectPublicKeyInfo for PS256, which counts for the use `dcc` alone. `kid` is the first 8 bytes of the SHA-256 of `key`; for the use
+    `dcc` those of the SHA-256 of the key's own certificate, and `kinds` are the certificates that it may sign.
     A signature counts where its own time lies in [sign_from, sign_until] and the time of checking is at most verify_until.
     """
 
     issuer: IssuerId
     kid: Annotated[bytes, Meta(min_length=8, max_length=8)]
-    algorithm: Literal["ES256", "Ed25519"]
-    key: Annotated[bytes, Meta(min_length=32, max_length=65)]
+    algorithm: Literal["ES256", "Ed25519", "PS256"]
+    key: Annotated[bytes, Meta(min_length=32, max_length=600)]
     use: Use
     sign_from: Seconds
     sign_until: Seconds
@@ -319,15 +328,54 @@ class TrustEntry(Message, frozen=True):
     forms: Annotated[list[Form], Meta(max_length=2)] = []
     max_lifetime_s: Seconds = 0
     epoch: Version = 0
+    kinds: Annotated[list[CertificateKind], Meta(max_length=3)] = []
+
+
+class VaccinationRule(Message, frozen=True):
+    """A complete series (as many doses as it has, or more) of one of `products`, its last dose `from_days` to `until_days` days ago.
+
+    Products by their number in the EU's register of medicines, such as EU/1/20/1528.
+    """
+
+    products: Annotated[list[Name], Meta(min_length=1, max_length=100)]
+    from_days: Days
+    until_days: Days
+
+
+class RecoveryRule(Message, frozen=True):
+    """A recovery whose first positive test was `from_days` to `until_days` days ago, within the certificate's own dates."""
+
+    from_days: Days
+    until_days: Days
+
+
+class SampleRule(Message, frozen=True):
+    """A negative test, its sample at most so many hours old: of nucleic acid (NAA), of antigen (RAT). One without hours does not count."""
+
+    naa_hours: Hours | None = None
+    rat_hours: Hours | None = None
+
+
+class CertificatePolicy(Message, frozen=True):
+    """Which EU Digital COVID Certificates count as green here. A kind without a rule does not count.
+
+    `agents` are the diseases that count, by their SNOMED CT code; 840539006 is COVID-19.
+    """
+
+    agents: Annotated[list[Name], Meta(min_length=1, max_length=20)]
+    vaccination: VaccinationRule | None = None
+    recovery: RecoveryRule | None = None
+    test: SampleRule | None = None
 
 
 class TrustList(Message, frozen=True):
-    """Signed by the root key: every key that counts here. Versions only go up."""
+    """Signed by the root key: every key that counts here, and which foreign certificates do (None: none). Versions only go up."""
 
     version: Version
     signed_at: Seconds
     expires_at: Seconds
-    entries: Annotated[list[TrustEntry], Meta(max_length=1000)]
+    entries: Annotated[list[TrustEntry], Meta(max_length=4000)]
+    certificates: CertificatePolicy | None = None
 
 
 class TrustHead(Message, frozen=True):

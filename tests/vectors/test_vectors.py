@@ -62,7 +62,7 @@ def test_code(vector: dict[str, Any]) -> None:
 
 
 def test_there_is_a_code_for_every_fault_form_colour_and_algorithm() -> None:
-    assert {vector["fault"] for vector in CODES} == {*Fault, None}
+    assert {vector["fault"] for vector in CODES} == {*Fault, None} - {Fault.COMPRESSION}, "our own codes are not compressed"
     good = [(v["claims"]["form"], v["claims"]["colour"], v["alg"]) for v in CODES if v["fault"] is None]
     assert set(good) >= {(form, colour, alg) for form in Form for colour in Colour for alg in (-7, -8)}
 
