@@ -27,6 +27,7 @@ import msgspec
 from bench.lane_figures import Series, Turn, ratio, settling_s, spread, summary
 from bench.procfs import cpu_s, descendants
 from edge import config as configuration
+from edge.config import Config
 from edge.drivers.camera import Frame
 from edge.drivers.simulated_camera import draw
 from edge.drivers.world import Scene, Shown
@@ -72,7 +73,8 @@ _EVENT: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 class Plan:
     """How many people each way, how many of them close together, how often they come, how long the beam is broken (seconds).
 
-    `together`: the face appears only with the first readable frame, so that the sensor still has to respond to it.
+    `together`: the face appears only with the first readable frame, so that the sensor still has to respond to it. `part` is the
+    thermometer's, empty for the one that a configuration names by itself.
     """
 
     people: int = 60
@@ -81,6 +83,7 @@ class Plan:
     beam_s: float = 1.0
     server: bool = True
     together: bool = False
+    part: str = ""
     seed: int = 1
 
 
@@ -107,16 +110,16 @@ class Outcome:
     """Everything measured. `series` by its name: reachable, unreachable, close."""
 
     series: dict[str, Series]
-    settling: float
+    config: Config
     at_gate: int
     at_server: int | None
     environment: dict[str, Any]
 
     def figures(self) -> dict[str, Any]:
         """The figures, ready for JSON: those of the lane whose server is there first, or of the other where it is never there."""
-        told = {name: summary(series, self.settling) for name, series in self.series.items() if series.turns}
+        told = {name: summary(series, self.config) for name, series in self.series.items() if series.turns}
         first = "reachable" if "reachable" in told else "unreachable"
-        found: dict[str, Any] = {**told.pop(first), "server": first, "settling_ms": round(1000 * self.settling, 1)}
+        found: dict[str, Any] = {**told.pop(first), "server": first, "settling_ms": round(1000 * settling_s(self.config), 1)}
         if "unreachable" in told:
             found["unreachable_over_reachable"] = {
                 name: ratio(told["unreachable"][name], found[name]) for name in ("with_settling_ms", "beyond_sample_ms")
@@ -136,8 +139,12 @@ def run(plan: Plan, folder: Path, step: Step) -> Outcome:
     """The whole benchmark, in `folder`, which is new or empty. BrokerMissing, TownError and LaneStuck say in one line what is wrong."""
     step("starting", 0, 1)
     load = os.getloadavg()
-    with Town(folder, gates=(UNIT,)) as town:
-        environment = {
+    town = Town(folder, gates=(UNIT,))
+    if plan.part:
+        with (town.folder / f"{UNIT}.toml").open("a", encoding="utf-8") as settings:
+            settings.write(f'\n[sensor]\npart = "{plan.part}"\n')
+    with town:
+        environment: dict[str, Any] = {
             "cores": os.cpu_count(),
             "load_at_start": [round(one, 2) for one in load],
             "fsync_ms": _fsync_ms(folder),
@@ -150,8 +157,15 @@ def run(plan: Plan, folder: Path, step: Step) -> Outcome:
         series = play.play()
         at_gate = len(town.files[UNIT].events())
         at_server = len(rows_of(town, UNIT)) if plan.server else None
+    sensor = play.config.sensor
+    environment["sensor"] = {
+        "part": sensor.part,
+        "samples": play.config.screening.samples,
+        "silence_ms": round(1000 * sensor.quiet_s),
+        "settle_ms": round(1000 * sensor.settling_s),
+    }
     environment["load_at_end"] = [round(one, 2) for one in os.getloadavg()]
-    return Outcome(series, settling_s(play.config), at_gate, at_server, environment)
+    return Outcome(series, play.config, at_gate, at_server, environment)
 
 
 class _Play:

@@ -5,22 +5,22 @@ What is measured, for each person who was admitted (docs/benchmarks.md explains 
 - `first_at`: the first frame, by the camera's journal, in which the code could be read: by our own reader, asked afterwards about the same
   picture, or by the unit itself where it read the code earlier than that. Who holds up the code while somebody else is still in the beam
   waits for the lane: then it is the moment in which the beam is whole again.
-- `sample_at`: when the thermometer's object register was read last before the relay rose: the deciding sample.
+- `sample_at`: when the thermometer's second register was read for the deciding sample, the last one before the relay rose.
 - `relay_at`: when the relay's line rose, by the journal of the pins.
 
-The sensor's settling time is `samples` times `settle_s`: the rule asks for so many samples after the code's first sighting, and before each
-the bus is silent for the time that the part takes to settle. It comes from the configuration alone and is the same for everybody.
+The sensor's settling time is `samples` times the bus's silence: the rule asks for so many samples after the code's first sighting, and
+before each the bus is silent for as long as the part takes to settle. It comes from the configuration alone and is the same for everybody.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge.config import Config
-from edge.mlx90614 import OBJECT
+from edge.mlx90614 import AMBIENT, OBJECT
 from healthcode.messages import AnyEvent, PassageEvent, PassEvent
 from healthcode.terms import Decision, PassageOutcome
 from healthgate.world import Entry
@@ -28,6 +28,8 @@ from healthgate.world import Entry
 EARLIER_S = 0.02
 """By how much the unit's own first sighting must lie before the first readable frame to count as earlier: a commit to disk lies between."""
 
+RAM = (OBJECT, AMBIENT)
+"""The two registers that make a sample."""
 ROUNDED_S = 1e-4
 """An event tells its time to a tenth of a millisecond."""
 
@@ -50,6 +52,7 @@ class Times:
     whole: float
     sensor: float
     beyond_sample: float
+    to_frame: float | None
     to_light: float | None
     sample_to_decided: float | None
     decided_to_relay: float | None
@@ -70,10 +73,10 @@ class Series:
 
 def settling_s(config: Config) -> float:
     """The sensor's settling time for one screening."""
-    return config.screening.samples * config.sensor.settle_s
+    return config.screening.samples * config.sensor.quiet_s
 
 
-def summary(series: Series, settling: float) -> dict[str, Any]:
+def summary(series: Series, config: Config) -> dict[str, Any]:
     """The figures of `series`, ready for JSON: counts, people an hour, and times in milliseconds."""
     admitted: dict[int, int] = {}
     reasons: dict[str, int] = {}
@@ -90,8 +93,8 @@ def summary(series: Series, settling: float) -> dict[str, Any]:
     passages = [event for event in series.events if isinstance(event, PassageEvent)]
     used = [event.index for event in passages if event.outcome is PassageOutcome.USED]
     rises = sum(1 for entry in series.entries if entry.get("pin") == "relay" and entry["value"])
-    times = timings(series)
-    beyond = [one.whole - settling for one in times]
+    times = timings(series, config.camera.steady_after)
+    beyond = [one.whole - settling_s(config) for one in times]
     intervals = sum(len(block) - 1 for block in series.blocks if block)
     took = sum(block[-1] - block[0] for block in series.blocks if block)
     return {
@@ -109,6 +112,7 @@ def summary(series: Series, settling: float) -> dict[str, Any]:
         "sensor_wait_ms": spread([one.sensor for one in times]),
         "beyond_sample_ms": spread([one.beyond_sample for one in times]),
         "phases_ms": {
+            "pose_to_frame": spread([one.to_frame for one in times]),
             "frame_to_light": spread([one.to_light for one in times]),
             "sample_to_decided": spread([one.sample_to_decided for one in times]),
             "decided_to_relay": spread([one.decided_to_relay for one in times]),
@@ -117,25 +121,29 @@ def summary(series: Series, settling: float) -> dict[str, Any]:
     }
 
 
-def timings(series: Series) -> list[Times]:
-    """What each admission took, in the order of the people."""
+def timings(series: Series, steady_after: int) -> list[Times]:
+    """What each admission took, in the order of the people. After `steady_after` glimpses the light was blue before the code was read."""
     events = {event.index: event for event in series.events if isinstance(event, PassEvent) and event.decision is Decision.ADMIT}
     frames = {entry["shown"][0]: float(entry["at"]) for entry in series.entries if entry.get("shown")}
-    samples = [float(entry["at"]) for entry in series.entries if entry.get("register") == OBJECT and entry["error"] is None]
+    samples = [float(entry["at"]) for entry in series.entries if entry.get("register") in RAM and entry["error"] is None]
     lights = [float(entry["at"]) for entry in series.entries if entry.get("pin") == "led_blue" and entry["value"]]
+    posed = {entry["scene"]["shown"][0]["id"]: float(entry["seen_at"]) for entry in series.entries if entry.get("scene", {}).get("shown")}
     free = [float(entry["seen_at"]) for entry in series.entries if "scene" in entry and entry["scene"].get("beam") is False]
+    journal = _Journal(posed, frames, samples, lights, free)
     found = []
     for turn in series.turns:
         event = events.get(turn.index)
         if event is not None and turn.relay_at is not None:
-            found.append(_times(turn, turn.relay_at, event, _Journal(frames, samples, lights, free)))
+            seen = journal if event.glimpses < steady_after else replace(journal, lights=())
+            found.append(_times(turn, turn.relay_at, event, seen))
     return found
 
 
 @dataclass(frozen=True)
 class _Journal:
-    """Frames by the id of the picture, samples of the object, blue lights, and beams that were whole again: when, monotonic seconds."""
+    """When each happened, monotonic seconds: poses and frames by the id of the picture, samples, blue lights, beams whole again."""
 
+    posed: Mapping[str, float]
     frames: Mapping[str, float]
     samples: Sequence[float]
     lights: Sequence[float]
@@ -152,12 +160,14 @@ def _times(turn: Turn, relay_at: float, event: PassEvent, journal: _Journal) -> 
         first_at = own
     first_at = max(first_at, max((at for at in journal.free if at < relay_at), default=first_at))
     sample_at = max((at for at in journal.samples if at < relay_at), default=first_at)
+    posed_at = journal.posed.get(turn.readable or "")
     light_at = next((at for at in journal.lights if first_at <= at < relay_at), None)
     decided_at = drawn_at + took if sample_at - ROUNDED_S <= drawn_at + took <= relay_at + ROUNDED_S else None
     return Times(
         relay_at - first_at,
         max(0.0, sample_at - first_at),
         relay_at - max(first_at, sample_at),
+        None if posed_at is None or drawn_at == math.inf else drawn_at - posed_at,
         None if light_at is None else light_at - first_at,
         None if decided_at is None else decided_at - sample_at,
         None if decided_at is None else relay_at - decided_at,

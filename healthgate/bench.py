@@ -130,6 +130,7 @@ def lane(
     face_with_code: Annotated[
         bool, typer.Option("--face-with-code", help="The face comes with the first readable frame, not with the telephone before it.")
     ] = False,
+    part: Annotated[str, typer.Option(help="The thermometer's part, as sensor.part names it; empty for the configuration's own.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="What poses and pauses are drawn from.")] = 1,
     folder: Annotated[
         Path | None, typer.Option(help="Keep keys, databases, journals and logs in this new folder; its disk is the outbox's.")
@@ -150,7 +151,7 @@ def lane(
     if folder is not None and (fault := make_folder(folder)):
         raise typer.BadParameter(fault, param_hint="--folder")
     console.print(f"{machine()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", highlight=False)
-    plan = measure.Plan(people, close, pace, beam, not no_server, face_with_code, seed)
+    plan = measure.Plan(people, close, pace, beam, not no_server, face_with_code, part, seed)
     place = folder or Path(tempfile.mkdtemp(prefix="healthgate-"))
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:

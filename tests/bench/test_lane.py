@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from bench.lane_figures import Series, Turn, ratio, spread, summary, timings
+from bench.lane_figures import Series, Times, Turn, ratio, settling_s, spread, summary, timings
+from edge.config import Config
 from healthcode.messages import AnyEvent, PassageEvent, PassEvent
 from healthcode.terms import ClockState, Decision, PassageOutcome, Reason
 
 OBJECT = 0x07
+CONFIG = Config(unit="lane", hardware="simulated", data="d", roots=("r",), world="w")
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 SPREADS = {"read_to_relay_ms", "with_settling_ms", "sensor_wait_ms", "beyond_sample_ms"}
 SERIES = {
@@ -56,8 +59,16 @@ def blue(at: float) -> dict[str, Any]:
     return {"pin": "led_blue", "value": 1, "at": at}
 
 
+def posed(at: float, name: str) -> dict[str, Any]:
+    return {"scene": {"shown": [{"id": name, "text": "HB1:"}], "tilt": 12.0}, "seen_at": at}
+
+
 def whole(at: float) -> dict[str, Any]:
     return {"scene": {"beam": False}, "seen_at": at}
+
+
+def timings_of(series: Series) -> list[Times]:
+    return timings(series, CONFIG.camera.steady_after)
 
 
 def one_person(*entries: dict[str, Any], ms: float = 500.0, readable: str = "b") -> Series:
@@ -68,48 +79,58 @@ def one_person(*entries: dict[str, Any], ms: float = 500.0, readable: str = "b")
 
 
 def test_time_runs_from_the_first_frame_that_could_be_read_to_the_relay() -> None:
-    (times,) = timings(one_person(blue(10.03)))
+    (times,) = timings_of(one_person(blue(10.03), posed(9.95, "b")))
     assert times.whole == pytest.approx(0.51)
     assert times.sensor == pytest.approx(0.49)
     assert times.beyond_sample == pytest.approx(0.02)
+    assert times.to_frame == pytest.approx(0.05)
     assert times.to_light == pytest.approx(0.03)
     assert times.sample_to_decided == pytest.approx(0.01)
     assert times.decided_to_relay == pytest.approx(0.01)
 
 
+def test_the_light_says_nothing_where_it_was_blue_before_the_code_was_read() -> None:
+    series = one_person(blue(10.03))
+    series.events = [msgspec.structs.replace(event, glimpses=4) if isinstance(event, PassEvent) else event for event in series.events]
+    (times,) = timings_of(series)
+    assert times.to_light is None
+
+
 def test_a_frame_that_our_reader_reads_counts_even_where_the_unit_read_a_later_one() -> None:
-    (times,) = timings(one_person(readable="a"))
+    (times,) = timings_of(one_person(readable="a"))
     assert times.whole == pytest.approx(0.71)
 
 
 def test_what_the_unit_read_before_our_reader_counts_from_there() -> None:
-    (times,) = timings(one_person(ms=650.0))
+    (times,) = timings_of(one_person(ms=650.0))
     assert times.whole == pytest.approx(0.65)
     assert times.sample_to_decided is None, "the unit's own frame is not in the journal: when it decided is not known"
 
 
 def test_who_waits_for_the_one_before_them_is_timed_from_the_free_lane() -> None:
-    (times,) = timings(one_person(whole(10.25)))
+    (times,) = timings_of(one_person(whole(10.25)))
     assert times.whole == pytest.approx(0.26)
-    (times,) = timings(one_person(whole(11.5)))
+    (times,) = timings_of(one_person(whole(11.5)))
     assert times.whole == pytest.approx(0.51), "their own way out of the beam comes after"
 
 
 def test_the_settling_time_is_taken_off_the_same_for_all() -> None:
-    told = summary(one_person(), 0.42)
-    assert told["read_to_relay_ms"] == {"p50": 90.0, "p99": 90.0, "n": 1}
+    told = summary(one_person(), CONFIG)
+    assert settling_s(CONFIG) == pytest.approx(3 * CONFIG.sensor.quiet_s)
+    beyond = pytest.approx(510.0 - 1000 * settling_s(CONFIG))
+    assert told["read_to_relay_ms"] == {"p50": beyond, "p99": beyond, "n": 1}
     assert told["with_settling_ms"] == {"p50": 510.0, "p99": 510.0, "n": 1}
 
 
 def test_nobody_lost_nobody_twice() -> None:
-    told = summary(one_person(), 0.42)
+    told = summary(one_person(), CONFIG)
     assert (told["presentations"], told["admitted"], told["used"], told["lost"], told["twice"]) == (1, 1, 1, 0, 0)
 
 
 def test_who_was_not_admitted_is_lost() -> None:
     series = one_person()
     series.turns.append(Turn(8, "c", None))
-    assert summary(series, 0.42)["lost"] == 1
+    assert summary(series, CONFIG)["lost"] == 1
 
 
 @pytest.mark.parametrize(
@@ -120,17 +141,17 @@ def test_who_was_not_admitted_is_lost() -> None:
 def test_who_was_let_in_twice_is_counted(again: AnyEvent) -> None:
     series = one_person()
     series.events.append(again)
-    assert summary(series, 0.42)["twice"] == 1
+    assert summary(series, CONFIG)["twice"] == 1
 
 
 def test_a_relay_that_rises_without_a_verdict_is_counted() -> None:
-    assert summary(one_person(rise(10.9)), 0.42)["twice"] == 1
+    assert summary(one_person(rise(10.9)), CONFIG)["twice"] == 1
 
 
 def test_people_an_hour_are_intervals_between_rises_within_a_block() -> None:
     series = Series(blocks=[[0.0, 3.0, 6.0], [100.0, 102.0]])
-    assert summary(series, 0.42)["people_per_hour"] == 1350.0
-    assert summary(Series(blocks=[[5.0]]), 0.42)["people_per_hour"] is None
+    assert summary(series, CONFIG)["people_per_hour"] == 1350.0
+    assert summary(Series(blocks=[[5.0]]), CONFIG)["people_per_hour"] is None
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
@@ -161,6 +182,7 @@ def test_the_json_has_the_promised_form_and_everybody_gets_in_once(tmp_path: Pat
         assert 0 < one["beyond_sample_ms"]["p50"] < one["with_settling_ms"]["p50"]
         assert one["people_per_hour"] > 0
     assert said["events"]["at_gate"] == said["events"]["at_server"] >= 2 * 11
+    assert said["settling_ms"] == said["environment"]["sensor"]["samples"] * said["environment"]["sensor"]["silence_ms"]
     assert set(said["environment"]) >= {"cores", "load_at_start", "fsync_ms", "people_each_way", "pace_s", "beam_s"}
     assert (folder / "lane" / "outbox.sqlite").exists()
 
