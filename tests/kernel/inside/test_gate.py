@@ -6,9 +6,9 @@ import queue
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -28,6 +28,9 @@ LAMPS = (PINS.led_red, PINS.led_green, PINS.led_blue)
 TOLERANCE = 0.1
 SHORT_S = 1.5
 LIMIT_S = 5.0
+ROUNDS = 5
+AUDIBLE_S = 0.05
+"""A tone that is shorter has too few periods to tell its height."""
 BEYOND_S = 0.04
 """How long a signal is watched beyond the end of its pattern, so that what follows is seen to begin."""
 
@@ -81,42 +84,59 @@ def length(pattern: Pattern[Any]) -> float:
     return 2 * once if pattern.repeat and once < SHORT_S else once
 
 
-def deviations(found: Sequence[Sequence[Phase[V]]], wanted: Sequence[Phase[V]]) -> dict[int, float]:
-    """For each step of a pattern, by what share it was too long (or too short) in the middle of all its turns."""
-    shares: dict[int, list[float]] = defaultdict(list)
-    for phases in found:
-        for phase, promise in zip(phases[:-1], wanted[:-1], strict=True):
-            shares[promise.step].append(phase.seconds / promise.seconds - 1)
-    return {step: statistics.median(each) for step, each in shares.items()}
+class Rounds(Generic[V]):
+    """What was seen, or heard, of one pattern each time that it was played."""
+
+    def __init__(self, pattern: Pattern[V], seconds: float) -> None:
+        self._wanted = promised(pattern, seconds)
+        self._whole: list[list[Phase[V]]] = []
+        self._other: list[list[V]] = []
+
+    def add(self, phases: list[Phase[V]]) -> None:
+        """One more time. Where the host was busy a short step may be missing: such a round says nothing about the others."""
+        values = [phase.value for phase in phases]
+        if values == [phase.value for phase in self._wanted]:
+            self._whole.append(phases)
+        else:
+            self._other.append(values)
+
+    def wrong(self) -> str:
+        """What is not as promised, in the middle of all turns of each step; "" for nothing."""
+        if not self._whole:
+            return f"{self._other}: expected {[phase.value for phase in self._wanted]}"
+        shares: dict[int, list[float]] = defaultdict(list)
+        for phases in self._whole:
+            for phase, promise in zip(phases[:-1], self._wanted[:-1], strict=True):
+                shares[promise.step].append(phase.seconds / promise.seconds - 1)
+        middle = {step: round(statistics.median(each), 3) for step, each in shares.items()}
+        return str(middle) if any(abs(share) > TOLERANCE for share in middle.values()) else ""
 
 
 @pytest.mark.parametrize("signal", Signal)
 def test_a_signal_is_shown_and_heard_as_the_table_promises(bench: Bench, signal: Signal) -> None:
+    """Played until it is right, a few times at most: a busy host disturbs one round or two, a gate that is wrong is wrong in all."""
     row = TABLE[signal]
     seconds = max(length(row.light), length(row.sound)) + BEYOND_S
-    lights, sounds, pitches = [], [], defaultdict(list)
-    levels = {bcm: bench.header.level(bcm) for bcm in LAMPS}
-    for _ in range(3 if seconds < SHORT_S else 1):
+    lights, sounds = Rounds(row.light, seconds), Rounds(row.sound, seconds)
+    pitches: dict[int, list[float]] = {tone: [] for tone, _ in row.sound.steps if tone != SILENT}
+    for _ in range(ROUNDS):
+        levels = {bcm: bench.header.level(bcm) for bcm in LAMPS}
         began = time.monotonic()
         bench.gate.apply([Light(signal), Sound(signal)], began)
         bench.run(seconds)
         changes = bench.header.changes()
-        lights.append(seen(changes, LAMPS, levels, began, began + seconds))
-        sounds.append(heard(changes, PINS.buzzer, began, began + seconds))
-        for phase in sounds[-1]:
-            if phase.value != SILENT and phase.seconds > 0.05:
-                pitches[phase.value].append(pitch(changes, PINS.buzzer, phase))
-        levels = {bcm: bench.header.level(bcm) for bcm in LAMPS}
-    shown, sounded = promised(row.light, seconds), promised(row.sound, seconds)
-    for found in lights:
-        assert [phase.value for phase in found] == [phase.value for phase in shown]
-    for told in sounds:
-        assert [phase.value for phase in told] == [phase.value for phase in sounded]
-    off = {"light": deviations(lights, shown), "sound": deviations(sounds, sounded)}
-    assert all(abs(share) <= TOLERANCE for each in off.values() for share in each.values()), off
-    heights = {tone: statistics.median(each) / tone - 1 for tone, each in pitches.items()}
-    assert heights.keys() == {tone for tone, _ in row.sound.steps} - {SILENT}
-    assert all(abs(share) <= TOLERANCE for share in heights.values()), heights
+        lights.add(seen(changes, LAMPS, levels, began, began + seconds))
+        tones = heard(changes, PINS.buzzer, began, began + seconds)
+        sounds.add(tones)
+        for phase in tones:
+            if phase.value in pitches and phase.seconds > AUDIBLE_S:
+                pitches[phase.value].append(pitch(changes, PINS.buzzer, phase) / phase.value - 1)
+        heights = {tone: round(statistics.median(each), 3) if each else None for tone, each in pitches.items()}
+        wrong = [lights.wrong(), sounds.wrong()]
+        wrong += [f"{tone} Hz: {share}" for tone, share in heights.items() if share is None or abs(share) > TOLERANCE]
+        if not any(wrong):
+            return
+    assert not any(wrong), wrong
 
 
 @pytest.mark.parametrize("bench", [0.0], indirect=True)
