@@ -1,16 +1,24 @@
 """Pictures of QR codes for tests."""
 
+import functools
 import io
 from typing import Any
 
 import numpy as np
 import segno
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from segno import encoder
 
 from edge.drivers.luma import Pixels
 
 TEXT = "HB1:" + "6BF2S0$%K3 W.EX*R7:QJ/-+" * 10
+
+
+@functools.cache
+def sensor_noise() -> NDArray[np.float32]:
+    """31 frames of a sensor's noise, in units of its deviation, to be shown again and again: drawing it anew costs more than reading."""
+    return np.random.default_rng(1).standard_normal((31, 480, 640), np.float32)
 
 
 def picture(code: segno.QRCode, scale: int = 4) -> Pixels:

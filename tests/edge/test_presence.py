@@ -10,12 +10,10 @@ import pytest
 from edge.config import Camera, ConfigError, parse
 from edge.drivers.luma import Pixels
 from edge.presence import LEARN_S, Look, Presence, region
-from tests.edge.codes import TEXT, qr
+from tests.edge.codes import TEXT, qr, sensor_noise
 
 FPS = 15.0
 CONFIG = Camera()
-NOISES = np.random.default_rng(1).standard_normal((31, 480, 640), np.float32)
-"""A sensor's noise in so many frames, which come round again."""
 
 
 class Lane:
@@ -27,7 +25,7 @@ class Lane:
         self.exposure = 1.0
         self.noise = noise
         self.period_s = 1 / fps
-        self.noises = itertools.cycle(NOISES)
+        self.noises = itertools.cycle(sensor_noise())
         self.wall = (np.linspace(110, 150, 480)[:, None] + np.linspace(-15, 15, 640)[None, :]).astype(np.float32)
         self.phone: Pixels | None = None
         self.shift = 0
