@@ -5,10 +5,14 @@ The `base45` package takes a trailing newline, so two texts would be one code; d
 
 from __future__ import annotations
 
+import numpy as np
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _VALUE = {character: value for value, character in enumerate(ALPHABET)}
-_PAIR = {first + second: _VALUE[first] + 45 * _VALUE[second] for first in ALPHABET for second in ALPHABET}
-_TRIPLE_WEIGHT = {character: 45 * 45 * value for character, value in _VALUE.items()}
+_WEIGHTS = np.array([1, 45, 45 * 45], np.int32)
+_VALUES = np.full(256, 0x10000, np.int32)
+"""What a byte of text counts for; what is none of the alphabet makes its group too large."""
+_VALUES[[ord(character) for character in ALPHABET]] = range(45)
 
 
 def encode(data: bytes) -> str:
@@ -24,15 +28,17 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of base45 `text`; ValueError names the place where it is none."""
+    """The bytes of base45 `text`; ValueError names what it holds that is none."""
     if len(text) % 3 == 1:
         raise ValueError(f"base45 text of {len(text)} characters: expected a multiple of three, or two more")
-    try:
-        words = [_PAIR[text[at : at + 2]] + _TRIPLE_WEIGHT[text[at + 2]] for at in range(0, len(text) - 2, 3)]
-        last = _PAIR[text[-2:]] if len(text) % 3 else 0
-    except KeyError as wrong:
-        raise ValueError(f"base45 text holds {wrong.args[0]!r}: expected digits, capital letters and ' $%*+-./:'") from None
-    if last > 0xFF or (words and max(words) > 0xFFFF):
+    values = _VALUES[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
+    whole = len(text) - len(text) % 3
+    words = values[:whole].reshape(-1, 3) @ _WEIGHTS
+    last = int(values[whole] + 45 * values[whole + 1]) if len(text) % 3 else 0
+    if last > 0xFF or (whole and words.max() > 0xFFFF):
+        strange = next((character for character in text if character not in _VALUE), None)
+        if strange is not None:
+            raise ValueError(f"base45 text holds {strange!r}: expected digits, capital letters and ' $%*+-./:'")
         raise ValueError("base45 text holds a group above its range")
-    data = b"".join([word.to_bytes(2, "big") for word in words])
+    data: bytes = words.astype(">u2").tobytes()
     return data + bytes([last]) if len(text) % 3 else data

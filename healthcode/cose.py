@@ -7,8 +7,10 @@ The algorithm to check with comes from the caller's key, never from the object; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, NoReturn, Protocol, cast
 
 import cbor2
@@ -35,6 +37,10 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Order of the group of P-256 (SEC 2 section 2.4.2)."""
 _ECDSA = ec.ECDSA(hashes.SHA256())
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
+
+_SIMPLE = frozenset({int, str, bytes})
+_TAG_AND_ARRAY, _EMPTY_MAP, _SHORT = b"\xd2\x84", b"\xa0", 0x40
+"""Tag 18 before an array of four; a map of nothing; the head of a byte string of no bytes (RFC 8949, appendix B)."""
 
 DECODE_ERRORS = (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError, AttributeError)
 """What `cbor2` may raise on bytes of a stranger."""
@@ -119,7 +125,7 @@ def load_cbor(data: bytes, *, deterministic: bool = True, dates: bool = False) -
     tags = _TAGS_WITH_DATES if dates else _TAGS
     try:
         value: object = cbor2.loads(data, semantic_decoders=tags, allow_duplicate_keys=False)
-        again = cbor2.dumps(value, canonical=True) if deterministic else data
+        again = cbor2.dumps(value, canonical=not _is_ordered(value)) if deterministic else data
     except DECODE_ERRORS as wrong:
         raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
     if again != data:
@@ -127,6 +133,30 @@ def load_cbor(data: bytes, *, deterministic: bool = True, dates: bool = False) -
     if not deterministic and _is_cbor(data[:-1], tags):
         raise NotCbor("bytes after the end of the CBOR item")
     return value
+
+
+def _is_ordered(value: object) -> bool:
+    """Whether `value` is of the simple types alone, its maps in order: then plain encoding, in a quarter of the time, is deterministic."""
+    kind = type(value)
+    if kind is dict:
+        entries = cast("dict[object, object]", value)
+        inner: Iterable[object] = entries.values()
+        if not _are_in_order(tuple(entries), tuple(map(type, entries))):
+            return False
+    elif kind is list or kind is tuple:
+        inner = cast("list[object]", value)
+    else:
+        return kind in _SIMPLE
+    return all(type(each) in _SIMPLE or _is_ordered(each) for each in inner)
+
+
+@lru_cache(256)
+def _are_in_order(keys: tuple[object, ...], types: tuple[type, ...]) -> bool:
+    """Whether the keys of a map stand as RFC 8949 section 4.2.3 has them. `types` keeps True apart from 1."""
+    if not set(types) <= {int, str}:
+        return False
+    encoded = [cbor2.dumps(key) for key in keys]
+    return encoded == sorted(encoded, key=lambda each: (len(each), each))
 
 
 def _is_cbor(data: bytes, tags: _OnlySign1) -> bool:
@@ -143,6 +173,9 @@ def parse(data: bytes, *, strict: bool = True) -> Sign1:
 
     `strict` is our own profile: deterministic encoding, an empty unprotected header, and alg, kid and typ alone in the protected one.
     """
+    whole = _parse_profile(data) if strict else None
+    if whole is not None:
+        return whole
     value = load_cbor(data, deterministic=strict)
     if not isinstance(value, cbor2.CBORTag) or value.tag != TAG_SIGN1:
         raise NotSign1("expected a CBOR value tagged 18, COSE_Sign1")
@@ -169,9 +202,48 @@ def parse(data: bytes, *, strict: bool = True) -> Sign1:
     return Sign1(protected, header, payload, signature, unprotected)
 
 
+def _parse_profile(data: bytes) -> Sign1 | None:
+    """`data` read as what a COSE_Sign1 of our profile must be, byte for byte; None where it is not, and `parse` finds out why.
+
+    At every gate all that is valid comes this way, in a third of the time.
+    """
+    if data[:2] != _TAG_AND_ARRAY:
+        return None
+    protected, place = _byte_string(data, 2)
+    if place == 0 or data[place : place + 1] != _EMPTY_MAP:
+        return None
+    payload, place = _byte_string(data, place + 1)
+    signature, end = _byte_string(data, place) if place else (b"", 0)
+    header = _profile_header(protected)
+    return None if end == 0 or end != len(data) or header is None else Sign1(protected, header, payload, signature)
+
+
+def _byte_string(data: bytes, place: int) -> tuple[bytes, int]:
+    """The byte string of at most 255 bytes that begins at `place`, and where it ends: 0 where there is none in its shortest form."""
+    first = data[place] if place < len(data) else 0
+    if _SHORT <= first < _SHORT + 24:
+        begin, length = place + 1, first - _SHORT
+    elif first == _SHORT + 24 and place + 1 < len(data) and data[place + 1] >= 24:
+        begin, length = place + 2, data[place + 1]
+    else:
+        return b"", 0
+    end = begin + length
+    return (data[begin:end], end) if end <= len(data) else (b"", 0)
+
+
+@lru_cache(64)
+def _profile_header(protected: bytes) -> Mapping[object, object] | None:
+    """The protected header of our profile; None where it is another. Remembered, for all objects of one key have the same."""
+    try:
+        header = load_cbor(protected)
+    except NotCbor:
+        return None
+    return MappingProxyType(header) if isinstance(header, dict) and set(header) == {ALG, KID, TYP} else None
+
+
 def signed_bytes(protected: bytes, payload: bytes) -> bytes:
     """The Sig_structure that is signed (RFC 9052 section 4.4), without external data."""
-    return cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
+    return cbor2.dumps(["Signature1", protected, b"", payload])
 
 
 class Signer(Protocol):

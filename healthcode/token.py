@@ -5,7 +5,6 @@ A code is a bearer token. Nothing keys on its text: (list, index) names the pers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cbor2
@@ -14,7 +13,7 @@ from healthcode import base45, cose, signed
 from healthcode.cose import Signer
 from healthcode.messages import TrustEntry
 from healthcode.signed import SignedFault
-from healthcode.terms import COLOUR_OF_STATUS, STATUS_OF_COLOUR, Colour, Fault, Form, Status, Use
+from healthcode.terms import STATUS_OF_COLOUR, Colour, Fault, Form, Use
 from healthcode.trust import Candidate, KeyRing
 
 PREFIX = "HB1:"
@@ -34,6 +33,7 @@ COLOUR = -65537
 FORM = -65538
 """Private claim: 1 live, 2 paper."""
 _FORMS = {1: Form.LIVE, 2: Form.PAPER}
+_COLOURS = {int(status): colour for colour, status in STATUS_OF_COLOUR.items()}
 _FORM_VALUES = {form: value for value, form in _FORMS.items()}
 
 
@@ -158,18 +158,18 @@ def read_claims(payload: bytes) -> Claims | TokenFault:
             65535: {"status_list": {"idx": int(index), "uri": str(uri)}},
             -65537: int(colour),
             -65538: int(form),
-        } if isinstance(found, Mapping):
+        }:
             pass
         case _:
             return TokenFault(Fault.CLAIMS, "expected iss, exp, nbf, iat, status, colour and form of the right types")
     numbers = (expires, not_before, ruled_at, index, colour, form)
-    if any(isinstance(number, bool) for number in numbers) or not all(0 <= number < 2**40 for number in numbers):
+    if bool in map(type, numbers) or min(numbers) < 0 or max(numbers) >= 2**40:
         return TokenFault(Fault.CLAIMS, "a number among the claims is out of range")
-    if index > MAX_INDEX or colour not in tuple(STATUS_OF_COLOUR.values()) or form not in _FORMS or not 0 < len(issuer) <= 32:
+    if index > MAX_INDEX or colour not in _COLOURS or form not in _FORMS or not 0 < len(issuer) <= 32:
         return TokenFault(Fault.CLAIMS, "index, colour, form or issuer out of range")
     if expires <= not_before:
         return TokenFault(Fault.CLAIMS, "expires before it begins")
-    return Claims(issuer, uri, index, COLOUR_OF_STATUS[Status(colour)], _FORMS[form], ruled_at, not_before, expires)
+    return Claims(issuer, uri, index, _COLOURS[colour], _FORMS[form], ruled_at, not_before, expires)
 
 
 def check_time(claims: Claims, at: float) -> TokenFault | None:

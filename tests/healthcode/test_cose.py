@@ -1,0 +1,77 @@
+"""The short ways through CBOR and COSE say just what the long ones say."""
+
+from __future__ import annotations
+
+import cbor2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from healthcode import cose
+from healthcode.terms import Use
+from tests.healthcode.keys import SIGNERS, STRANGER
+
+numbers = st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats(allow_nan=False)
+simple = st.none() | numbers | st.text(max_size=5) | st.binary(max_size=5)
+keys = st.integers(-(2**40), 2**40) | st.text(max_size=4) | st.booleans() | st.binary(max_size=2)
+values = st.recursive(simple, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5), max_leaves=12)
+
+
+@given(values)
+@example({1: 2, 4: 3, 65535: {"status_list": {"idx": 1, "uri": "x"}}, -65537: 0})
+@example({True: 1, 4: 2})
+@example({4: 1, 1: 2})
+@example({"aa": 1, "b": 2})
+@example([1.5])
+def test_what_is_ordered_is_deterministic_without_sorting(value: object) -> None:
+    data = cbor2.dumps(value)
+    is_deterministic = data == cbor2.dumps(value, canonical=True)
+    try:
+        assert cose.load_cbor(data) == value
+    except cose.NotCbor:
+        assert not is_deterministic
+    else:
+        assert is_deterministic
+
+
+GOOD = cose.sign1(b"payload", "hc+cwt", STRANGER)
+LONG = cose.sign1(b"p" * 200, "hc+cwt", SIGNERS[Use.TIME])
+TOO_LONG = cose.sign1(b"p" * 300, "hc+cwt", SIGNERS[Use.TIME])
+
+
+@pytest.mark.parametrize("data", [GOOD, LONG, TOO_LONG], ids=["short", "long", "too long for the short way"])
+def test_a_good_object_is_read_alike_both_ways(data: bytes) -> None:
+    ours, theirs = cose.parse(data), cose.parse(data, strict=False)
+    assert (ours.protected, dict(ours.header), ours.payload, ours.signature) == (
+        theirs.protected,
+        dict(theirs.header),
+        theirs.payload,
+        theirs.signature,
+    )
+
+
+@given(st.sampled_from([GOOD, LONG]), st.data())
+def test_a_changed_object_is_read_as_the_library_reads_it(whole: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(whole)))
+    changed = whole[:at] + data.draw(st.binary(max_size=2)) + whole[at + data.draw(st.integers(0, 2)) :]
+    try:
+        ours = cose.parse(changed)
+    except (cose.NotCbor, cose.NotSign1):
+        return
+    decoded = cbor2.loads(changed)
+    assert decoded.tag == cose.TAG_SIGN1
+    assert list(decoded.value) == [ours.protected, {}, ours.payload, ours.signature]
+    assert cbor2.dumps(decoded, canonical=True) == changed
+    assert cbor2.loads(ours.protected) == dict(ours.header)
+
+
+def test_the_remembered_header_cannot_be_changed() -> None:
+    header = cose.parse(GOOD).header
+    with pytest.raises(TypeError):
+        header[cose.KID] = b"x"  # type: ignore[index]
+
+
+def test_the_signed_bytes_are_those_of_the_rfc() -> None:
+    assert cose.signed_bytes(b"\xa1\x01\x26", b"This is the content.").hex() == (
+        "846a5369676e61747572653143a101264054546869732069732074686520636f6e74656e742e"
+    )
