@@ -12,7 +12,21 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("arm64", max_examples=10, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("arm64")
 
-NOT_HERE: dict[str, str] = {}
+NO_SECCOMP = "QEMU's user mode takes no filter of system calls: it says that this kernel has none"
+NO_LIMIT = "QEMU's user mode passes no limit on memory on to the kernel"
+ITS_OWN = "/proc shows QEMU's process here: a thread more, and its limits"
+TOO_SLOW = "minutes of film, in a few seconds on a processor, and in far more under emulation"
+PACE = "measures pace to some milliseconds, and emulation has its own"
+
+NOT_HERE = {
+    "tests/edge/test_scan_child.py::test_inside_the_jail_nothing_can_be_reached": NO_SECCOMP,
+    "tests/edge/test_scan_child.py::test_memory_beyond_the_limit_costs_the_frame_only": NO_LIMIT,
+    "tests/edge/test_scan_child.py::test_the_child_has_one_descriptor_no_environment_of_ours_and_no_way_to_more": ITS_OWN,
+    "tests/edge/test_camera_feed.py::test_a_poster_is_in_the_way_after_a_minute_until_it_is_taken_down": TOO_SLOW,
+    "tests/edge/test_camera_feed.py::test_an_empty_lane_is_decoded_five_times_a_second_and_a_code_at_once": TOO_SLOW,
+    "tests/edge/test_presence.py::test_a_telephone_held_still_for_minutes_is_still_decoded_at_the_low_rate": TOO_SLOW,
+    "tests/edge/test_video_camera.py::test_it_goes_at_its_own_pace_and_leaves_out_what_is_too_much": PACE,
+}
 """What a test's name begins with, from tests/ on, and why it is left out."""
 
 

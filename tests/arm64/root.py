@@ -34,6 +34,9 @@ SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "libzbar0", "mosquitto")
 """What `run` asks of a Pi, and the broker that some tests start."""
 
+PROCESSOR = "cortex-a72"
+"""A Pi 4's. QEMU's own choice has SVE, which no Pi has, and with which numpy's OpenBLAS multiplied matrices wrongly under emulation."""
+
 PYTHON = "3.11"
 MARKERS = {
     "implementation_name": "cpython",
@@ -54,8 +57,8 @@ GLIBC_MINOR = 36
 SETS = ("edge", "test")
 """Files of requirements/, in the order in which they are installed: first what a gate has, then what its tests need."""
 
-SPACE = ("unshare", "--mount", "--propagation", "private")
-"""Begins a mount namespace: what is mounted in there nobody else sees, and it ends with its last process."""
+SPACE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private")
+"""Begins a mount namespace: what is mounted in there nobody else sees, and it ends with its last process, which ends with us."""
 
 OWN_PROCESSES = ("--pid", "--fork", "--kill-child")
 """And one of processes, all of which end with the first."""
@@ -117,6 +120,7 @@ class Root:
             "HOME": "/tmp",
             "LC_ALL": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "QEMU_CPU": PROCESSOR,
         }
         inside = ["env", "-i", "-C", "/healthgate", *(f"{name}={value}" for name, value in environment.items()), *command]
         return [*unshare, str(ENTER), str(self.folder), *shared, "--", *inside]
@@ -166,7 +170,7 @@ def _check_machine() -> None:
         raise CannotRun("this machine is an arm64 one itself: ./run test has tried all of it")
     if os.geteuid() != 0:
         raise CannotRun("it needs root, to mount and to change root")
-    for tool in ("unshare", "mount", "chroot"):
+    for tool in ("setpriv", "unshare", "mount", "chroot"):
         if shutil.which(tool) is None:
             raise CannotRun(f"the command {tool} is missing")
     tried = subprocess.run([*SPACE, str(ENTER)], capture_output=True, text=True, check=False, timeout=30)
