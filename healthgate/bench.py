@@ -173,6 +173,61 @@ def lane(
         _show_lane(figures)
 
 
+@app.command("lists")
+def lists(
+    entries: Annotated[int, typer.Option(min=100_000, max=2**26, help="Residents on the list.")] = 58_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="What the residents' colours are drawn from.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """A province's status list at a gate: its size on the wire, loading, looking up, changing, memory; and what else might hold it.
+
+    `rss_mb` is resident memory over a bare interpreter's, `rss_of_libraries_mb` the part of it that is there before the list.
+    """
+    try:
+        from bench import lists as measure
+    except ModuleNotFoundError as missing:
+        typer.echo(f"healthgate bench lists needs the package {missing.name}: type pip install 'healthgate[server]'", err=True)
+        raise typer.Exit(1) from None
+    console = Console(stderr=True)
+    console.print(machine(), highlight=False)
+    with console.status("") as status:
+        found = measure.measure(entries, seed, status.update)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    peers = found.pop("peers")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in found.items():
+        table.add_row(name, f"{value:,}")
+    for peer, figures in peers.items():
+        for name, value in figures.items():
+            table.add_row(f"{peer}: {name}", f"{value:,}")
+    Console().print(table)
+
+
+@app.command("check")
+def check(
+    turns: Annotated[int, typer.Option(min=1, help="Turns of 20 ms, for each of the two and each algorithm.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """A code's way from its text to the verdict, against the bare check of its signature in the same run. The ratio is what counts."""
+    from bench import check as measure
+
+    console = Console(stderr=True)
+    console.print(machine(), highlight=False)
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task("", total=None)
+        found = measure.measure(turns, lambda what, done, total: progress.update(task, description=what, completed=done, total=total))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("", "checks a second", "bare verifications a second", "ratio", box=None, pad_edge=False)
+    for name, figures in found.items():
+        table.add_row(name, *(f"{figures[key]:,}" for key in ("checks_per_s", "bare_verifies_per_s", "ratio")))
+    Console().print(table)
+
+
 def machine() -> str:
     """This machine in a few words."""
     try:

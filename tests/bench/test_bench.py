@@ -91,3 +91,23 @@ def test_a_folder_without_an_index_is_one_line(tmp_path: Path) -> None:
     said = CliRunner().invoke(bench.app, ["scan", "--photos", str(tmp_path), "--presentations", "0", "--empty", "0"])
     assert said.exit_code == 2
     assert "index.json" in said.output
+
+
+def test_the_benchmark_of_lists_has_the_promised_form_and_a_list_near_its_entropy() -> None:
+    result = CliRunner().invoke(bench.app, ["lists", "--entries", "400000", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert {"entries", "entropy_bytes", "snapshot_bytes", "delta_bytes_10k", "load_ms", "lookup_us", "apply_ms_10k", "rss_mb"} <= set(found)
+    assert set(found["peers"]) == {"sqlite", "dict", "sorted_array"}
+    assert found["entropy_bytes"] == pytest.approx(400_000 * 0.0916 / 8, rel=0.01)
+    assert found["entropy_bytes"] < found["snapshot_bytes"]
+    assert found["delta_entropy_bytes_10k"] < found["delta_bytes_10k"] < 1.25 * found["delta_entropy_bytes_10k"]
+
+
+def test_the_benchmark_of_checks_has_the_promised_form() -> None:
+    result = CliRunner().invoke(bench.app, ["check", "--turns", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert set(found) == {"ES256", "Ed25519"}
+    assert all(set(figures) == {"checks_per_s", "bare_verifies_per_s", "ratio"} for figures in found.values())
+    assert all(figures["ratio"] < 1.2 for figures in found.values())

@@ -1,0 +1,169 @@
+"""A province's status list at a gate: size on the wire, load, look-up, change and memory, against SQLite, a dict and a sorted array.
+
+One per cent of the residents is not green, 70 % of them yellow, drawn from a seed. The entropy is what no lossless format can beat for
+such a list. All figures are of one run; loading and memory are of a process of its own, which gets the signed snapshot as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.list_load import NOW, URI, trust_entry
+from healthcode.cose import SoftwareKey
+from healthcode.messages import Delta, TrustEntry
+from healthcode.signed import Signed, read, write
+from healthcode.status import StatusList
+from healthcode.terms import Status
+from healthcode.trust import KeyRing
+from server.lists import smallest
+
+SHARES = {Status.YELLOW: 0.007, Status.RED: 0.0025, Status.REVOKED: 0.0005}
+"""Shares of the residents that are not green."""
+CHANGES = 10_000
+LOOKUPS = 200_000
+ROUNDS = 5
+"""Of each timing the best of so many counts."""
+
+Step = Callable[[str], None]
+"""Told what is being done."""
+
+
+def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
+    """The figures for a list of `entries` residents; times in the unit that the name says."""
+    chance = np.random.default_rng(seed)
+    key = SoftwareKey.generate()
+    entry = trust_entry(key)
+    step("drawing the residents")
+    indices, values = draw(entries, chance)
+    held = StatusList.empty(URI, 1, as_of=NOW)
+    place(held, indices, values)
+    step("deflating the snapshot")
+    snapshot = held.snapshot(key, NOW, smallest)
+    step("changing entries")
+    body, applied_ms = _apply(held, key, entry, entries, chance)
+    step("looking up")
+    asked = chance.integers(0, entries, LOOKUPS).tolist()
+    lookup_us = _each_us(held.get, asked)
+    step("loading in a process of its own")
+    loaded = _load(snapshot, entry)
+    step("the peers")
+    return {
+        "entries": entries,
+        "entropy_bytes": round(entropy_bits(1 - sum(SHARES.values()), *SHARES.values()) * entries / 8),
+        "snapshot_bytes": len(snapshot),
+        "delta_bytes_10k": len(body),
+        "delta_entropy_bytes_10k": round(delta_entropy_bits(entries) / 8),
+        "load_ms": loaded["load_ms"],
+        "lookup_us": round(lookup_us, 3),
+        "apply_ms_10k": round(applied_ms, 2),
+        "rss_mb": loaded["rss_mb"],
+        "rss_of_libraries_mb": loaded["rss_of_libraries_mb"],
+        "peers": _peers(indices, values, asked),
+    }
+
+
+def draw(entries: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Who is not green, in order, and what they are instead."""
+    total = sum(SHARES.values())
+    indices = np.sort(chance.choice(entries, round(entries * total), replace=False)).astype(np.int64)
+    values = chance.choice(
+        np.array([int(status) for status in SHARES], np.uint8), len(indices), p=[share / total for share in SHARES.values()]
+    )
+    return indices, values
+
+
+def place(held: StatusList, indices: NDArray[np.int64], values: NDArray[np.uint8]) -> None:
+    """Writes the entries, each of which was green, into the list's memory."""
+    np.bitwise_or.at(held.packed, indices >> 2, (values << ((indices & 3) * 2).astype(np.uint8)).astype(np.uint8))
+
+
+def entropy_bits(*shares: float) -> float:
+    """Bits of information in one draw from `shares`."""
+    return -sum(share * math.log2(share) for share in shares)
+
+
+def delta_entropy_bits(entries: int) -> float:
+    """Bits of which CHANGES of `entries` changed (any as likely as any other), and to which of four values."""
+    ways = math.lgamma(entries + 1) - math.lgamma(CHANGES + 1) - math.lgamma(entries - CHANGES + 1)
+    return ways / math.log(2) + 2 * CHANGES
+
+
+def _apply(held: StatusList, key: SoftwareKey, entry: TrustEntry, entries: int, chance: np.random.Generator) -> tuple[bytes, float]:
+    """A signed delta of CHANGES, and how many milliseconds it takes to verify and apply it."""
+    keys = KeyRing(1, [entry])
+    where = chance.choice(entries, CHANGES, replace=False).tolist()
+    body = write(
+        held.make_delta({index: Status(int(value)) for index, value in zip(where, chance.integers(0, 4, CHANGES), strict=True)}, NOW), key
+    )
+    best = math.inf
+    for _ in range(ROUNDS):
+        copy = StatusList(URI, 1, held.packed.copy(), version=held.version, digest=held.digest, as_of=NOW)
+        begun = time.perf_counter()
+        delta = read(body, Delta, keys, NOW)
+        fault = copy.apply(delta.message) if isinstance(delta, Signed) else delta
+        best = min(best, time.perf_counter() - begun)
+        assert fault is None
+    return body, best * 1000
+
+
+def _each_us(look_up: Callable[[int], object], asked: list[int]) -> float:
+    """Microseconds a call."""
+    best = math.inf
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        for index in asked:
+            look_up(index)
+        best = min(best, time.perf_counter() - begun)
+    return best / len(asked) * 1e6
+
+
+def _load(snapshot: bytes, entry: TrustEntry) -> dict[str, float]:
+    """What loading costs a process that has nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        (path / "snapshot").write_bytes(snapshot)
+        (path / "key").write_bytes(entry.key)
+        root = Path(__file__).resolve().parent.parent
+        command = [sys.executable, "-P", str(root / "bench" / "list_load.py"), str(root), folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def _peers(indices: NDArray[np.int64], values: NDArray[np.uint8], asked: list[int]) -> dict[str, dict[str, float]]:
+    """The same entries in what else might hold them: bytes and microseconds a look-up."""
+    sparse = dict(zip(indices.tolist(), values.tolist(), strict=True))
+
+    def sorted_array(index: int) -> int:
+        at = int(np.searchsorted(indices, index))
+        return int(values[at]) if at < len(indices) and indices[at] == index else 0
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "list.sqlite"
+        database = sqlite3.connect(file)
+        database.execute("CREATE TABLE entries (idx INTEGER PRIMARY KEY, status INTEGER NOT NULL) WITHOUT ROWID")
+        database.executemany("INSERT INTO entries VALUES (?, ?)", sparse.items())
+        database.commit()
+        few = random.Random(1).sample(asked, min(len(asked), 20_000))
+        sqlite_us = _each_us(lambda index: database.execute("SELECT status FROM entries WHERE idx = ?", (index,)).fetchone(), few)
+        sqlite_bytes = file.stat().st_size
+        database.close()
+    boxes = sum(sys.getsizeof(index) for index in sparse)
+    return {
+        "sqlite": {"bytes": sqlite_bytes, "lookup_us": round(sqlite_us, 3)},
+        "dict": {"bytes": sys.getsizeof(sparse) + boxes, "lookup_us": round(_each_us(lambda index: sparse.get(index, 0), asked), 3)},
+        "sorted_array": {"bytes": indices.nbytes + values.nbytes, "lookup_us": round(_each_us(sorted_array, few), 3)},
+    }
