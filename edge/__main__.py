@@ -30,6 +30,7 @@ from edge.drivers.world import WorldClient, WorldLost
 from edge.feeds import CameraFeed, CameraStuck, SensorFeed
 from edge.gate import Gate, GateFault, open_pins
 from edge.link import Link
+from edge.loudness import volume_of
 from edge.modes import Modes
 from edge.outbox import Outbox, OutboxFault
 from edge.parts import Inbox, Keeps
@@ -174,10 +175,6 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         hardware = open_hardware(config, f"gate {config.unit}")
         undo.callback(hardware.close)
         inbox = Inbox()
-        gate = Gate(config.pins, open_pins(config, hardware.world), inbox.put, config.lane.debounce_s)
-        undo.callback(gate.close)
-        outbox = Outbox(data / "outbox.sqlite", boot_id)
-        undo.callback(outbox.close)
         clock = Clock(
             FloorFile(data / "floor"),
             monotonic=time.monotonic,
@@ -185,6 +182,16 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             draw=lambda: secrets.token_hex(16),
             synchronised=is_synchronised,
         )
+        gate = Gate(
+            config.pins,
+            open_pins(config, hardware.world),
+            inbox.put,
+            config.lane.debounce_s,
+            loudness=lambda signal: volume_of(signal, config.sound, clock.now(), clock.state()),
+        )
+        undo.callback(gate.close)
+        outbox = Outbox(data / "outbox.sqlite", boot_id)
+        undo.callback(outbox.close)
         cache = Cache(data / "cache", roots, config.link.issuers, most_lists=config.link.most_lists)
         undo.callback(cache.close)
         cache.load(clock.now())

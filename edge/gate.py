@@ -20,8 +20,9 @@ from edge.drivers.pi_pins import GateFault, open_pi_pins
 from edge.drivers.simulated_pins import SimulatedPins
 from edge.drivers.world import WorldClient
 from edge.lane import Arm, Beam, Effect, ExitRequest, Fire, Input, Light, Relay, Sound, StaffButton, Tamper
+from edge.loudness import duty_of
 from edge.relay import GuardedRelay
-from edge.signals import DARK, SILENT, TABLE, Pattern, Rgb
+from edge.signals import DARK, SILENT, TABLE, Pattern, Rgb, Signal
 
 __all__ = ["Debounce", "Gate", "GateFault", "open_pins"]
 
@@ -93,7 +94,8 @@ class _Player:
         self._shown: Any = rest
 
     def start(self, pattern: Pattern[Any], at: float) -> None:
-        self._pattern, self._from = pattern, at
+        """Begins; the first value is written even if it is shown already: the same tone may now be another volume."""
+        self._pattern, self._from, self._shown = pattern, at, None
         self.tick(at)
 
     def tick(self, at: float) -> float | None:
@@ -118,12 +120,18 @@ class Gate:
         on_input: Callable[[Input], None],
         debounce_s: float = 0.01,
         clock: Callable[[], float] = time.monotonic,
+        loudness: Callable[[Signal], float] = lambda _: 1.0,
     ) -> None:
-        """Claims all pins, the relay first and off; GateFault where one cannot be had. `on_input` only enqueues: any thread calls."""
+        """Claims all pins, the relay first and off; GateFault where one cannot be had. `on_input` only enqueues: any thread calls.
+
+        `loudness` says how loud a signal is when it begins, 0 to 1.
+        """
         self._factory = factory
         self._errors: tuple[type[Exception], ...] = (GPIOZeroError, OSError, *getattr(factory, "errors", ()))
         self._on_input = on_input
         self._clock = clock
+        self._loudness = loudness
+        self._duty = duty_of(1.0)
         self._outputs: list[Any] = []
         self._inputs: dict[str, Any] = {}
         self._debounces: dict[str, Debounce] = {}
@@ -176,6 +184,7 @@ class Gate:
                     case Light(signal):
                         self._light.start(TABLE[signal].light, at)
                     case Sound(signal):
+                        self._duty = duty_of(self._loudness(signal))
                         self._sound.start(TABLE[signal].sound, at)
         except self._errors as wrong:
             raise self._fail(wrong) from None
@@ -248,7 +257,7 @@ class Gate:
             self._buzzer.value = 0
         else:
             self._buzzer.frequency = hertz
-            self._buzzer.value = 0.5
+            self._buzzer.value = self._duty
 
     def _fail(self, wrong: Exception) -> GateFault:
         with suppress(*self._errors):

@@ -127,18 +127,18 @@ TABLE: dict[Signal, Row] = {
 """docs/signals.svg shows the same. Fire has the rhythm of ISO 8201 (evacuate) and no sound: the building's alarm has that."""
 
 WORDS: dict[Signal, tuple[str, str]] = {
-    Signal.READY: ("ready: show your code", "就绪，请出示健康码"),
+    Signal.READY: ("show your code", "就绪，请出示健康码"),
     Signal.MEASURING: ("being measured: come closer, hold still", "正在测温，请靠近并保持不动"),
-    Signal.WAIT: ("wait: one person at a time", "请稍候，逐人通行"),
-    Signal.PASS: ("pass", "请通行"),
+    Signal.WAIT: ("one person at a time", "请稍候，逐人通行"),
+    Signal.PASS: ("go through", "请通行"),
     Signal.YELLOW: ("yellow code: no entry", "黄码，不能通行"),
     Signal.RED: ("red code: no entry", "红码，不能通行"),
     Signal.INVALID: ("code not valid: no entry", "健康码无效，不能通行"),
-    Signal.FEVER: ("fever suspected: wait for the second measurement or the guard", "疑似发热，请等候复测或工作人员"),
+    Signal.FEVER: ("suspected: wait for the second measurement or the guard", "疑似发热，请等候复测或工作人员"),
     Signal.GUARD: ("the guard decides, or the unit is in trouble", "请联系工作人员"),
-    Signal.ALARM: ("alarm: forced, tailgate, held open or housing open", "报警：强行闯入、尾随、滞留或机箱被打开"),
+    Signal.ALARM: ("forced, tailgate, held open or housing open", "报警：闯入、尾随、滞留、开箱"),
     Signal.CLOSED: ("lane locked or out of service", "通道已关闭"),
-    Signal.FIRE: ("fire: follow the way out", "火警，请按疏散方向离开"),
+    Signal.FIRE: ("follow the way out", "火警，请按疏散方向离开"),
     Signal.IDENTIFY: ("this is the unit that somebody looks for", "设备定位"),
 }
 """What each signal means, in English and Chinese."""

@@ -16,11 +16,13 @@ from healthcode.setting_keys import example_toml
 from healthgate.calibrate import calibrate
 from healthgate.lane_mode import mode
 from healthgate.probe import probe
+from healthgate.signals import signals
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
 
 app.command()(mode)
+app.command()(signals)
 
 
 @app.command()

@@ -152,6 +152,24 @@ def test_a_pass_is_one_long_high_tone(quiet: Bench) -> None:
     assert quiet.levels()["buzzer"] == 0
 
 
+def test_the_buzzer_is_as_loud_as_whoever_knows_the_hour_says_when_the_sound_begins(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    client = WorldClient(str(tmp_path / "w"), "north")
+    volume = {Signal.PASS: 1.0, Signal.RED: 0.5, Signal.INVALID: 0.0, Signal.ALARM: 1.0}
+    gate = Gate(Pins(), SimulatedPins(Pins(), client), lambda given: None, HELD_S, lambda: 50.0, volume.__getitem__)
+    try:
+        for signal in volume:
+            gate.apply((Sound(signal),), 50.0)
+        client.journal({"mark": 1})
+        assert world.wait_for("north", lambda entry: entry.get("mark") == 1, 5)
+        played = [entry["value"] for entry in world.entries("north") if entry.get("pin") == "buzzer" and entry.get("cause") is None]
+        assert played == [0.5, pytest.approx(1 / 6), 0, 0.5], "half the sound pressure is a sixth of the time: sin(30 degrees) is one half"
+    finally:
+        gate.close()
+        client.close()
+        world.close()
+
+
 def test_a_new_signal_ends_the_old_one(quiet: Bench) -> None:
     quiet.gate.apply((Light(Signal.ALARM), Sound(Signal.ALARM)), quiet.at)
     quiet.gate.apply((Light(Signal.PASS), Sound(Signal.READY)), quiet.at)

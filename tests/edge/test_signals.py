@@ -1,34 +1,38 @@
-"""The table of signals: every reason shows one, and no two of them look and sound alike to somebody who sees no colours."""
+"""The table of signals: every reason shows one, and each flashes and beeps as often as it says."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.signals import DARK, HIGH, SIGNAL_OF_REASON, SILENT, TABLE, WHITE, Pattern, Rgb, Signal, signal_of
+from edge.signals import (
+    DARK,
+    HIGH,
+    SIGNAL_OF_REASON,
+    SILENT,
+    TABLE,
+    WHITE,
+    WORDS,
+    Pattern,
+    Signal,
+    light_in_words,
+    signal_of,
+    sound_in_words,
+)
 from healthcode.terms import Decision, Reason
 
 
 def test_every_reason_has_a_signal_and_every_signal_a_row() -> None:
     assert set(SIGNAL_OF_REASON) == set(Reason)
-    assert set(TABLE) == set(Signal)
+    assert set(TABLE) == set(WORDS) == set(Signal)
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_only_green_looks_like_a_pass(reason: Reason) -> None:
     assert (signal_of(Decision.REFUSE, reason) is Signal.PASS) == (reason is Reason.GREEN)
     assert signal_of(Decision.CALL_GUARD, reason) is Signal.GUARD
-
-
-def rhythm(light: Pattern[Rgb]) -> tuple[tuple[bool, float], ...]:
-    """The light as somebody sees it who sees no colours; red and blue alternating is two hues of one brightness."""
-    return tuple((colour != DARK, seconds) for colour, seconds in light.steps)
-
-
-def test_no_two_signals_are_told_apart_by_colour_alone() -> None:
-    for one, other in itertools.combinations(Signal, 2):
-        assert (rhythm(TABLE[one].light), TABLE[one].sound) != (rhythm(TABLE[other].light), TABLE[other].sound), (one, other)
 
 
 def flashes_in_ten_seconds(signal: Signal) -> int:
@@ -43,7 +47,7 @@ def flashes_in_ten_seconds(signal: Signal) -> int:
         (Signal.MEASURING, 20),
         (Signal.PASS, 1),
         (Signal.YELLOW, 10),
-        (Signal.RED, 1),
+        (Signal.RED, 10),
         (Signal.INVALID, 20),
         (Signal.ALARM, 50),
     ],
@@ -94,3 +98,23 @@ def test_a_pattern_that_does_not_repeat_ends_at_rest() -> None:
     once = Pattern(((WHITE, 1.0),), DARK, repeat=False)
     assert [once.value(at) for at in (0.5, 1.5)] == [WHITE, DARK]
     assert once.next_change(1.5) is None
+
+
+@pytest.mark.parametrize(
+    ("signal", "light", "sound"),
+    [
+        (Signal.READY, "white 0.6 s, dark 1.9 s", "none"),
+        (Signal.PASS, "green, steady", "high 0.6 s"),
+        (Signal.RED, "red 0.8 s, dark 0.2 s", "3 × (low 0.25 s, silent 0.25 s)"),
+        (Signal.ALARM, "red 0.1 s, dark 0.1 s", "high, continuous"),
+    ],
+)
+def test_a_signal_in_words(signal: Signal, light: str, sound: str) -> None:
+    assert (light_in_words(TABLE[signal].light), sound_in_words(TABLE[signal].sound)) == (light, sound)
+
+
+def test_the_wiring_page_has_the_table_of_signals() -> None:
+    page = (Path(__file__).parents[2] / "hw" / "wiring.md").read_text(encoding="utf-8")
+    for signal, (english, chinese) in WORDS.items():
+        row = f"| {signal.value} | {english} {chinese} | {light_in_words(TABLE[signal].light)} | {sound_in_words(TABLE[signal].sound)} |"
+        assert row in page.splitlines()
