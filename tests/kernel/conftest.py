@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -50,16 +50,14 @@ class Host:
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
         self._folder = tempfile.TemporaryDirectory(prefix="healthgate-kernel-")
-        self._reports: Iterator[pytest.TestReport] = iter(())
         self._lost = ""
         kernel = find_kernel()
         self._missing = kernel if isinstance(kernel, str) else ""
-        if isinstance(kernel, Path):
-            self._reports = self._boot(kernel)
+        self._reports = self._boot(kernel) if isinstance(kernel, Path) else None
 
     def run(self, item: pytest.Item) -> list[pytest.TestReport]:
         """The reports of one test: set-up, call, and tear-down."""
-        if self._missing:
+        if self._reports is None:
             return [made_here(item, "skipped", (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {self._missing}"))]
         found: list[pytest.TestReport] = []
         try:
@@ -72,7 +70,13 @@ class Host:
             self._lost = str(wrong)
         return [*found, made_here(item, "failed", self._lost)]
 
-    def _boot(self, kernel: Path) -> Iterator[pytest.TestReport]:
+    def close(self) -> None:
+        """Pulls the machine's plug, if it is not off yet, and takes its folder away."""
+        if self._reports is not None:
+            self._reports.close()
+        self._folder.cleanup()
+
+    def _boot(self, kernel: Path) -> Generator[pytest.TestReport, None, None]:
         folder, config = Path(self._folder.name), self._session.config
         wanted = groupby((item for item in self._session.items if INSIDE in item.path.parents), key=lambda item: item.path)
         commands = [[sys.executable, "-m", "pytest", *OPTIONS, *(item.nodeid for item in items)] for _, items in wanted]
@@ -109,6 +113,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if HOST in session.stash:
+        session.stash[HOST].close()
 
 
 class Teller:
