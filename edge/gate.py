@@ -124,14 +124,14 @@ class Gate:
     ) -> None:
         """Claims all pins, the relay first and off; GateFault where one cannot be had. `on_input` only enqueues: any thread calls.
 
-        `loudness` says how loud a signal is when it begins, 0 to 1.
+        `loudness` says how loud a signal is now, 0 to 1; it is asked at the beginning of each tone, for some sound all night.
         """
         self._factory = factory
         self._errors: tuple[type[Exception], ...] = (GPIOZeroError, OSError, *getattr(factory, "errors", ()))
         self._on_input = on_input
         self._clock = clock
         self._loudness = loudness
-        self._duty = duty_of(1.0)
+        self._sounding = Signal.READY
         self._outputs: list[Any] = []
         self._inputs: dict[str, Any] = {}
         self._debounces: dict[str, Debounce] = {}
@@ -184,7 +184,7 @@ class Gate:
                     case Light(signal):
                         self._light.start(TABLE[signal].light, at)
                     case Sound(signal):
-                        self._duty = duty_of(self._loudness(signal))
+                        self._sounding = signal
                         self._sound.start(TABLE[signal].sound, at)
         except self._errors as wrong:
             raise self._fail(wrong) from None
@@ -257,7 +257,7 @@ class Gate:
             self._buzzer.value = 0
         else:
             self._buzzer.frequency = hertz
-            self._buzzer.value = self._duty
+            self._buzzer.value = duty_of(self._loudness(self._sounding))
 
     def _fail(self, wrong: Exception) -> GateFault:
         with suppress(*self._errors):

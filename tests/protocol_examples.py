@@ -80,7 +80,7 @@ JSON: dict[str, Message] = {
             ),
             messages.PassageEvent(seq=1842, at=_at, clock=_clock, outcome=PassageOutcome.USED, grant=1841, list=URI, index=4711),
             messages.ReleaseEvent(seq=1843, at=_at, clock=_clock, by="staff"),
-            messages.LaneEvent(seq=1844, at=_at, clock=_clock, mode=LaneMode.CONTROLLED),
+            messages.LaneEvent(seq=1844, at=_at, clock=_clock, mode=LaneMode.FREE, until=stamp(AT + 5412.5), note="li: market day"),
             messages.UnitEvent(seq=1845, at=_at, clock=_clock, what="sensor_lost", detail="the thermometer does not answer at 0x5a"),
         ],
     ),

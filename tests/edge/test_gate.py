@@ -152,7 +152,7 @@ def test_a_pass_is_one_long_high_tone(quiet: Bench) -> None:
     assert quiet.levels()["buzzer"] == 0
 
 
-def test_the_buzzer_is_as_loud_as_whoever_knows_the_hour_says_when_the_sound_begins(tmp_path: Path) -> None:
+def test_the_buzzer_is_as_loud_as_whoever_knows_the_hour_says(tmp_path: Path) -> None:
     world = World(tmp_path / "w")
     client = WorldClient(str(tmp_path / "w"), "north")
     volume = {Signal.PASS: 1.0, Signal.RED: 0.5, Signal.INVALID: 0.0, Signal.ALARM: 1.0}
@@ -164,6 +164,26 @@ def test_the_buzzer_is_as_loud_as_whoever_knows_the_hour_says_when_the_sound_beg
         assert world.wait_for("north", lambda entry: entry.get("mark") == 1, 5)
         played = [entry["value"] for entry in world.entries("north") if entry.get("pin") == "buzzer" and entry.get("cause") is None]
         assert played == [0.5, pytest.approx(1 / 6), 0, 0.5], "half the sound pressure is a sixth of the time: sin(30 degrees) is one half"
+    finally:
+        gate.close()
+        client.close()
+        world.close()
+
+
+def test_a_call_for_the_guard_that_goes_on_into_the_night_becomes_quieter(tmp_path: Path) -> None:
+    world = World(tmp_path / "w")
+    client = WorldClient(str(tmp_path / "w"), "north")
+    at, volume = 50.0, 1.0
+    gate = Gate(Pins(), SimulatedPins(Pins(), client), lambda given: None, HELD_S, lambda: at, lambda _: volume)
+    try:
+        gate.apply((Sound(Signal.GUARD),), at)
+        while at < 60:
+            volume = 1.0 if at < 53 else 0.5
+            at += gate.tick(at)
+        client.journal({"mark": 1})
+        assert world.wait_for("north", lambda entry: entry.get("mark") == 1, 5)
+        played = [entry["value"] for entry in world.entries("north") if entry.get("pin") == "buzzer" and entry["value"]]
+        assert played == [0.5, 0.5, pytest.approx(1 / 6), pytest.approx(1 / 6)]
     finally:
         gate.close()
         client.close()
