@@ -34,6 +34,8 @@ CODES = 200
 TURN_S = 0.02
 """Seconds of a turn."""
 
+_LANE, _HEALTH, _STATEMENTS = Lane(LaneMode.CONTROLLED), Health(ClockState.TRUSTED), Statements()
+
 Progress = Callable[[str, int, int], None]
 """Told what is measured, which turn this is, and of how many."""
 T = TypeVar("T")
@@ -80,11 +82,11 @@ def check(text: str, keys: KeyRing, lists: dict[str, StatusList]) -> None:
     verdict = decide(
         standing(code, lists),
         Screening.NORMAL,
-        Lane(LaneMode.CONTROLLED),
+        _LANE,
         None,
-        Health(ClockState.TRUSTED),
+        _HEALTH,
         at=NOW + 1,
-        statements=Statements(),
+        statements=_STATEMENTS,
         replay_s=300,
     )
     assert verdict.decision is Decision.ADMIT

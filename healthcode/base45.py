@@ -31,11 +31,11 @@ def decode(text: str) -> bytes:
     """The bytes of base45 `text`; ValueError names what it holds that is none."""
     if len(text) % 3 == 1:
         raise ValueError(f"base45 text of {len(text)} characters: expected a multiple of three, or two more")
-    values = _VALUES[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
+    values = _VALUES.take(np.frombuffer(text.encode("latin-1", "replace"), np.uint8))
     whole = len(text) - len(text) % 3
-    words = values[:whole].reshape(-1, 3) @ _WEIGHTS
+    words = values[:whole].reshape(-1, 3).dot(_WEIGHTS)
     last = int(values[whole] + 45 * values[whole + 1]) if len(text) % 3 else 0
-    if last > 0xFF or (whole and words.max() > 0xFFFF):
+    if last > 0xFF or (whole and np.maximum.reduce(words) > 0xFFFF):
         strange = next((character for character in text if character not in _VALUE), None)
         if strange is not None:
             raise ValueError(f"base45 text holds {strange!r}: expected digits, capital letters and ' $%*+-./:'")

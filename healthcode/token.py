@@ -5,7 +5,10 @@ A code is a bearer token. Nothing keys on its text: (list, index) names the pers
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import cbor2
 
@@ -82,6 +85,11 @@ _STAGE_OF_SIGNED_FAULT = {
 }
 
 
+_CLAIMS: Callable[[Any], tuple[Any, ...]] = itemgetter(ISS, EXP, NBF, IAT, STATUS, COLOUR, FORM)
+_PLACE: Callable[[Any], tuple[Any, ...]] = itemgetter("idx", "uri")
+_WRONG_TYPES = TokenFault(Fault.CLAIMS, "expected iss, exp, nbf, iat, status, colour and form of the right types")
+
+
 def write(claims: Claims, signer: Signer) -> str:
     """The signed code of `claims`; ValueError where no reader would take them, or where it would be longer than MAX_TEXT."""
     payload = cbor2.dumps(
@@ -149,21 +157,17 @@ def read_claims(payload: bytes) -> Claims | TokenFault:
         found = cose.load_cbor(payload)
     except cose.NotCbor as wrong:
         return TokenFault(Fault.CLAIMS, str(wrong))
-    match found:
-        case {
-            1: str(issuer),
-            4: int(expires),
-            5: int(not_before),
-            6: int(ruled_at),
-            65535: {"status_list": {"idx": int(index), "uri": str(uri)}},
-            -65537: int(colour),
-            -65538: int(form),
-        }:
-            pass
-        case _:
-            return TokenFault(Fault.CLAIMS, "expected iss, exp, nbf, iat, status, colour and form of the right types")
+    try:
+        issuer, expires, not_before, ruled_at, status, colour, form = _CLAIMS(found)
+        index, uri = _PLACE(status["status_list"])
+    except (KeyError, TypeError, IndexError):
+        issuer = uri = None
+    if type(issuer) is not str or type(uri) is not str:
+        return _WRONG_TYPES
     numbers = (expires, not_before, ruled_at, index, colour, form)
-    if bool in map(type, numbers) or min(numbers) < 0 or max(numbers) >= 2**40:
+    if set(map(type, numbers)) != {int}:
+        return _WRONG_TYPES
+    if min(numbers) < 0 or max(numbers) >= 2**40:
         return TokenFault(Fault.CLAIMS, "a number among the claims is out of range")
     if index > MAX_INDEX or colour not in _COLOURS or form not in _FORMS or not 0 < len(issuer) <= 32:
         return TokenFault(Fault.CLAIMS, "index, colour, form or issuer out of range")
