@@ -168,7 +168,7 @@ def codes() -> list[dict[str, Any]]:
 
 def describe_code(text: str, fault: Fault | None) -> dict[str, Any]:
     """What every stage of reading `text` gives, as far as it comes before failing at `fault`."""
-    order = [stage for stage in Fault if stage is not Fault.COMPRESSION]
+    order: list[Fault] = [stage for stage in Fault if stage is not Fault.COMPRESSION]
     passed = order if fault is None else order[: order.index(fault)]
     found: dict[str, Any] = {"text": text, "fault": fault, "stages": {stage: stage in passed for stage in order}}
     if Fault.BASE45 in passed:
