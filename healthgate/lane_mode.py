@@ -37,7 +37,7 @@ def mode(
     check_account(folder)
     who = os.environ.get("SUDO_USER") or getpass.getuser()
     try:
-        answered = ask(folder, Asked(wanted, time.monotonic(), for_s, f"{who}: {reason}"[:200]))
+        answered = ask(folder, Asked(wanted, time.monotonic(), for_s, note_of(who, reason)))
     except OSError as wrong:
         raise NotSet(f"{folder}: {wrong.strerror}: expected the folder that the unit {settings.unit} keeps its data in") from None
     typer.echo(outcome(settings.unit, wanted, minutes, answered))
@@ -65,6 +65,11 @@ def check_account(folder: Path) -> None:
         except KeyError:
             name = f"#{owner}"
         raise NotSet(f"{folder} belongs to {name}: type it again with sudo -u {name} before it")
+
+
+def note_of(who: str, reason: str) -> str:
+    """What goes on record, in one line of at most 200 characters."""
+    return " ".join(f"{who}: {reason}".split())[:200]
 
 
 def outcome(unit: str, wanted: LaneMode, minutes: float | None, answered: Answered | None) -> str:
