@@ -111,7 +111,7 @@ class SensorLock:
         except BlockingIOError:
             who, _, number = os.read(self._handle, 200).decode("utf-8", "replace").strip().rpartition(" ")
             os.close(self._handle)
-            stop = f"kill {number}, or systemctl stop where it is a service" if number.isdecimal() else "end the other process"
+            stop = f"systemctl stop healthgate-edge, or kill {number} where it is no service" if number.isdecimal() else "or end it"
             raise SensorHeld(f"{who or 'another process'} is running and uses the thermometer: stop it first ({stop})") from None
         os.truncate(self._handle, 0)
         os.pwrite(self._handle, f"{user} {os.getpid()}\n".encode(), 0)

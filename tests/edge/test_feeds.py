@@ -10,12 +10,13 @@ from typing import TypeVar
 import pytest
 from PIL import Image
 
+from edge.calibration import Unreadable
 from edge.config import Sensor
 from edge.drivers.camera import Camera, CameraFault, Frame
 from edge.drivers.file_camera import FileCamera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient
-from edge.feeds import CameraFeed, Device, DeviceBack, DeviceLost, Fed, FeedBroken, Sample, SensorFeed
+from edge.feeds import Calibrated, CameraFeed, Device, DeviceBack, DeviceLost, Fed, FeedBroken, Sample, SensorFeed
 from edge.parts import BEHIND, Inbox
 from edge.scan import Crowd, Reader, Sighting
 from edge.screening import Reading, SensorFault, SensorFaultKind
@@ -158,6 +159,29 @@ def test_a_thermometer_is_lost_and_comes_back(world: World, posts: Posts) -> Non
     finally:
         feed.stop()
         client.close()
+
+
+def test_how_the_calibration_stands_is_told_once_and_a_refused_one_is_an_alert(world: World, posts: Posts) -> None:
+    world.set("north", skin_c=34.0)
+    client = WorldClient(str(world._path), "north")
+    config = Sensor(settle_s=0.01, retry_pause_s=0.001)
+    for kept, alert in ((None, ""), (Unreadable("calibration.json: no JSON"), "calibration")):
+        feed = SensorFeed(Thermometer(SimulatedBus(client), config, 0.0, 7200.0, calibration=kept), 0.01, posts.queue.put)
+        feed.start()
+        try:
+            if kept is None:
+                assert "not calibrated" in posts.wait_for(Calibrated).warning
+                for _ in range(3):
+                    assert isinstance(posts.wait_for(Sample).found, Reading)
+            else:
+                lost = posts.wait_for(DeviceLost)
+                assert (lost.detail, lost.alert) == ("CALIBRATION: calibration.json: no JSON", alert)
+                assert isinstance(posts.wait_for(Sample).found, SensorFault)
+        finally:
+            feed.stop()
+        left = [posts.queue.get_nowait() for _ in range(posts.queue.qsize())]
+        assert not any(isinstance(item, Calibrated) for item in left)
+    client.close()
 
 
 def test_a_thermometer_without_a_bus_is_lost_from_the_start(posts: Posts) -> None:

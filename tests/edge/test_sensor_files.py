@@ -91,7 +91,7 @@ def test_the_lock_names_its_holder_and_ends_with_it_though_its_children_live(tmp
     held, child = process.stdout.readline().split()
     try:
         assert held == "held"
-        with pytest.raises(SensorHeld, match=rf"gate north is running .* \(kill {process.pid}, or systemctl stop"):
+        with pytest.raises(SensorHeld, match=rf"gate north is running .* \(systemctl stop healthgate-edge, or kill {process.pid} "):
             SensorLock(tmp_path, "healthgate edge probe")
         process.kill()
         process.wait(10)

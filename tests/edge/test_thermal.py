@@ -268,6 +268,15 @@ def test_a_read_is_tried_three_times_twenty_milliseconds_apart(stage: Stage) -> 
     assert tries == [(0x3C, errno.EBADMSG)] * 3
 
 
+def test_a_reading_is_as_old_as_the_beginning_of_its_cycle(stage: Stage) -> None:
+    thermometer = stage.thermometer()
+    begun = stage.now
+    found = thermometer.read(begun)
+    assert isinstance(found, Reading)
+    assert stage.now - begun > Sensor().quiet_s, "identity and silence"
+    assert found.at == begun, "whoever came meanwhile was not there when it began"
+
+
 def test_one_lost_transfer_is_not_noticed(stage: Stage) -> None:
     thermometer = stage.thermometer()
     assert isinstance(read(stage, thermometer), Reading)
@@ -353,6 +362,17 @@ def test_ram_is_read_only_and_the_emissivity_cell_is_locked(stage: Stage) -> Non
             stage.bus.write_word_data(0x5A, register, 0x1234)
     stage.bus.write_word_data(0x5A, 0x2E, 0x1234)
     assert stage.bus.read_word_data(0x5A, 0x2E) == 0x1234
+
+
+def test_the_wiring_page_has_every_part_as_the_code_knows_it() -> None:
+    page = (Path(__file__).parents[2] / "hw" / "wiring.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith(("| `D", "| `B"))]
+    told = {row[0].strip("`"): row[2:6] for row in rows if row[0].strip("`") in PARTS}
+    expected = {
+        name: [f"{part.view_deg}°", f"{part.near_cm} to {part.far_cm} cm", f"{part.settle_s} s", f"±{part.accuracy_c} °C"]
+        for name, part in PARTS.items()
+    }
+    assert told == expected
 
 
 UNIT = 'unit = "north"\nhardware = "pi"\ndata = "/d"\nroots = ["r"]\n[sensor]\n'

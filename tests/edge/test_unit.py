@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge import lane
-from edge.feeds import Device, DeviceBack, DeviceLost
+from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, Sample
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import EventsDone, ListChanged, Requested, TrustChanged
 from edge.scan import Glimpse
+from edge.screening import Reading, SensorFault, SensorFaultKind
 from edge.signals import Signal
 from edge.transitions import Stage
 from healthcode.cose import SoftwareKey
 from healthcode.messages import LaneEvent, PassEvent, ReleaseEvent, UnitEvent
 from healthcode.terms import ClockState, Colour, Decision, LaneMode, PassageOutcome, Reason, Screening, Status
 from tests.edge.province import URI
-from tests.edge.unit_bench import FEVER_C, NORMAL_C, Bench
+from tests.edge.unit_bench import FEVER_C, NORMAL_C, WARM, Bench
 
 PASSED = (Decision.ADMIT, Reason.GREEN)
 FIRST, SECOND, THIRD = 7, 8, 9
@@ -78,6 +79,16 @@ def test_a_green_code_and_three_normal_samples_pass_and_the_event_is_on_disk_bef
 def test_samples_from_before_the_code_was_seen_are_somebody_else_s(bench: Bench) -> None:
     bench.measure(samples=10)
     bench.show(bench.code(FIRST), samples=2)
+    assert bench.pulses() == 0
+    bench.measure(samples=1)
+    assert bench.pulses() == 1
+
+
+def test_a_sample_that_was_begun_before_the_code_was_seen_and_ended_after_it_is_somebody_else_s(bench: Bench) -> None:
+    begun = bench.at
+    bench.see(bench.code(FIRST))
+    bench.give(Sample(Reading(NORMAL_C, 25.0, begun), WARM))
+    bench.measure(samples=2)
     assert bench.pulses() == 0
     bench.measure(samples=1)
     assert bench.pulses() == 1
@@ -383,6 +394,27 @@ def test_a_device_lost_and_back_is_said_once_each_and_shown(bench: Bench) -> Non
     lights.append(bench.unit.state.light)
     assert lights == [Signal.GUARD, Signal.READY]
     assert [event.what for event in bench.disk.events() if isinstance(event, UnitEvent)] == ["started", "sensor_lost", "sensor_back"]
+
+
+def test_a_thermometer_without_calibration_works_and_is_an_alert_until_it_has_one(bench: Bench) -> None:
+    bench.give(Calibrated("the thermometer is not calibrated", bench.at))
+    assert bench.unit.troubles == {"calibration": "the thermometer is not calibrated"}
+    bench.show(bench.code(FIRST))
+    assert bench.verdicts() == [PASSED]
+    bench.give(Calibrated("", bench.at))
+    assert bench.unit.troubles == {}
+    said = [(event.what, event.detail) for event in bench.disk.events() if isinstance(event, UnitEvent) and event.what == "calibration"]
+    assert said == [("calibration", "the thermometer is not calibrated"), ("calibration", "in force")]
+
+
+def test_a_calibration_that_is_refused_calls_the_guard_with_an_alert_of_its_own(bench: Bench) -> None:
+    bench.give(DeviceLost(Device.SENSOR, "CALIBRATION: 3 days overdue", bench.at, "calibration"))
+    assert bench.unit.troubles == {"calibration": "CALIBRATION: 3 days overdue"}
+    bench.see(bench.code(FIRST))
+    bench.at += 0.1
+    bench.give(Sample(SensorFault(SensorFaultKind.CALIBRATION, "3 days overdue", bench.at), WARM))
+    assert bench.verdicts() == [(Decision.CALL_GUARD, Reason.SENSOR_FAULT)]
+    assert bench.pulses() == 0
 
 
 def test_what_the_link_tells_and_a_glimpse_change_no_verdict(bench: Bench) -> None:

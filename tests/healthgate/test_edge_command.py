@@ -36,6 +36,16 @@ def check(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["check", "--config", str(folder / "north.toml"), *arguments])
 
 
+def test_thresholds_that_open_together_are_one_line(folder: Path) -> None:
+    with (folder / "north.toml").open("a") as file:
+        file.write("[screening]\nfever_c = 38.0\nspread_c = 1.0\n")
+    result = check(folder)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert "screening.fever_c = 38 with screening.spread_c = 1" in line
+    assert "nobody of 39 C passes" in line
+
+
 def test_good(folder: Path) -> None:
     result = check(folder)
     assert (result.exit_code, result.stderr) == (0, "")

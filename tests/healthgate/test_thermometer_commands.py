@@ -167,7 +167,7 @@ def test_beside_a_unit_that_runs_both_are_refused_in_one_line(site: Site) -> Non
             assert (done.returncode, done.stdout.count("\n")) == (2, 0)
             assert done.stderr == (
                 f"healthgate edge {arguments[0]}: gate north is running and uses the thermometer: "
-                f"stop it first (kill {unit.pid}, or systemctl stop where it is a service)\n"
+                f"stop it first (systemctl stop healthgate-edge, or kill {unit.pid} where it is no service)\n"
             )
         unit.send_signal(signal.SIGKILL)
         unit.communicate(timeout=LIMIT_S)
