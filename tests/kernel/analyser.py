@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,6 +97,16 @@ def pitch(changes: Iterable[Change], buzzer: int, phase: Phase[int]) -> float:
         change.at for change in changes if change.bcm == buzzer and change.level and phase.at + edge <= change.at <= phase.until - edge
     ]
     return (len(rises) - 1) / (rises[-1] - rises[0])
+
+
+def duty(changes: Iterable[Change], buzzer: int) -> float:
+    """The share of its periods for which the buzzer's line is high, in the middle of all of them; 0.0 where it never is."""
+    edges = [change for change in changes if change.bcm == buzzer]
+    if edges and not edges[0].level:
+        del edges[0]
+    highs = [fall.at - rise.at for rise, fall in zip(edges[::2], edges[1::2], strict=False)]
+    periods = [after.at - before.at for before, after in pairwise(edges[::2])]
+    return statistics.median(highs) / statistics.median(periods) if periods else 0.0
 
 
 def _tone(period_s: float) -> int | None:

@@ -16,7 +16,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -34,21 +33,19 @@ UNSYNCED = DISK / "unsynced"
 SOCKET = "/run/notify"
 WDIOC_SETTIMEOUT = 0xC0045706
 """linux/watchdog.h."""
-SERVICE_S, MACHINE_S = 3, 5
+SERVICE_S, MACHINE_S = 3, 8
 """Within what time the unit is to say WATCHDOG=1, and the watchdog to be fed."""
 
 
 class Feeder:
-    """Feeds the watchdog for each WATCHDOG=1 that comes, and for nothing else."""
+    """Feeds the watchdog, once armed, for each WATCHDOG=1 that comes, and for nothing else."""
 
     def __init__(self) -> None:
-        self.last = 0.0
         self.told: list[str] = []
         self._ended = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(SOCKET)
-        self._watchdog = os.open("/dev/watchdog", os.O_WRONLY)
-        fcntl.ioctl(self._watchdog, WDIOC_SETTIMEOUT, struct.pack("i", MACHINE_S))
+        self._watchdog: int | None = None
         self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
         self._thread.start()
 
@@ -58,16 +55,21 @@ class Feeder:
             if ready:
                 lines = self._socket.recv(4096).decode().splitlines()
                 self.told += lines
-                if "WATCHDOG=1" in lines:
+                if "WATCHDOG=1" in lines and self._watchdog is not None:
                     os.write(self._watchdog, b"1")
-                    self.last = time.monotonic()
+
+    def arm(self) -> None:
+        """Starts the watchdog."""
+        self._watchdog = os.open("/dev/watchdog", os.O_WRONLY)
+        fcntl.ioctl(self._watchdog, WDIOC_SETTIMEOUT, struct.pack("i", MACHINE_S))
 
     def close(self) -> None:
         """Stops the watchdog: the letter V before the end is a promise that all is well."""
         self._ended.set()
         self._thread.join()
-        os.write(self._watchdog, b"V")
-        os.close(self._watchdog)
+        if self._watchdog is not None:
+            os.write(self._watchdog, b"V")
+            os.close(self._watchdog)
 
 
 def main(out: Path) -> int:
@@ -81,10 +83,11 @@ def main(out: Path) -> int:
     sensor.show(sensor.word(25.0), sensor.word(25.0))
     scene = Scene()
     with Header() as header:
+        feeder = Feeder()
         unit = Unit(config, header, {"NOTIFY_SOCKET": SOCKET, "WATCHDOG_USEC": str(SERVICE_S * 1_000_000)})
         level = header.level(PINS.relay)
-        feeder = Feeder()
         wait_until(lambda: "READY=1" in feeder.told, "the unit is ready")
+        feeder.arm()
         unit.wait_until_up()
         found = unit.events()
         unit.put("staff", True)

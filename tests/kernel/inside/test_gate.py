@@ -17,8 +17,9 @@ from edge.config import Pins
 from edge.drivers.pi_pins import open_pi_pins
 from edge.gate import INPUT_OF, NORMALLY_CLOSED, Gate
 from edge.lane import Fire, Input, Light, Relay, Sound
+from edge.loudness import duty_of
 from edge.signals import SILENT, TABLE, Pattern, Signal
-from tests.kernel.analyser import Phase, heard, pitch, promised, seen
+from tests.kernel.analyser import Phase, duty, heard, pitch, promised, seen
 from tests.kernel.header import Header
 
 V = TypeVar("V")
@@ -38,10 +39,10 @@ BEYOND_S = 0.04
 class Bench:
     """A gate on the header's pins, with all contacts as they are while all is well. It is given time only by `run`."""
 
-    def __init__(self, factory: Any, header: Header, debounce_s: float) -> None:
+    def __init__(self, factory: Any, header: Header, debounce_s: float = 0.01, volume: float = 1.0) -> None:
         self.header = header
         self.inputs: queue.SimpleQueue[Input] = queue.SimpleQueue()
-        self.gate = Gate(PINS, factory, self.inputs.put, debounce_s)
+        self.gate = Gate(PINS, factory, self.inputs.put, debounce_s, loudness=lambda signal: volume)
         for name in INPUT_OF:
             self.put(name, False)
         self.run(0.1)
@@ -139,6 +140,16 @@ def test_a_signal_is_shown_and_heard_as_the_table_promises(bench: Bench, signal:
     assert not any(wrong), wrong
 
 
+@pytest.mark.parametrize("volume", [0.0, 0.2, 0.5, 1.0])
+def test_a_quieter_buzzer_has_shorter_pulses_and_a_silent_one_none(factory: Any, header: Header, volume: float) -> None:
+    bench = Bench(factory, header, volume=volume)
+    bench.gate.apply([Sound(Signal.INVALID)], time.monotonic())
+    bench.run(0.7)
+    found = duty(header.changes(), PINS.buzzer)
+    bench.gate.close()
+    assert found == pytest.approx(duty_of(volume), rel=TOLERANCE)
+
+
 @pytest.mark.parametrize("bench", [0.0], indirect=True)
 @pytest.mark.parametrize("name", INPUT_OF)
 def test_an_input_tells_of_both_its_edges_by_itself(bench: Bench, name: str) -> None:
@@ -184,7 +195,7 @@ def test_an_open_fire_loop_lets_the_relay_fall_on_the_pins_own_thread(bench: Ben
 
 
 def test_all_outputs_are_low_when_the_gate_is_given_back(factory: Any, header: Header) -> None:
-    bench = Bench(factory, header, 0.01)
+    bench = Bench(factory, header)
     bench.gate.apply([Relay(True, None), Light(Signal.READY), Sound(Signal.ALARM)], time.monotonic())
     bench.run(0.1)
     assert [header.level(bcm) for bcm in (PINS.relay, *LAMPS)] == [1, 1, 1, 1]
