@@ -17,21 +17,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
-from bench.lane_figures import Series, Turn, ratio, settling_s, spread, summary
+from bench.lane_figures import Series, ratio, settling_s, spread, summary
+from bench.lane_people import RAISED_S, UNIT, Visit, clear, hold, turn_of, walk
 from bench.procfs import cpu_s, descendants
 from edge import config as configuration
 from edge.config import Config
-from edge.drivers.camera import Frame
-from edge.drivers.simulated_camera import draw
-from edge.drivers.world import Scene, Shown
-from edge.scan import Reader, Sighting
+from edge.drivers.world import Shown
 from healthcode.messages import AnyEvent
 from healthcode.terms import Colour
 from healthgate.broker import BrokerMissing
@@ -44,20 +42,10 @@ from server.colours import HandReason
 from server.registry import Person, Resident
 from server.store import StoreError
 
-UNIT = "lane"
-RAISED_S = 0.3
-"""How long a telephone takes from the edge of the picture to a pose in which its code can be read."""
-REACH_S = 0.2
-"""From the relay's rise to the beam: one step."""
-DRIFT_S = 0.3
-"""How often the hand moves while its owner waits."""
-LATE_S = 10.0
-"""Who has not been let in for so long, walks away: lost."""
 LOST_IN_A_ROW = 5
 CODE_LASTS_S = 240
 LINGERS = 3
 """Every so manyth person holds the telephone in view until they are past the beam, and a little longer."""
-LINGER_S = 0.3
 DRAIN_LIMIT_S = 60.0
 SYNCED = 20
 
@@ -85,24 +73,6 @@ class Plan:
     together: bool = False
     part: str = ""
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How a telephone is held: degrees of tilt, blur from 0 to 1."""
-
-    tilt: float
-    blur: float
-
-
-@dataclass
-class Visit:
-    """What was shown for one person, and when the relay rose for them."""
-
-    index: int
-    text: str
-    poses: dict[str, Pose] = field(default_factory=dict)
-    relay_at: float | None = None
 
 
 @dataclass
@@ -181,7 +151,6 @@ class _Play:
         self._residents: Iterator[Resident] = iter(self._enrol(self._total))
         self._done = 0
         self._lost = 0
-        self._asked = 0
         self._visits: dict[str, list[Visit]] = {}
         self._series = {name: Series() for name in ("reachable", "unreachable", "close")}
 
@@ -203,8 +172,12 @@ class _Play:
             self._block("close", self.plan.close)
             self._drain()
         events = _events_on_disk(self.town.folder / UNIT / "outbox.sqlite")
+        asked = 0
         for name, series in self._series.items():
-            series.turns = [self._turn(visit) for visit in self._visits.get(name, [])]
+            for visit in self._visits.get(name, []):
+                series.turns.append(turn_of(visit, self.config.camera))
+                asked += 1
+                self._step("asking", asked, self._total)
             mine = {turn.index for turn in series.turns}
             series.events = [event for event in events if getattr(event, "index", None) in mine]
         return self._series
@@ -258,7 +231,8 @@ class _Play:
                     rises.append(rose["at"])
                     in_beam = threading.Event()
                     lingers = not close and number % LINGERS == 0
-                    walkers.append(threading.Thread(target=self._walk, args=(rose["at"], lingers, in_beam), daemon=True))
+                    how = (self.town.world, rose["at"], self.plan.beam_s, lingers, in_beam)
+                    walkers.append(threading.Thread(target=walk, args=how, daemon=True))
                     walkers[-1].start()
                     (in_beam.wait if close and number < count - 1 else walkers[-1].join)()
                 self._collect(series)
@@ -279,7 +253,7 @@ class _Play:
         """Holds the code up as people do, until the relay rises; its journal entry, None where it does not."""
         since = self.town.world.mark(UNIT)
         began = time.monotonic()
-        for at, pose in self._hold():
+        for at, pose in hold(self._random):
             rose = self._relay(since, began + at - time.monotonic())
             if rose is not None:
                 break
@@ -288,7 +262,7 @@ class _Play:
             face = {} if self.plan.together and at < RAISED_S else {"skin_c": NORMAL_SKIN_C}
             self.town.world.set(UNIT, shown=(Shown(name, visit.text),), tilt=pose.tilt, blur=pose.blur, **face)
         if rose is None:
-            self._clear()
+            clear(self.town.world)
             self._lost += 1
             if self._lost >= LOST_IN_A_ROW or not self.town.gates[UNIT].alive():
                 raise LaneStuck(f"{self._lost} people in a row were not let in: see {self.town.gates[UNIT].log}")
@@ -297,47 +271,9 @@ class _Play:
         visit.relay_at = float(rose["at"])
         return rose
 
-    def _hold(self) -> Iterator[tuple[float, Pose]]:
-        """Poses with the second from which each is held: far off twice, then good ones that drift."""
-        side = self._random.choice((-1, 1))
-        yield 0.0, Pose(side * 60.0, 1.0)
-        yield RAISED_S / 2, Pose(side * 45.0, 0.8)
-        at, tilt = RAISED_S, side * 12.0
-        while at < LATE_S:
-            yield at, Pose(tilt, self._random.uniform(0.0, 0.15))
-            at += DRIFT_S
-            tilt = max(-15.0, min(15.0, tilt + self._random.uniform(-6.0, 6.0)))
-
     def _relay(self, since: int, limit_s: float) -> Entry | None:
         """The relay's rise after entry `since`, waited for up to `limit_s`."""
         return self.town.world.wait_for(UNIT, lambda entry: entry.get("pin") == "relay" and bool(entry["value"]), max(0.0, limit_s), since)
-
-    def _walk(self, rose_at: float, lingers: bool, in_beam: threading.Event) -> None:
-        """Steps into the beam, which takes its time; the telephone goes down at once or is still held up on the other side."""
-        set_scene, gone = self.town.world.set, {"shown": (), "skin_c": None}
-        time.sleep(max(0.0, rose_at + REACH_S - time.monotonic()))
-        set_scene(UNIT, beam=True, **({} if lingers else gone))
-        in_beam.set()
-        time.sleep(max(0.0, rose_at + REACH_S + self.plan.beam_s - time.monotonic()))
-        set_scene(UNIT, beam=False)
-        if lingers:
-            time.sleep(LINGER_S)
-            set_scene(UNIT, **gone)
-
-    def _clear(self) -> None:
-        self.town.world.set(UNIT, shown=(), skin_c=None, beam=False)
-
-    def _turn(self, visit: Visit) -> Turn:
-        """`visit` with the first picture that our own reader reads, asked about each alone."""
-        camera = self.config.camera
-        self._asked += 1
-        self._step("asking", self._asked, self._total)
-        for name, pose in visit.poses.items():
-            scene = Scene(shown=(Shown(name, visit.text),), tilt=pose.tilt, blur=pose.blur)
-            seen = Reader(camera.stages).sight(Frame(draw(scene, camera.width, camera.height), 0.0))
-            if isinstance(seen, Sighting) and seen.text == visit.text:
-                return Turn(visit.index, name, visit.relay_at)
-        return Turn(visit.index, None, visit.relay_at)
 
 
 def _events_on_disk(path: Path) -> list[AnyEvent]:

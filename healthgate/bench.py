@@ -164,6 +164,10 @@ def lane(
         console.print(str(wrong), style="red", markup=False)
         console.print(f"keys, databases, journals and logs are in {place}", markup=False)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if folder is None:
+            shutil.rmtree(place)
+        raise
     if folder is None:
         shutil.rmtree(place)
     figures = outcome.figures()
