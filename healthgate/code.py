@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge.verdict import Source, Standing, standing
-from healthcode import token
+from healthcode import dcc, token
 from healthcode.cose import SoftwareKey
 from healthcode.messages import MAX_SNAPSHOT
 from healthcode.signed import SignedFault
@@ -21,8 +20,10 @@ from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import COLOUR_OF_STATUS, REASON_OF_FAULT, Colour, Form, Reason, Status
 from healthcode.token import Claims, HealthCode, TokenFault
 from healthcode.trust import GRACE_S, KeyRing
+from healthgate import code_dcc, conform
 from healthgate.keyring_files import KeysError, read_root, read_trust
-from healthgate.times import rfc3339
+from healthgate.times import BadTime, rfc3339
+from healthgate.times import moment as moment_of
 from server import qr
 from server.sealing import SealError, read_private
 
@@ -65,14 +66,14 @@ def write(
     """Sign a code for tests and experiments and print its text. The server is what issues codes to residents."""
     now = time.time()
     try:
-        begins = int(_moment(not_before, "--not-before", now))
+        begins = int(moment_of(not_before, "--not-before", now))
         claims = Claims(
             issuer=issuer,
             uri=uri,
             index=index,
             colour=colour,
             form=form,
-            ruled_at=int(_moment(ruled_at, "--ruled-at", now)),
+            ruled_at=int(moment_of(ruled_at, "--ruled-at", now)),
             not_before=begins,
             expires=begins + (lifetime or LIFETIME_S[form]),
         )
@@ -92,29 +93,63 @@ def read(
     at: Annotated[str, typer.Option(help="The time to judge at, ISO 8601.", show_default="now")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Read a code as a gate does. Exit status 0: valid; 1: not valid; 2: the arguments cannot be used.
+    """Read a code, or an EU Digital COVID Certificate, as a gate does. Exit status 0: valid; 1: not; 2: the arguments cannot be used.
 
     Valid says that the code is genuine and, with --status, not revoked; its colour is another matter. With --status the colour is that of
-    the issuer's newest statement, code or list.
+    the issuer's newest statement, code or list. A certificate is shown stage by stage with all that it says, and what the trust list's
+    policy makes of it.
     """
     try:
-        moment = _moment(at, "--at", time.time())
+        moment = moment_of(at, "--at", time.time())
         trust_list = read_trust(trust, None if root is None else (read_root(root),))
         keys = KeyRing.of(trust_list)
         held = None if status is None else _load_list(status, keys, moment)
+        taken = _take(text)
+        judged = code_dcc.look(taken, keys, moment) if taken.startswith(dcc.PREFIX) else judge(taken, keys, held, moment)
         if moment > trust_list.expires_at + GRACE_S:
             ended_days = (moment - trust_list.expires_at) / 86_400
             detail = f"the trust list ended {ended_days:.1f} days before the time of judging: it counts for {GRACE_S / 86_400:.0f}"
-            judged = Judged(token.read(_take(text), keys, moment), None, Reason.TRUST_MISSING, detail)
-        else:
-            judged = judge(_take(text), keys, held, moment)
-    except (KeysError, CodeError) as wrong:
+            judged = replace(judged, refusal=Reason.TRUST_MISSING, detail=detail)
+    except (KeysError, CodeError, BadTime) as wrong:
         _fail(str(wrong))
         return
     if root is None:
         typer.echo("healthgate code: the trust list's signature was not checked: name the root's public key with --root", err=True)
-    typer.echo(json.dumps(as_dict(judged, trust_checked=root is not None)) if as_json else as_line(judged))
+    if isinstance(judged, Judged):
+        typer.echo(json.dumps(as_dict(judged, trust_checked=root is not None)) if as_json else as_line(judged))
+    else:
+        shown = code_dcc.as_dict(judged, trust_checked=root is not None)
+        typer.echo(json.dumps(shown) if as_json else code_dcc.as_lines(judged))
     raise typer.Exit(0 if judged.refusal is None else 1)
+
+
+@app.command("conform")
+def run_conform(
+    folder: Annotated[Path, typer.Argument(help="A folder of the EU's public test data, whatever its layout below.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Run test data for EU Digital COVID Certificates, each file at its own clock: what it gives, and what it should.
+
+    Exit status 1 where a file differs in a stage that counts. Files that are no test data are named on standard error.
+    """
+    if not folder.is_dir():
+        _fail(f"{folder}: expected a folder")
+    count = different = 0
+    for outcome in conform.run(folder):
+        if isinstance(outcome, conform.NotAVector):
+            typer.echo(f"healthgate code: {outcome}: passed over", err=True)
+            continue
+        count += 1
+        different += bool(outcome.different)
+        if as_json:
+            typer.echo(json.dumps({"file": outcome.file, "got": outcome.got, "expected": outcome.expected}))
+        else:
+            typer.echo(f"{outcome.file}: {'DIFFERS in ' + ', '.join(outcome.different) if outcome.different else 'as expected'}")
+    if not count:
+        _fail(f"{folder}: holds no test data: expected JSON files with PREFIX, TESTCTX and EXPECTEDRESULTS")
+    if not as_json:
+        typer.echo(f"{count} files, {different} different")
+    raise typer.Exit(1 if different else 0)
 
 
 @app.command("show")
@@ -216,17 +251,6 @@ def _take(text: str) -> str:
         return sys.stdin.buffer.read(64 * 1024).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise CodeError("standard input: expected text in UTF-8") from None
-
-
-def _moment(text: str, option: str, now: float) -> float:
-    """ISO 8601 as seconds since 1970, UTC where no zone is given; `now` for no text."""
-    if not text:
-        return now
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise CodeError(f"{option} {text[:40]!r}: expected a time such as 2020-03-16T08:00:00Z") from None
 
 
 def _save(path: Path, data: bytes) -> None:

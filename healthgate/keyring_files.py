@@ -19,7 +19,18 @@ from msgspec import Meta
 from edge.files import write_atomically
 from healthcode import cose, signed
 from healthcode.cose import Algorithm, PublicKey, SoftwareKey
-from healthcode.messages import MAX_TRUST, BadPayload, IssuerId, Message, Seconds, TrustEntry, TrustHead, TrustList, Uri
+from healthcode.messages import (
+    MAX_TRUST,
+    BadPayload,
+    CertificatePolicy,
+    IssuerId,
+    Message,
+    Seconds,
+    TrustEntry,
+    TrustHead,
+    TrustList,
+    Uri,
+)
 from healthcode.signed import SignedFault
 from healthcode.terms import Form, Use
 from healthcode.trust import KeyRing, entry_for
@@ -136,6 +147,20 @@ def recognise(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustLi
     return _next(folder, root, held, together, at)
 
 
+def trust_signers(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustList:
+    """Adds the entries of foreign certificates' signers; KeysError where the trust list would be too long."""
+    root, held = _open(folder)
+    return _next(folder, root, held, [*held.entries, *entries], at) if entries else held
+
+
+def set_policy(folder: Path, policy: CertificatePolicy | None, at: float) -> TrustList:
+    """Says which foreign certificates count from now on (None: none); what is so already changes nothing."""
+    root, held = _open(folder)
+    if policy == held.certificates:
+        return held
+    return _next(folder, root, msgspec.structs.replace(held, certificates=policy), held.entries, at)
+
+
 def find_conflict(held: TrustList, own: str, entry: TrustEntry) -> str | None:
     """Why the trust list of the issuer `own` may not take `entry` from another province, in one line; None where it may."""
     name = f"entry {entry.kid.hex()} of {entry.issuer}"
@@ -247,7 +272,7 @@ def _next(
 ) -> TrustList:
     now = max(int(at), held.signed_at)
     lasting = held.expires_at - held.signed_at if lasting_s is None else lasting_s
-    trust_list = TrustList(version=held.version + 1, signed_at=now, expires_at=now + lasting, entries=list(entries))
+    trust_list = msgspec.structs.replace(held, version=held.version + 1, signed_at=now, expires_at=now + lasting, entries=list(entries))
     _write_trust(folder, trust_list, root)
     return trust_list
 

@@ -15,17 +15,18 @@ from rich.table import Table
 
 from healthcode.cose import ALG_IDS, Algorithm
 from healthcode.messages import TrustEntry, TrustList
-from healthgate import keyring_files
+from healthcode.terms import CertificateKind
+from healthgate import keyring_files, keys_dcc
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
-from healthgate.times import LATEST, rfc3339
+from healthgate.times import LATEST, BadTime, moment, rfc3339
 from server.keys import TRUST_FILE
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Make, show, recognise and withdraw keys."
 )
-in_one_line = one_line_errors("healthgate keys", KeysError)
+in_one_line = one_line_errors("healthgate keys", KeysError, BadTime)
 
 Folder = Annotated[Path, typer.Argument(help="The keys folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
@@ -139,6 +140,54 @@ def renew(
     _print(Shown(folder / TRUST_FILE, renewed, True), as_json)
 
 
+@app.command("import-dsc")
+@in_one_line
+def import_dsc(
+    files: Annotated[list[Path], typer.Argument(metavar="CERT...", help="Signers' certificates, PEM or DER.", show_default=False)],
+    into: Annotated[
+        Path | None, typer.Option(help="The keys folder whose trust list takes them; without it they are only shown.", show_default=False)
+    ] = None,
+    issuer: Annotated[str, typer.Option(help="Whose they are, in place of their country.", show_default=False)] = "",
+    kind: Annotated[list[CertificateKind] | None, typer.Option(help="What they may sign, in place of what they say.")] = None,
+    at: Annotated[str, typer.Option(help="The time to judge at, ISO 8601.", show_default="now")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make trust entries of the certificates of those who sign EU Digital COVID Certificates.
+
+    Expired ones, duplicates and what is no certificate are refused, a line each, and the exit status is 1; the others are taken.
+    """
+    now = time.time()
+    held = [] if into is None else keys_dcc.held_entries(into)
+    entries, refused = keys_dcc.import_signers(files, moment(at, "--at", now), held, issuer, kind or ())
+    if into is not None:
+        keyring_files.trust_signers(into, entries, now)
+    for each in refused:
+        typer.echo(f"healthgate keys: {each.line}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"entries": [keys_dcc.as_dict(entry) for entry in entries], "refused": [each.line for each in refused]}))
+    else:
+        typer.echo("\n".join(map(keys_dcc.describe, entries)), nl=bool(entries))
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command("policy")
+@in_one_line
+def policy(
+    folder: Folder,
+    source: Annotated[Path | None, typer.Option("--from", help="A policy in TOML to put in force.", show_default=False)] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="No certificate counts any more.")] = False,
+) -> None:
+    """Show which EU Digital COVID Certificates count as green, as TOML, or say it anew and sign the trust list."""
+    if source is not None and drop:
+        raise KeysError("--from and --drop: expected one of them")
+    if source is not None or drop:
+        held = keyring_files.set_policy(folder, None if source is None else keys_dcc.read_policy(source), time.time())
+    else:
+        held = keyring_files.read_trust(folder / TRUST_FILE, (keyring_files.read_root(folder / keyring_files.ROOT_PUBLIC_FILE),))
+    typer.echo(keys_dcc.policy_lines(held.certificates), nl=False)
+
+
 def _algorithm(name: str) -> Algorithm:
     for known in ALG_IDS:
         if name.lower() == known.lower():
@@ -153,7 +202,7 @@ def _print(shown: Shown, as_json: bool) -> None:
     trust_list = shown.trust_list
     head = f"trust list {trust_list.version}, signed {_day(trust_list.signed_at)}, until {_day(trust_list.expires_at)}"
     typer.echo(f"{head}, {'signature good' if shown.checked else 'signature NOT checked'}")
-    table = Table("issuer", "use", "kid", "algorithm", "signs until", "counts until", "lists", "forms", "epoch", box=None)
+    table = Table("issuer", "use", "kid", "algorithm", "signs until", "counts until", "lists", "may sign", "epoch", box=None)
     for entry in trust_list.entries:
         cells = (
             entry.issuer,
@@ -163,7 +212,7 @@ def _print(shown: Shown, as_json: bool) -> None:
             _day(entry.sign_until),
             _day(entry.verify_until),
             " ".join(entry.uris),
-            " ".join(entry.forms),
+            " ".join((*entry.forms, *entry.kinds)),
             str(entry.epoch or ""),
         )
         table.add_row(*map(cell, cells))
@@ -179,13 +228,15 @@ def _as_dict(shown: Shown) -> dict[str, object]:
         "signed_at": _end(trust_list.signed_at),
         "expires_at": _end(trust_list.expires_at),
         "entries": [_entry_dict(entry) for entry in trust_list.entries],
+        "certificates": msgspec.to_builtins(trust_list.certificates),
     }
 
 
 def _entry_dict(entry: TrustEntry) -> dict[str, object]:
     found: dict[str, object] = msgspec.structs.asdict(entry)
     times = {name: _end(getattr(entry, name)) for name in ("sign_from", "sign_until", "verify_until")}
-    return found | times | {"kid": entry.kid.hex(), "key": entry.key.hex(), "forms": [form.value for form in entry.forms]}
+    words = {"forms": [form.value for form in entry.forms], "kinds": [kind.value for kind in entry.kinds]}
+    return found | times | words | {"kid": entry.kid.hex(), "key": entry.key.hex()}
 
 
 def _end(seconds: int) -> str | None:
