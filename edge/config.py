@@ -1,32 +1,28 @@
 """The unit's configuration: one TOML file, frozen, every unknown key, impossible value and pin used twice an error at start.
 
 Units are in the names: `_s` seconds, `_ms` milliseconds, `_c` degrees Celsius, `_v` volts. Each key has its bounds beside it and
-one sentence about it; what keys must be together stands in RULES. docs/configuration.md is made of both.
+one sentence about it; what keys must be together stands in edge/config_rules.py. docs/configuration.md is made of both.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
 
+from edge.config_rules import RULES, pin_rules
 from edge.mlx90614 import PARTS, REFRESH_S, PartName
 from healthcode.messages import IssuerId, UnitId
-from healthcode.settings import Rule, SettingsError, read_toml
+from healthcode.settings import SettingsError, read_toml
 
 Bcm = Annotated[int, Meta(ge=2, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
-
-
-SMALLEST_ROI = 0.2
-"""Share of the picture's width or height below which no code could be read in it."""
+TimeOfDay = Annotated[
+    str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", extra={"form": "a time of day from 00:00 to 23:59, in quotes"})
+]
 
 
 class ConfigError(SettingsError):
@@ -290,120 +286,14 @@ class Config(Section, frozen=True):
 PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))
 
 
-def _apart(one: str, other: str) -> Rule:
-    """No two signals on one pin."""
-    return Rule(
-        (one, other),
-        "a pin of its own, not that of {}",
-        "because a pin carries one signal",
-        lambda c: attrgetter(one)(c) != attrgetter(other)(c),
-        swap=True,
-    )
-
-
-def _off_the_bus(name: str) -> Rule:
-    """No signal on the thermometer's bus."""
-    return Rule((name,), "another pin than 2 and 3", "because those are the thermometer's bus", lambda c: attrgetter(name)(c) not in (2, 3))
-
-
-def _is_zone(name: str) -> bool:
-    """Whether the time zone is known here."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
-
-
-RULES: tuple[Rule, ...] = (
-    *(_apart(one, other) for one, other in combinations(PIN_NAMES, 2)),
-    *(_off_the_bus(name) for name in PIN_NAMES),
-    Rule(
-        ("pins.relay",),
-        "a pin from 9 up, and not 14",
-        "because 2 to 8 and 14 power up high and would open the barrier",
-        lambda c: c.pins.relay > 8 and c.pins.relay != 14,
-    ),
-    Rule(
-        ("camera.roi",),
-        f"left, top, right, bottom, and at least {SMALLEST_ROI} of the picture each way",
-        "because no code could be read in less",
-        lambda c: c.camera.roi[2] - c.camera.roi[0] >= SMALLEST_ROI and c.camera.roi[3] - c.camera.roi[1] >= SMALLEST_ROI,
-    ),
-    Rule(
-        ("camera.idle_fps", "camera.fps"),
-        "at most {}",
-        "because no more frames come than the camera is asked for",
-        lambda c: c.camera.idle_fps <= c.camera.fps,
-    ),
-    Rule(
-        ("screening.recheck_c", "screening.fever_c"),
-        "at most {}",
-        "because the second look comes before a suspected fever",
-        lambda c: c.screening.recheck_c <= c.screening.fever_c,
-    ),
-    Rule(
-        ("screening.retest_within_s", "screening.retest_after_s"),
-        "more than {}",
-        "because the second measurement needs time between the two",
-        lambda c: c.screening.retest_within_s > c.screening.retest_after_s,
-    ),
-    Rule(
-        ("screening.give_up_s", "sensor.part"),
-        "time for all samples of one measurement with {}",
-        "because otherwise every measurement would end before it is done",
-        lambda c: c.screening.give_up_s > c.screening.samples * c.sensor.cycle_s,
-    ),
-    Rule(
-        ("screening.retest_within_s", "sensor.part"),
-        "time for all samples of the second measurement with {}",
-        "because otherwise no suspicion could ever end",
-        lambda c: c.screening.retest_within_s - c.screening.retest_after_s > c.screening.samples * c.sensor.cycle_s,
-    ),
-    Rule(
-        ("lane.accessible_window_s", "lane.window_s"),
-        "at least {}",
-        "because whom the staff lets in has no less time than others",
-        lambda c: c.lane.accessible_window_s >= c.lane.window_s,
-    ),
-    Rule(
-        ("sound.zone",),
-        "a time zone such as Asia/Shanghai or UTC",
-        "because the night's hours are local time",
-        lambda c: _is_zone(c.sound.zone),
-    ),
-    Rule(
-        ("statements.warn_s", "statements.limit_s"),
-        "at most {}",
-        "because a warning comes before what it warns of",
-        lambda c: c.statements.warn_s <= c.statements.limit_s,
-    ),
-    Rule(
-        ("world", "hardware"),
-        "the path of a world's socket",
-        'because hardware = "simulated" has its pins and its sensor in a world',
-        lambda c: bool(c.world) or c.hardware != "simulated",
-    ),
-    Rule(
-        ("world", "hardware"),
-        "nothing",
-        'because hardware = "pi" has no world',
-        lambda c: not c.world or c.hardware != "pi",
-    ),
-    Rule(
-        ("camera.source", "hardware"),
-        "a real camera",
-        'because hardware = "pi" is a real gate',
-        lambda c: c.camera.source != "simulated" or c.hardware != "pi",
-    ),
-)
-"""What keys must be together; the first key of a rule is the one at fault."""
+ALL_RULES = (*pin_rules(PIN_NAMES), *RULES)
+"""What keys must be together."""
 
 
 def parse(text: str, name: str = "configuration") -> Config:
     """The configuration in `text`, TOML; ConfigError says all that is wrong with it."""
     try:
-        return read_toml(text, Config, name, RULES)
+        return read_toml(text, Config, name, ALL_RULES)
     except SettingsError as wrong:
         raise ConfigError(str(wrong)) from None
 

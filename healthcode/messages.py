@@ -25,7 +25,10 @@ MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
 MAX_BATCH = 256 * 1024
 
-UnitId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z")]
+UnitId = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", extra={"form": "1 to 32 of A-Z, a-z, 0-9, - and _, the first a letter or a digit"}),
+]
 IssuerId = UnitId
 BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Uri = Annotated[str, Meta(min_length=1, max_length=120)]

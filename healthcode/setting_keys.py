@@ -1,7 +1,8 @@
 """The keys of a configuration as a reader meets them: unit, bounds, default and meaning, all taken from the struct that reads them.
 
 A key is declared once, `name: Annotated[float, Meta(ge=1, le=60, description="One sentence.")] = 15.0`. Its unit is the end of its name
-(UNITS) or, where a name has none, `extra={"unit": "px"}`; a key without a default has `examples=["north"]`.
+(UNITS) or, where a name has none, `extra={"unit": "px"}`; the form of a text may
+be said in words, `extra={"form": "a time of day"}`; a key without a default has `examples=["north"]`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def list_keys(kind: type[msgspec.Struct], section: str = "") -> Iterator[Key]:
             section=section,
             name=name,
             unit=said.get("unit") or next((unit for end, unit in UNITS.items() if name.endswith(end)), ""),
-            bounds=describe(bare),
+            bounds=describe(field.type),
             default=None if default is NODEFAULT else show(default),
             example=show(said.get("examples", [""])[0] if default is NODEFAULT else default),
             meaning=said.get("description", ""),
@@ -94,7 +95,10 @@ def example_toml(kind: type[msgspec.Struct]) -> str:
 
 def describe(kind: inspect.Type) -> str:
     """What a value of `kind` is and within which bounds, in words that follow "expected"; TypeError for a type that no TOML value has."""
-    match _unwrap(kind)[0]:
+    bare, said = _unwrap(kind)
+    if "form" in said:
+        return str(said["form"])
+    match bare:
         case inspect.IntType(ge=least, le=most):
             return "a whole number" + _between(least, most)
         case inspect.FloatType(ge=least, le=most):

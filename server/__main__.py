@@ -108,7 +108,8 @@ def main(path: Path) -> int:
     try:
         return serve(load(path), stop)
     except STARTING_ERRORS as wrong:
-        log.error("%s", wrong)
+        for line in str(wrong).splitlines():
+            log.error("%s", line)
         return 2
 
 

@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-from edge.config import RULES, Config, ConfigError, parse
+from edge.config import ALL_RULES, Config, ConfigError, parse
 from healthcode.setting_keys import Key, list_keys, list_sections
 from healthcode.settings import Rule
 
@@ -46,7 +46,7 @@ def rule_row(alike: list[Rule]) -> str:
 
 def render_rules() -> str:
     """What keys must be together, and why."""
-    alike = [list(group) for _, group in groupby(RULES, key=lambda rule: (rule.expected, rule.because, rule.keys[0].partition(".")[0]))]
+    alike = [list(group) for _, group in groupby(ALL_RULES, key=lambda rule: (rule.expected, rule.because, rule.keys[0].partition(".")[0]))]
     return "\n".join(["", "| key | must be | why |", "|---|---|---|", *map(rule_row, alike), "", ""])
 
 

@@ -190,7 +190,7 @@ def test_killed_while_a_grant_is_open_the_relay_falls_and_the_events_are_whole(s
         ("pulse_s = 5.0", "pulse_s = 5.0\nlong = 1", "lane.long: expected one of pulse_s"),
         ("pulse_s = 5.0", "pulse_s = 50.0", "lane.pulse_s = 50.0: expected a number from 0.1 to 5 s"),
         ("[lane]", "[pins]\nrelay = 17\n\n[lane]", "pins.relay = 17"),
-        ('unit = "north"', 'unit = "no rth"', 'unit = "no rth": expected text that matches'),
+        ('unit = "north"', 'unit = "no rth"', 'unit = "no rth": expected 1 to 32 of A-Z'),
         ("/w", "/other", "/other"),
         ("/root.pub.pem", "/north.toml", "/north.toml"),
         ("/root.pub.pem", "/absent.pem", "/absent.pem"),
