@@ -143,11 +143,14 @@ def lane(
     """
     try:
         from bench import lane as measure
+        from edge.mlx90614 import PARTS
         from healthgate.demo import make_folder
     except ModuleNotFoundError as missing:
         typer.echo(f"healthgate bench lane needs the package {missing.name}: type pip install 'healthgate[edge,server]'", err=True)
         raise typer.Exit(1) from None
     console = Console(stderr=True)
+    if part and part not in PARTS:
+        raise typer.BadParameter(f"{part!r}: expected one of {', '.join(PARTS)}", param_hint="--part")
     if folder is not None and (fault := make_folder(folder)):
         raise typer.BadParameter(fault, param_hint="--folder")
     console.print(f"{machine()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", highlight=False)

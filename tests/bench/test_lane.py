@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from bench.lane_figures import Series, Times, Turn, ratio, settling_s, spread, summary, timings
 from edge.config import Config
 from healthcode.messages import AnyEvent, PassageEvent, PassEvent
 from healthcode.terms import ClockState, Decision, PassageOutcome, Reason
+from healthgate import bench
 
 OBJECT = 0x07
 CONFIG = Config(unit="lane", hardware="simulated", data="d", roots=("r",), world="w")
@@ -194,3 +196,9 @@ def test_a_folder_that_is_in_use_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "is not empty" in done.stderr
+
+
+def test_a_part_that_there_is_not_is_one_line() -> None:
+    said = CliRunner().invoke(bench.app, ["lane", "--part", "XYZ"])
+    assert said.exit_code == 2
+    assert "expected one of DCI, DCC" in said.output
