@@ -20,7 +20,7 @@ from random import Random
 
 from edge import config as configuration
 from edge.cache import Cache
-from edge.clock import Clock, FloorFile, is_synchronised
+from edge.clock import Clock, FloorFile, ResetLetter, is_synchronised
 from edge.config import Config, ConfigError
 from edge.dialogue import Dialogue
 from edge.door import Door
@@ -206,6 +206,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             random=random,
             at=time.monotonic(),
             resend_s=config.link.resend_s,
+            letter=ResetLetter(data),
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
         unit = Unit(config, Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond))

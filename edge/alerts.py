@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from edge.config import Statements
 from healthcode.messages import TrustList
-from healthcode.terms import ClockState
 
 NAMES = (
     "camera",
@@ -39,7 +38,8 @@ class Condition:
     """
 
     troubles: Mapping[str, str]
-    clock: ClockState
+    doubt: str
+    floor_error: str
     trust: TrustList | None
     wanted: frozenset[str]
     left_out: Sequence[str]
@@ -52,8 +52,10 @@ class Condition:
 def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str, str]:
     """The alerts that stand at `at` (seconds since 1970), each with one line that says what is wrong."""
     alerts = dict(found.troubles)
-    if found.clock is ClockState.UNTRUSTED:
-        alerts["clock"] = "the time is not certain: no automatic pass until the server has answered"
+    if found.doubt:
+        alerts["clock"] = f"the time is not certain, no automatic pass: {found.doubt}"
+    elif found.floor_error:
+        alerts["clock"] = found.floor_error
     if found.trust is None:
         alerts["trust"] = "no trust list is held"
     elif at > found.trust.expires_at - TRUST_WARNING_S:

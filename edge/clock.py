@@ -3,45 +3,95 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.files import write_atomically
-from edge.timekeeping import Anchor, AnswerOutcome, Timekeeper
-from healthcode.messages import TimeAnswer, TimeRequest
+from edge.timekeeping import Anchor, AnswerOutcome, ResetOutcome, Timekeeper
+from healthcode.messages import MAX_HEAD, ClockReset, TimeAnswer, TimeRequest
 from healthcode.terms import ClockState
+
+log = logging.getLogger(__name__)
 
 _TIMEX_BYTES = 512
 """More than struct timex takes on any Linux (208 bytes on 64 bits)."""
 _TIME_ERROR = 5
 """What adjtimex(2) returns while the clock is not synchronised."""
+_LATEST = 2**40
+MOST_SERIAL = 2**53
 
 
 def is_synchronised() -> bool:
-    """Whether the kernel says that its clock follows a network's time: adjtimex(2), reading only. False where it cannot be asked."""
+    """Whether the kernel says that its clock follows a network's time: adjtimex(2), reading only. OSError where it may not be asked."""
     state: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return state not in (-1, _TIME_ERROR)
+    if state == -1:
+        raise OSError(ctypes.get_errno(), f"adjtimex: {os.strerror(ctypes.get_errno())}")
+    return state != _TIME_ERROR
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What outlives a restart: the floor, seconds since 1970 (None: there is none), and the serial of the last reset."""
+
+    floor: float | None = None
+    serial: int = 0
 
 
 class FloorFile:
-    """The floor on disk: seconds since 1970 as decimal text."""
+    """What is kept, on disk: the floor as decimal text and, where there ever was a reset, its serial."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> float | None:
-        """The floor; None where there is none or the file is damaged, which means UNTRUSTED until a time key answers."""
+    def load(self) -> Kept:
+        """What is kept; no floor where the file is missing or damaged, which means UNTRUSTED until a time key answers."""
         try:
-            text = self.path.read_text(encoding="ascii")
-            floor = float(text)
-        except (OSError, ValueError):
-            return None
-        return floor if 0 <= floor <= 2**40 else None
+            floor, *serial = self.path.read_text(encoding="ascii").split()
+            kept = Kept(float(floor), int(*serial))
+        except FileNotFoundError:
+            return Kept()
+        except (OSError, ValueError, TypeError) as wrong:
+            log.error("the clock's floor is lost, the time is not believed until a time server answers: %s: %s", self.path, wrong)
+            return Kept()
+        if kept.floor is None or not (0 <= kept.floor <= _LATEST and 0 <= kept.serial <= MOST_SERIAL):
+            log.error("the clock's floor is lost, the time is not believed until a time server answers: %s: no such time", self.path)
+            return Kept()
+        return kept
 
-    def store(self, floor: float) -> None:
-        """Replaces the floor atomically; OSError where the disk does not take it."""
-        write_atomically(self.path, f"{floor:.3f}\n".encode())
+    def store(self, kept: Kept) -> None:
+        """Replaces what is kept, atomically; OSError where the disk does not take it."""
+        serial = f" {kept.serial}" if kept.serial else ""
+        write_atomically(self.path, f"{kept.floor or 0.0:.3f}{serial}\n".encode())
+
+
+class ResetLetter:
+    """A signed reset that somebody left in the data folder, for a unit without a link: `healthgate edge reset-clock`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "clock.reset"
+
+    def leave(self, data: bytes) -> None:
+        """Leaves `data` for the unit. OSError where the folder is not ours to write in."""
+        write_atomically(self._path, data)
+
+    def take(self) -> bytes | None:
+        """What was left, once; None where there is nothing."""
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_HEAD + 1)
+            self._path.unlink()
+        except OSError:
+            return None
+        return data
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not been taken."""
+        return self._path.exists()
 
 
 class Clock:
@@ -65,9 +115,11 @@ class Clock:
         self._system = system
         self._draw = draw
         self._synchronised = synchronised
+        self._may_ask = True
+        self._disk_error = ""
         self._lock = threading.Lock()
-        self._keeper = Timekeeper(file.load(), Anchor(system(), monotonic()))
-        self._stored = self._keeper.floor
+        self._stored = file.load()
+        self._keeper = Timekeeper(self._stored.floor, Anchor(system(), monotonic()), serial=self._stored.serial)
 
     def now(self, mono: float | None = None) -> float:
         """Seconds since 1970, now or at the monotonic time `mono`."""
@@ -76,14 +128,29 @@ class Clock:
     def state(self) -> ClockState:
         """How far `now` is to be believed, after a look at the system's clock."""
         with self._lock:
-            mono = self._monotonic()
-            self._keeper = self._keeper.tick(mono, self._system(), self._synchronised())
+            mono = self._look()
             return self._keeper.state(mono)
+
+    def doubt(self) -> str:
+        """Why it is not to be believed, one line for people; empty where it may be."""
+        with self._lock:
+            mono = self._look()
+            return self._keeper.doubt(mono)
 
     @property
     def floor(self) -> float | None:
         """Below which it cannot be."""
         return self._keeper.floor
+
+    @property
+    def serial(self) -> int:
+        """The number of the last reset that was taken; 0 where there was none."""
+        return self._keeper.serial
+
+    @property
+    def disk_error(self) -> str:
+        """Why the floor is not on disk, one line: after a restart an older one counts. Empty where it is."""
+        return self._disk_error
 
     def connected(self) -> None:
         """There is a new connection: a question that was under way is lost."""
@@ -100,11 +167,39 @@ class Clock:
             return TimeRequest(nonce=self._keeper.nonce or "")
 
     def answer(self, answer: TimeAnswer) -> AnswerOutcome:
-        """Takes in a verified answer that names this unit, and stores a floor that moved. OSError where the disk does not take it."""
+        """Takes in a verified answer that names this unit, and stores a floor that moved; `disk_error` says where that fails."""
         with self._lock:
             self._keeper, outcome = self._keeper.answer(answer, self._monotonic())
-            floor = self._keeper.floor
-            if floor is not None and floor != self._stored:
-                self._file.store(floor)
-                self._stored = floor
+            try:
+                self._store(self._keeper)
+            except OSError as wrong:
+                self._disk_error = f"the clock's floor cannot be stored: {wrong}"
             return outcome
+
+    def reset(self, reset: ClockReset) -> ResetOutcome:
+        """Takes in a verified reset that names this unit. OSError where the disk does not take it: it then does not count."""
+        with self._lock:
+            keeper, outcome = self._keeper.reset(reset, self._look())
+            self._store(keeper)
+            self._keeper = keeper
+            return outcome
+
+    def _look(self) -> float:
+        """Takes in what the operating system says now, the lock held; the monotonic time."""
+        mono = self._monotonic()
+        self._keeper = self._keeper.tick(mono, self._system(), self._may_ask and self._ask_system())
+        return mono
+
+    def _ask_system(self) -> bool:
+        try:
+            return self._synchronised()
+        except OSError as wrong:
+            self._may_ask = False
+            log.warning("a time server that disagrees goes unnoticed: whether the system's clock follows one cannot be asked: %s", wrong)
+            return False
+
+    def _store(self, keeper: Timekeeper) -> None:
+        kept = Kept(keeper.floor, keeper.serial)
+        if kept.floor is not None and kept != self._stored:
+            self._file.store(kept)
+            self._stored, self._disk_error = kept, ""

@@ -15,9 +15,10 @@ from random import Random
 from typing import cast
 
 from edge.cache import Cache, CacheFault, TrustTaken
-from edge.clock import Clock
+from edge.clock import Clock, ResetLetter
+from edge.clocktalk import ClockTalk
 from edge.dispatch import Dispatch
-from edge.linkwords import ClockAnswered, EventsDone, ListChanged, News, Publish, Requested, Resubscribe, Saying, TrustChanged
+from edge.linkwords import EventsDone, ListChanged, News, Publish, Requested, Resubscribe, Saying, TrustChanged
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing
@@ -35,7 +36,6 @@ from healthcode.messages import (
     Info,
     Request,
     SyncAnswer,
-    TimeAnswer,
     TimeAnswerEnvelope,
     TrustHead,
     Watermark,
@@ -74,8 +74,12 @@ class Dialogue:
         at: float,
         resend_s: float = 30.0,
         timing: Timing | None = None,
+        letter: ResetLetter | None = None,
     ) -> None:
-        """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded."""
+        """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded.
+
+        `letter` is where somebody at the unit may leave a reset of the clock.
+        """
         self.counts: Counter[str] = Counter()
         self.news: list[News] = []
         self._info = info
@@ -84,6 +88,7 @@ class Dialogue:
         self._outbox = outbox
         self._dispatch = Dispatch(self._unit, outbox, resend_s)
         self._clock = clock
+        self._clocktalk = ClockTalk(info.unit, clock, roots, letter, self._complain)
         self._roots = tuple(roots)
         self._is_connected = False
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
@@ -125,10 +130,10 @@ class Dialogue:
 
     def tick(self, at: float) -> list[Saying]:
         """What is due: events, requests, questions, housekeeping. To be called after every input and a few times a second."""
-        self._keep_house(at)
+        said = self._keep_house(at)
         if not self._is_connected:
             return []
-        said = self._do(self._sync.tick(at), at)
+        said += self._do(self._sync.tick(at), at)
         question = self._clock.question()
         if question is not None:
             said.append(Publish(topics.up(self._unit, "sync"), encode(question)))
@@ -166,6 +171,8 @@ class Dialogue:
                 return self._watermark(payload, at)
             case DownTopic(unit=self._unit, channel="sync"):
                 return self._answer(payload, at)
+            case DownTopic(unit=self._unit, channel="clock"):
+                return self._reset_clock(payload, at)
             case DownTopic(unit=self._unit, channel="request", name=name) if name in OPEN_COMMANDS and not is_retained:
                 self.news.append(Requested(name, decode(payload, Request, MAX_HEAD).transaction, at))
             case _:
@@ -225,20 +232,25 @@ class Dialogue:
                 return self._time(body, at)
 
     def _time(self, payload: bytes, at: float) -> list[Saying]:
-        ring = self._cache.ring
-        found = SignedFault.UNKNOWN_KEY if ring is None else signed.read(payload, TimeAnswer, ring, self._clock.floor or 0.0)
-        if isinstance(found, SignedFault):
-            return self._unsigned("time", found)
-        if found.message.unit != self._unit:
-            self._complain("time_unit", f"time answer for unit {found.message.unit}: expected {self._unit}")
+        answered = self._clocktalk.answer(payload, self._cache.ring, at)
+        if answered is None:
             return []
-        outcome = self._clock.answer(found.message)
-        self.counts[f"time_{outcome.value}"] += 1
-        self.news.append(ClockAnswered(outcome, at))
-        if outcome is AnswerOutcome.TAKEN:
-            self._cache.load(self._clock.now())
-            return [*self._forget_ahead(at), *self._do(self._sync.want(self._cache.wanted(), at), at)]
-        return []
+        self.counts[f"time_{answered.outcome.value}"] += 1
+        self.news.append(answered)
+        return self._look_again(at) if answered.outcome is AnswerOutcome.TAKEN else []
+
+    def _reset_clock(self, payload: bytes, at: float) -> list[Saying]:
+        done = self._clocktalk.reset(payload, at)
+        if done is None:
+            return []
+        self.counts["reset_TAKEN"] += 1
+        self.news.append(done)
+        return self._look_again(at)
+
+    def _look_again(self, at: float) -> list[Saying]:
+        """Another time is known: other keys may count, and other lists."""
+        self._cache.load(self._clock.now())
+        return [*self._forget_ahead(at), *self._do(self._sync.want(self._cache.wanted(), at), at)]
 
     def _is_ahead(self, what: str, uri: str, as_of: int) -> bool:
         """Whether a statement speaks of the future. A unit that does not know the time cannot say: it looks again when it does."""
@@ -316,7 +328,7 @@ class Dialogue:
         self._cache.drop(uri)
         self.news.append(ListChanged(uri, None, at))
 
-    def _keep_house(self, at: float) -> None:
+    def _keep_house(self, at: float) -> list[Saying]:
         if at >= self._flush_due:
             self._flush_due = at + FLUSH_EVERY_S
             self._cache.flush()
@@ -328,6 +340,14 @@ class Dialogue:
                     self._outbox.purge(self._clock.now())
         except OutboxFault as fault:
             self._complain("outbox_fault", str(fault))
+        letter = self._clocktalk.letter(at)
+        if letter is None:
+            return []
+        try:
+            return self._reset_clock(letter, at)
+        except OSError as fault:
+            self._complain("disk_fault", str(fault))
+            return []
 
     def _position(self, uri: str) -> Position | None:
         held = self._cache.lists.get(uri)

@@ -44,9 +44,18 @@ class TrustChanged:
 
 @dataclass(frozen=True)
 class ClockAnswered:
-    """A time key answered this unit's question."""
+    """A time key answered this unit's question; `doubt` is one line for people where the answer raises one."""
 
     outcome: AnswerOutcome
+    at: float
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class ClockWasReset:
+    """A reset that the root signed for this unit has lowered the floor; `detail` is one line for people."""
+
+    detail: str
     at: float
 
 
@@ -68,4 +77,4 @@ class EventsDone:
     at: float
 
 
-News = EventsDone | ListChanged | TrustChanged | ClockAnswered | Requested
+News = EventsDone | ListChanged | TrustChanged | ClockAnswered | ClockWasReset | Requested

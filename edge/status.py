@@ -83,7 +83,8 @@ class Reporter:
         cache, unit = self._cache, self._unit
         return Condition(
             troubles=unit.troubles,
-            clock=self._clock.state(),
+            doubt=self._clock.doubt(),
+            floor_error=self._clock.disk_error,
             trust=cache.trust,
             wanted=frozenset(cache.wanted()),
             left_out=cache.left_out(),

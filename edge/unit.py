@@ -17,7 +17,7 @@ from edge.devices import Devices
 from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.link import LinkDown, LinkUp
-from edge.linkwords import ClockAnswered, EventsDone, ListChanged, Requested, TrustChanged
+from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, TrustChanged
 from edge.outbox import OutboxFault
 from edge.parts import Keeps, Posted
 from edge.presentation import Key, Presentation, Subject
@@ -27,6 +27,7 @@ from edge.scan import Crowd, Glimpse, Sighting
 from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
+from edge.timekeeping import AnswerOutcome
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Health, Lane, Standing, Verdict, decide, standing
 from healthcode import token
@@ -61,6 +62,7 @@ class Unit:
         self._hint: tuple[Screening | None, int] = (None, 0)
         self._recorder = Recorder(keeps.outbox, keeps.wake)
         self._allowance = Allowance()
+        self._answered = AnswerOutcome.TAKEN
 
     @property
     def state(self) -> passage.State:
@@ -121,7 +123,11 @@ class Unit:
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
                 log.info("trust list %d is in force", version)
-            case LinkUp() | LinkDown() | ClockAnswered() | EventsDone():
+            case ClockWasReset(detail=detail):
+                self._recorder.record([records.unit_event("clock_reset", detail, self._moment(item.at))])
+            case ClockAnswered():
+                self._on_time(item)
+            case LinkUp() | LinkDown() | EventsDone():
                 pass
             case _:
                 self._step(item)
@@ -299,6 +305,12 @@ class Unit:
                 "outbox": not self._recorder.unsaved,
             }
         self._keeps.respond(asked.command, Response(status="ok", transaction=asked.transaction, data=data))
+
+    def _on_time(self, item: ClockAnswered) -> None:
+        """The first of several answers that raise the same doubt is an event."""
+        outcome, self._answered = self._answered, item.outcome
+        if item.doubt and item.outcome is not outcome:
+            self._recorder.record([records.unit_event("clock_doubted", item.doubt, self._moment(item.at))])
 
     def _on_device(self, item: DeviceLost | DeviceBack | Obstructed | Calibrated) -> None:
         noted = self.devices.take(item)

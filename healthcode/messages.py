@@ -310,6 +310,17 @@ class TimeAnswer(Message, frozen=True):
     at_ms: Annotated[int, Meta(ge=0, le=2**53)]
 
 
+class ClockReset(Message, frozen=True):
+    """Signed by the root key, down/clock: from now on the unit's time is `floor` or later, though a time key has said more before.
+
+    `serial` is above that of the unit's last reset: each counts once. It carries no time of its own, because the unit's may be wrong.
+    """
+
+    unit: UnitId
+    serial: Seq
+    floor: Seconds
+
+
 class TrustEntry(Message, frozen=True):
     """What one key may do. Algorithm, issuer, use and scope of whatever it signs come from here, never from the signed object.
 

@@ -1,4 +1,4 @@
-"""Heads, deltas, watermarks, time answers and trust lists: messages signed as COSE_Sign1, each with a `typ` of its own.
+"""Heads, deltas, watermarks, time answers, trust lists and clock resets: messages signed as COSE_Sign1, each with a `typ` of its own.
 
 `write` signs, `read` checks against a key ring and `read_rooted` against root keys. A reader says which kind it expects; any other is TYPE.
 """
@@ -20,6 +20,7 @@ from healthcode.messages import (
     MAX_SIGNED,
     MAX_TRUST,
     BadPayload,
+    ClockReset,
     Delta,
     Head,
     Message,
@@ -73,6 +74,7 @@ KINDS: dict[type[Message], Kind] = {
     TimeAnswer: Kind("healthgate-time+cbor", Use.TIME, MAX_HEAD),
     TrustList: Kind("healthgate-trust+cbor", None, MAX_TRUST),
     TrustHead: Kind("healthgate-trust-head+cbor", None, MAX_HEAD),
+    ClockReset: Kind("healthgate-clock-reset+cbor", None, MAX_HEAD),
 }
 
 
@@ -127,7 +129,7 @@ def read(data: bytes, kind: type[T], keys: KeyRing, at: float) -> Signed[T] | Si
 
 
 def read_rooted(data: bytes, kind: type[T], roots: Sequence[PublicKey]) -> T | SignedFault:
-    """The trust list or trust head in `data`, signed by one of the root keys. Whether it is too old is the caller's question."""
+    """The trust list, trust head or clock reset in `data`, signed by one of the root keys. Whether it is too old the caller must ask."""
     what = KINDS[kind]
     sign1 = _parse(data, what)
     if isinstance(sign1, SignedFault):

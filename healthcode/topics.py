@@ -32,7 +32,7 @@ class UpTopic:
 
 @dataclass(frozen=True)
 class DownTopic:
-    """A topic that one unit reads: `channel` is desired, ack, sync or request; `name` completes the last."""
+    """A topic that one unit reads: `channel` is desired, ack, sync, clock or request; `name` completes the last."""
 
     unit: str
     channel: str
@@ -49,7 +49,7 @@ class ListTopic:
 
 UP_PLAIN = frozenset({"state", "info", "reported", "status", "events", "sync"})
 UP_NAMED = frozenset({"alert", "response"})
-DOWN_PLAIN = frozenset({"desired", "ack", "sync"})
+DOWN_PLAIN = frozenset({"desired", "ack", "sync", "clock"})
 
 
 def up(unit: str, channel: str, name: str = "") -> str:

@@ -14,6 +14,7 @@ from edge import config as configuration
 from edge.__main__ import check_password, check_thresholds, load_roots, main
 from healthcode.setting_keys import example_toml
 from healthgate.calibrate import calibrate
+from healthgate.edge_clock import reset_clock
 from healthgate.lane_mode import mode
 from healthgate.probe import probe
 from healthgate.signals import signals
@@ -23,6 +24,7 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configura
 
 app.command()(mode)
 app.command()(signals)
+app.command()(reset_clock)
 
 
 @app.command()

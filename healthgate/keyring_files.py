@@ -1,8 +1,8 @@
 """A province's keys folder: root, token, list, time and ack keys, and the trust list that the root signs over them.
 
 root.pem, token.pem, list.pem, time.pem and ack.pem are private keys of mode 0600; root.pub.pem goes onto every unit and server;
-trust.cbor and trust-head.cbor are what units hold. Keep root.pem off the server: only this module needs it.
-Every change of the trust list makes the next version. Time is a parameter, `at`, in seconds since 1970.
+trust.cbor and trust-head.cbor are what units hold, clock-resets/UNIT.cbor what last reset a unit's clock. Keep root.pem off the server:
+only this module needs it. Every change of the trust list makes the next version. Time is a parameter, `at`, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import msgspec
 from msgspec import Meta
 
 from edge.files import write_atomically
-from healthcode import cose, signed
+from healthcode import cose, signed, topics
 from healthcode.cose import Algorithm, PublicKey, SoftwareKey
 from healthcode.messages import (
     MAX_TRUST,
     BadPayload,
     CertificatePolicy,
+    ClockReset,
     IssuerId,
     Message,
     Seconds,
@@ -34,7 +35,7 @@ from healthcode.messages import (
 from healthcode.signed import SignedFault
 from healthcode.terms import Form, Use
 from healthcode.trust import KeyRing, entry_for
-from server.keys import TRUST_FILE, TRUST_HEAD_FILE
+from server.keys import RESETS_FOLDER, TRUST_FILE, TRUST_HEAD_FILE
 from server.sealing import SealError, read_private, write_private
 
 ROOT_FILE = "root.pem"
@@ -188,6 +189,30 @@ def renew(folder: Path, at: float, *, lifetimes: Lifetimes = Lifetimes()) -> Tru
     """Signs the same entries anew as the next version, good for `lifetimes.trust_days` from `at`."""
     root, held = _open(folder)
     return _next(folder, root, held, held.entries, at, lifetimes.trust_days * DAY_S)
+
+
+def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
+    """Signs that the time of `unit` is `to` (seconds since 1970) or later, whatever it was told before; the reset and its file.
+
+    Its serial is one above that of the unit's last reset, which is read from the file that the new one replaces.
+    """
+    root = _read_key(folder / ROOT_FILE)
+    try:
+        path = folder / RESETS_FOLDER / f"{topics.check_id(unit)}.cbor"
+    except ValueError as wrong:
+        raise KeysError(str(wrong)) from None
+    last = 0
+    if path.exists():
+        held = signed.read_rooted(_read_file(path), ClockReset, (root.public_key,))
+        if isinstance(held, SignedFault):
+            raise KeysError(f"{path}: {held.value}: expected the unit's last reset, signed by the root {root.kid.hex()}")
+        last = held.serial
+    reset = ClockReset(unit=unit, serial=last + 1, floor=to)
+    try:
+        write_atomically(path, signed.write(reset, root))
+    except (OSError, ValueError) as wrong:
+        raise KeysError(f"{path}: cannot be written: {wrong}") from None
+    return reset, path
 
 
 def export(folder: Path, at: float) -> PublicEntries:

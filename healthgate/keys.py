@@ -188,6 +188,32 @@ def policy(
     typer.echo(keys_dcc.policy_lines(held.certificates), nl=False)
 
 
+@app.command("reset-clock")
+@in_one_line
+def reset_clock(
+    folder: Folder,
+    unit: Annotated[str, typer.Argument(help="The unit's id.", show_default=False)],
+    to: Annotated[str, typer.Option(help="It cannot be earlier than this, ISO 8601.", show_default="now")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let a unit's clock go back: sign, with the root, that its time is TO or later whatever a time key told it before.
+
+    For a gate that was told a time still to come and now calls the guard for every code. Where a time key was stolen, withdraw it first.
+    A server on this folder publishes the reset by itself; a unit without a link takes the file by `healthgate edge reset-clock`.
+    """
+    now = time.time()
+    floor = int(moment(to, "--to", now))
+    if not 0 <= floor <= LATEST:
+        raise KeysError(f"--to {to[:40]!r}: expected a time from 1970 to 9999")
+    reset, path = keyring_files.reset_clock(folder, unit, floor)
+    if as_json:
+        typer.echo(json.dumps({"unit": reset.unit, "serial": reset.serial, "floor": rfc3339(reset.floor), "path": str(path)}))
+        return
+    typer.echo(f"{path}: reset {reset.serial} of unit {reset.unit}, to {rfc3339(reset.floor)}")
+    if floor > now + 60:
+        typer.echo("healthgate keys: that is still to come by this machine's clock", err=True)
+
+
 def _algorithm(name: str) -> Algorithm:
     for known in ALG_IDS:
         if name.lower() == known.lower():

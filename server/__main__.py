@@ -23,6 +23,7 @@ from server.keys import KeyFileError, TrustFiles, find_missing, load_roots, load
 from server.lists import Publisher
 from server.mqtt_bridge import Bridge, Parts
 from server.registry import Registry
+from server.resets import ClockResets
 from server.sealing import SealError, load_seal
 from server.store import Store, StoreError, to_ms
 
@@ -62,7 +63,8 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     """The bridge's parts, with keys from the keys folder; what the trust list does not say of them is warned of."""
     config, store, registry = office.config, office.store, office.registry
     folder = Path(config.keys)
-    trust = TrustFiles(folder, load_roots(config.roots))
+    roots = load_roots(config.roots)
+    trust = TrustFiles(folder, roots)
     signers = {use: load_signer(folder, use) for use in (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)}
     for line in find_missing(trust.current.ring, signers, config.uri):
         log.warning("%s", line)
@@ -81,6 +83,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
             now=now,
         ),
         trust=trust,
+        resets=ClockResets(folder, roots),
         ack_key=signers[Use.ACK],
         now=now,
     )

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 TRUST_FILE = "trust.cbor"
 TRUST_HEAD_FILE = "trust-head.cbor"
+RESETS_FOLDER = "clock-resets"
 
 
 class KeyFileError(Exception):

@@ -34,6 +34,7 @@ from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake
 from server.keys import TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
+from server.resets import ClockResets
 from server.store import Store, publication, to_ms
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Parts:
     answers: Answers
     publisher: Publisher
     trust: TrustFiles
+    resets: ClockResets
     ack_key: Signer
     now: Callable[[], float]
 
@@ -273,6 +275,7 @@ class Bridge:
         self._publish(parts.publisher.step())
         if self._client.is_connected():
             self._publish(self._foreign.due(time.monotonic()))
+            self._publish(parts.resets.due(time.monotonic()))
         self._compact()
         self._stopping.wait(self._config.lists.poll_s)
 
@@ -288,6 +291,7 @@ class Bridge:
         """Everything retained anew: a broker that was killed may have forgotten it."""
         self._publish([Publication(topics.TRUST_HEAD, self._parts.trust.current.head_bytes, retain=True)])
         self._foreign.again()
+        self._parts.resets.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True) for head in heads if head.is_ours])

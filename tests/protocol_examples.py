@@ -110,6 +110,7 @@ CBOR: dict[str, Message] = {
         unit="north", at_ms=AT * 1000, boots=[messages.BootMark(boot_id=BOOT, up_to=1845, missing=[1840])], is_complete=True
     ),
     "time": messages.TimeAnswer(unit="north", nonce="00112233445566778899aabbccddeeff", at_ms=AT * 1000),
+    "clock-reset": messages.ClockReset(unit="north", serial=1, floor=AT),
     "trust-list": messages.TrustList(
         version=3,
         signed_at=AT,

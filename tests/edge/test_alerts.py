@@ -10,7 +10,6 @@ import pytest
 from edge.alerts import NAMES, Condition, find_alerts
 from edge.config import Statements
 from healthcode.messages import TrustList
-from healthcode.terms import ClockState
 
 NOW = 1_600_000_000
 HOUR, DAY = 3600, 86_400
@@ -18,7 +17,8 @@ URI = "https://hb.example/s/1"
 TRUST = TrustList(version=1, signed_at=NOW - DAY, expires_at=NOW + 400 * DAY, entries=[])
 WELL = Condition(
     troubles={},
-    clock=ClockState.TRUSTED,
+    doubt="",
+    floor_error="",
     trust=TRUST,
     wanted=frozenset({URI}),
     left_out=(),
@@ -31,7 +31,6 @@ WELL = Condition(
 
 def test_nothing_is_raised_while_all_is_well() -> None:
     assert find_alerts(WELL, Statements(), NOW) == {}
-    assert find_alerts(replace(WELL, clock=ClockState.HOLDOVER), Statements(), NOW) == {}
 
 
 def test_the_protocol_page_names_every_alert() -> None:
@@ -46,7 +45,12 @@ def test_the_protocol_page_names_every_alert() -> None:
         (replace(WELL, troubles={"sensor": "NO_ANSWER: no answer"}), "sensor", "NO_ANSWER"),
         (replace(WELL, troubles={"calibration": "the calibration ends in 9 days"}), "calibration", "9 days"),
         (replace(WELL, troubles={"obstructed": "take it away"}), "obstructed", "take it away"),
-        (replace(WELL, clock=ClockState.UNTRUSTED), "clock", "not certain"),
+        (
+            replace(WELL, doubt="the system's clock was put back by 24 h"),
+            "clock",
+            "not certain, no automatic pass: the system's clock was put back",
+        ),
+        (replace(WELL, floor_error="the clock's floor cannot be stored: no space left"), "clock", "no space left"),
         (replace(WELL, trust=None), "trust", "no trust list"),
         (replace(WELL, trust=TrustList(version=1, signed_at=0, expires_at=NOW + 20 * DAY, entries=[])), "trust", "ends in 20 days"),
         (replace(WELL, trust=TrustList(version=1, signed_at=0, expires_at=NOW - 2 * DAY, entries=[])), "trust", "ended 2 days ago"),

@@ -1,185 +1,25 @@
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edge.clock import Clock, FloorFile
-from edge.timekeeping import Anchor, AnswerOutcome, Timekeeper
-from healthcode.messages import TimeAnswer
+from edge.clock import Clock, FloorFile, Kept, ResetLetter
+from edge.timekeeping import AnswerOutcome, ResetOutcome
+from healthcode.messages import ClockReset, TimeAnswer
 from healthcode.terms import ClockState
 
 NOON = 1_583_323_200.0
 HOUR = 3600.0
 DAY = 24 * HOUR
-NONCE = "a" * 32
 
 
-def answer(wall: float, nonce: str = NONCE) -> TimeAnswer:
+def answer(wall: float, nonce: str) -> TimeAnswer:
     return TimeAnswer(unit="north", nonce=nonce, at_ms=round(wall * 1000))
-
-
-def started(floor: float | None = NOON - HOUR, system: float = NOON) -> Timekeeper:
-    return Timekeeper(floor, Anchor(system, 0.0))
-
-
-def told(keeper: Timekeeper, wall: float, mono: float) -> tuple[Timekeeper, AnswerOutcome]:
-    return keeper.ask(mono, NONCE).answer(answer(wall), mono)
-
-
-def test_without_any_signed_time_ever_nothing_is_believed() -> None:
-    assert started(floor=None).state(1.0) is ClockState.UNTRUSTED
-
-
-def test_after_a_start_the_systems_time_holds_over() -> None:
-    keeper = started()
-    assert keeper.state(5.0) is ClockState.HOLDOVER
-    assert keeper.now(5.0) == NOON + 5
-
-
-def test_an_answer_to_our_nonce_is_trusted_and_moves_the_floor() -> None:
-    keeper, outcome = told(started(), NOON + 12, 10.0)
-    assert outcome is AnswerOutcome.TAKEN
-    assert keeper.floor == NOON + 12
-    assert keeper.state(10.0) is ClockState.TRUSTED
-    assert keeper.now(20.0) == NOON + 22
-
-
-def test_half_the_way_back_is_added() -> None:
-    keeper, _ = started().ask(10.0, NONCE).answer(answer(NOON + 11), 14.0)
-    assert keeper.now(14.0) == NOON + 13
-
-
-@pytest.mark.parametrize(
-    ("nonce", "mono", "expected"),
-    [("b" * 32, 10.0, AnswerOutcome.NOT_ASKED), (NONCE, 20.5, AnswerOutcome.LATE)],
-)
-def test_a_strangers_nonce_and_a_late_answer_move_nothing(nonce: str, mono: float, expected: AnswerOutcome) -> None:
-    keeper, outcome = started().ask(10.0, NONCE).answer(answer(NOON + 10, nonce), mono)
-    assert outcome is expected
-    assert (keeper.floor, keeper.signed) == (NOON - HOUR, None)
-
-
-def test_an_answer_counts_once() -> None:
-    keeper, _ = told(started(), NOON, 10.0)
-    assert keeper.answer(answer(NOON + DAY), 11.0)[1] is AnswerOutcome.NOT_ASKED
-
-
-def test_an_answer_behind_the_floor_moves_nothing() -> None:
-    keeper, outcome = told(started(floor=NOON), NOON - 61, 10.0)
-    assert outcome is AnswerOutcome.BEHIND
-    assert keeper.floor == NOON
-
-
-def test_a_jump_waits_for_a_second_answer_ten_minutes_later() -> None:
-    week = NOON + 7 * DAY
-    keeper = started(floor=NOON, system=week)
-    keeper, first = told(keeper, week, 0.0)
-    keeper, early = told(keeper, week + 599, 599.0)
-    assert (first, early) == (AnswerOutcome.HELD, AnswerOutcome.HELD)
-    assert keeper.floor == NOON
-    assert keeper.state(599.0) is ClockState.HOLDOVER
-    assert keeper.due(599.0) == 600.0
-    keeper, second = told(keeper, week + 600, 600.0)
-    assert second is AnswerOutcome.TAKEN
-    assert keeper.floor == week + 600
-
-
-def test_a_second_answer_that_contradicts_the_first_begins_the_wait_anew() -> None:
-    keeper, _ = told(started(floor=NOON), NOON + 7 * DAY, 0.0)
-    keeper, outcome = told(keeper, NOON + 400 * DAY, 700.0)
-    assert outcome is AnswerOutcome.HELD
-    assert keeper.floor == NOON
-    assert told(keeper, NOON + 400 * DAY + 600, 1300.0)[1] is AnswerOutcome.TAKEN
-
-
-def test_the_very_first_answer_is_taken_as_it_is() -> None:
-    keeper, outcome = told(started(floor=None), NOON + 1000 * DAY, 0.0)
-    assert outcome is AnswerOutcome.TAKEN
-    assert keeper.floor == NOON + 1000 * DAY
-
-
-@pytest.mark.parametrize(("off", "expected"), [(59.0, ClockState.TRUSTED), (61.0, ClockState.UNTRUSTED), (-61.0, ClockState.UNTRUSTED)])
-def test_a_system_that_disagrees_with_the_signed_time_is_untrusted(off: float, expected: ClockState) -> None:
-    keeper, _ = told(started(), NOON, 0.0)
-    assert keeper.tick(100.0, NOON + 100 + off, is_synchronised=True).state(100.0) is expected
-    assert keeper.tick(100.0, NOON + 100 + off, is_synchronised=True).now(100.0) == NOON + 100
-
-
-@pytest.mark.parametrize("system", [0.0, NOON - 3 * DAY, NOON + 40 * DAY])
-def test_a_clock_that_follows_no_network_says_nothing_against_the_signed_time(system: float) -> None:
-    keeper, _ = told(started(system=system), NOON, 0.0)
-    alone = keeper.tick(100.0, system + 100, is_synchronised=False)
-    assert alone.state(100.0) is ClockState.TRUSTED
-    assert alone.now(100.0) == NOON + 100
-
-
-def test_a_pi_without_battery_or_time_server_is_untrusted_until_it_is_told() -> None:
-    keeper = started(floor=NOON, system=0.0).tick(5.0, 5.0, is_synchronised=False)
-    assert keeper.state(5.0) is ClockState.UNTRUSTED
-    keeper, _ = told(keeper, NOON + HOUR, 5.0)
-    assert keeper.state(5.0) is ClockState.TRUSTED
-
-
-def test_a_jump_that_waits_is_untrusted_whoever_keeps_the_system_s_time() -> None:
-    for is_synchronised in (False, True):
-        keeper, _ = told(started(floor=NOON).tick(0.0, NOON, is_synchronised), NOON + 7 * DAY, 0.0)
-        assert keeper.state(1.0) is ClockState.UNTRUSTED
-
-
-def test_a_jump_with_which_the_system_agrees_is_held_over_until_it_is_confirmed() -> None:
-    keeper, outcome = told(started(floor=NOON, system=NOON + 7 * DAY), NOON + 7 * DAY, 0.0)
-    assert outcome is AnswerOutcome.HELD
-    assert keeper.state(1.0) is ClockState.HOLDOVER
-
-
-def test_a_system_time_under_the_floor_is_untrusted() -> None:
-    assert started(floor=NOON, system=NOON - 61).state(0.0) is ClockState.UNTRUSTED
-
-
-def test_trust_ages_into_holdover() -> None:
-    keeper, _ = told(started(), NOON, 0.0)
-    assert keeper.state(DAY) is ClockState.TRUSTED
-    assert keeper.state(DAY + 1) is ClockState.HOLDOVER
-
-
-def test_questions_back_off_until_answered_and_then_come_every_quarter_of_an_hour() -> None:
-    keeper = started()
-    assert keeper.due(3.0) == 3.0
-    keeper = keeper.ask(3.0, NONCE)
-    assert keeper.due(3.0) == 8.0
-    keeper = keeper.ask(8.0, "b" * 32)
-    assert keeper.due(8.0) == 18.0
-    keeper, _ = keeper.answer(answer(NOON, "b" * 32), 9.0)
-    assert keeper.due(9.0) == 909.0
-
-
-def test_a_reset_lowers_the_floor() -> None:
-    keeper = started(floor=NOON + 400 * DAY).reset(NOON - DAY)
-    assert keeper.state(0.0) is ClockState.HOLDOVER
-
-
-@given(
-    steps=st.lists(st.tuples(st.floats(0, 5000), st.floats(NOON - 10 * DAY, NOON + 10 * DAY), st.booleans(), st.floats(0, 12)), max_size=30)
-)
-def test_the_floor_never_goes_back_and_only_our_own_answers_move_it(steps: list[tuple[float, float, bool, float]]) -> None:
-    keeper, mono = started(floor=NOON), 0.0
-    for wait, wall, ours, took in steps:
-        mono += wait
-        before = keeper.floor
-        keeper = keeper.tick(mono, wall, is_synchronised=True).ask(mono, NONCE)
-        keeper, outcome = keeper.answer(answer(wall, NONCE if ours else "b" * 32), mono + took)
-        mono += took
-        assert keeper.floor is not None
-        assert before is not None
-        assert keeper.floor >= before
-        if keeper.floor > before:
-            assert outcome is AnswerOutcome.TAKEN
-            assert ours
 
 
 @dataclass
@@ -217,14 +57,96 @@ def test_the_clock_keeps_its_floor_over_a_restart(tmp_path: Path) -> None:
     assert again.state() is ClockState.UNTRUSTED
 
 
-@pytest.mark.parametrize("content", [b"", b"yesterday", b"nan", b"-5", b"1e300", b"\xff\xfe"])
-def test_a_damaged_floor_is_no_floor(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"yesterday", b"nan", b"-5", b"1e300", b"\xff\xfe", b"1583323200 x", b"1583323200 1 2", b"1583323200 -1", b"1583323200 1e3"],
+)
+def test_a_damaged_floor_is_no_floor_and_the_log_says_so(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "floor").write_bytes(content)
-    assert FloorFile(tmp_path / "floor").load() is None
+    assert FloorFile(tmp_path / "floor").load() == Kept()
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert str(tmp_path / "floor") in record.message
+
+
+def test_a_floor_that_was_never_there_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert FloorFile(tmp_path / "floor").load() == Kept()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kept", [Kept(NOON), Kept(NOON + 0.25, 7), Kept(0.0, 2**53)])
+def test_what_is_kept_is_found_again(tmp_path: Path, kept: Kept) -> None:
+    file = FloorFile(tmp_path / "floor")
+    file.store(kept)
+    assert file.load() == kept
 
 
 def test_a_half_written_floor_is_never_seen(tmp_path: Path) -> None:
     file = FloorFile(tmp_path / "floor")
-    file.store(NOON)
+    file.store(Kept(NOON))
     (tmp_path / "floor.new").write_bytes(b"15")
-    assert file.load() == NOON
+    assert file.load() == Kept(NOON)
+
+
+def test_a_floor_that_cannot_be_stored_is_told_and_stored_when_it_can(tmp_path: Path) -> None:
+    hands = Hands()
+    unit = clock(tmp_path / "data" / "floor", hands)
+    (tmp_path / "data").write_text("a file where the folder should be")
+    question = unit.question()
+    assert question is not None
+    assert unit.answer(answer(NOON, question.nonce)) is AnswerOutcome.TAKEN
+    assert unit.state() is ClockState.TRUSTED
+    assert unit.disk_error.startswith("the clock's floor cannot be stored: ")
+    (tmp_path / "data").unlink()
+    hands.mono += HOUR
+    question = unit.question()
+    assert question is not None
+    assert unit.answer(answer(NOON + HOUR, question.nonce)) is AnswerOutcome.TAKEN
+    assert unit.disk_error == ""
+    assert FloorFile(tmp_path / "data" / "floor").load() == Kept(NOON + HOUR)
+
+
+def reset(to: float, serial: int = 1) -> ClockReset:
+    return ClockReset(unit="north", serial=serial, floor=int(to))
+
+
+def test_a_reset_outlives_a_restart_and_so_does_its_serial(tmp_path: Path) -> None:
+    hands = Hands()
+    FloorFile(tmp_path / "floor").store(Kept(NOON + 400 * DAY))
+    unit = clock(tmp_path / "floor", hands)
+    assert unit.doubt() == "the system's clock is before 2021-04-08 12:00:00 UTC, which the time server has said"
+    assert unit.reset(reset(NOON - HOUR)) is ResetOutcome.TAKEN
+    assert (unit.state(), unit.doubt()) == (ClockState.HOLDOVER, "")
+    again = clock(tmp_path / "floor", hands)
+    assert (again.floor, again.serial) == (NOON - HOUR, 1)
+    assert again.reset(reset(NOON - DAY)) is ResetOutcome.OLD
+    assert again.reset(reset(NOON - DAY, 2)) is ResetOutcome.TAKEN
+
+
+def test_a_reset_that_the_disk_does_not_take_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "floor").mkdir()
+    unit = clock(tmp_path / "floor", Hands())
+    with pytest.raises(OSError, match="floor"):
+        unit.reset(reset(NOON - HOUR))
+    assert (unit.floor, unit.serial, unit.state()) == (None, 0, ClockState.UNTRUSTED)
+
+
+def test_a_kernel_that_may_not_be_asked_is_told_once_and_nothing_else_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def forbidden() -> bool:
+        raise PermissionError(1, os.strerror(1))
+
+    FloorFile(tmp_path / "floor").store(Kept(NOON - HOUR))
+    unit = Clock(FloorFile(tmp_path / "floor"), monotonic=lambda: 0.0, system=lambda: NOON, draw=lambda: "0" * 32, synchronised=forbidden)
+    assert [unit.state() for _ in range(3)] == [ClockState.HOLDOVER] * 3
+    (record,) = caplog.records
+    assert "a time server that disagrees goes unnoticed" in record.message
+
+
+def test_a_letter_is_taken_once(tmp_path: Path) -> None:
+    letter = ResetLetter(tmp_path)
+    assert letter.take() is None
+    letter.leave(b"reset")
+    assert letter.waits
+    assert ResetLetter(tmp_path).take() == b"reset"
+    assert letter.take() is None
+    assert not letter.waits

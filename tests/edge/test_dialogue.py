@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.cache import Cache
-from edge.clock import Clock, FloorFile
+from edge.clock import Clock, FloorFile, ResetLetter
 from edge.dialogue import Dialogue
 from edge.dispatch import MOST_OUTSTANDING
-from edge.linkwords import ClockAnswered, ListChanged, Publish, Requested, Resubscribe, Saying, TrustChanged
+from edge.linkwords import ClockAnswered, ClockWasReset, ListChanged, Publish, Requested, Resubscribe, Saying, TrustChanged
 from edge.outbox import UNNUMBERED, Outbox
 from edge.syncwords import Timing
-from edge.timekeeping import AnswerOutcome
+from edge.timekeeping import AnswerOutcome, told
 from healthcode import signed, topics
+from healthcode.cose import SoftwareKey
 from healthcode.messages import (
     BootMark,
     ChunkAnswer,
     ChunkRequest,
+    ClockReset,
     DeltaAnswer,
     EventBatch,
     Info,
@@ -40,11 +42,12 @@ from healthcode.messages import (
 )
 from healthcode.signed import pack
 from healthcode.terms import ClockState, Status
-from tests.edge.province import NOON, ROOTS, STRANGER, URI, Province, chunk, same, time_answer, watermark
+from tests.edge.province import NOON, ROOT, ROOTS, STRANGER, TIME_KEY, URI, Province, chunk, same, time_answer, watermark
 
 BOOT = "0" * 31 + "1"
 ACK = topics.down("north", "ack")
 SYNC = topics.down("north", "sync")
+CLOCK = topics.down("north", "clock")
 HEAD = topics.list_topic("CN-HB", "head")
 DELTA = topics.list_topic("CN-HB", "delta")
 
@@ -69,16 +72,21 @@ class Unit:
             draw=lambda: f"{draws.getrandbits(128):032x}",
             synchronised=lambda: True,
         )
-        info = Info(unit="north", boot_id=BOOT, software="0", hardware="simulated", started_at=stamp(NOON))
+        self.letter = ResetLetter(folder)
+        self.begin()
+
+    def begin(self) -> None:
+        """The dialogue begins, with what the keeps hold."""
         self.dialogue = Dialogue(
-            info,
+            Info(unit="north", boot_id=BOOT, software="0", hardware="simulated", started_at=stamp(NOON)),
             cache=self.cache,
             outbox=self.outbox,
             clock=self.clock,
             roots=ROOTS,
             random=Random(0),
-            at=0.0,
+            at=self.hands.mono,
             timing=Timing(jitter_s=0.0),
+            letter=self.letter,
         )
 
     def close(self) -> None:
@@ -127,16 +135,7 @@ def province() -> Province:
 @pytest.fixture
 def filled(unit: Unit, province: Province) -> Unit:
     province.fill(unit.cache)
-    unit.dialogue = Dialogue(
-        unit.dialogue._info,
-        cache=unit.cache,
-        outbox=unit.outbox,
-        clock=unit.clock,
-        roots=ROOTS,
-        random=Random(0),
-        at=0.0,
-        timing=Timing(jitter_s=0.0),
-    )
+    unit.begin()
     unit.dialogue.connected(0.0)
     return unit
 
@@ -269,7 +268,8 @@ def test_what_was_refused_while_our_time_was_behind_is_asked_for_again(filled: U
         draw=lambda: "a" * 32,
         synchronised=lambda: False,
     )
-    filled.dialogue._clock = filled.clock
+    filled.begin()
+    filled.dialogue.connected(filled.hands.mono)
     assert filled.clock.state() is ClockState.HOLDOVER
     province.at = NOON + 86_400
     filled.tell(HEAD, province.head)
@@ -277,6 +277,79 @@ def test_what_was_refused_while_our_time_was_behind_is_asked_for_again(filled: U
     assert Resubscribe() in knows_time(filled, -86_400)
     filled.tell(HEAD, province.head)
     assert filled.cache.lists[URI].as_of == province.at
+
+
+FAR = 400 * 86_400
+
+
+def reset(to: float, serial: int = 1, unit: str = "north", key: SoftwareKey = ROOT) -> bytes:
+    return signed.write(ClockReset(unit=unit, serial=serial, floor=int(to)), key)
+
+
+def pushed_ahead(unit: Unit) -> None:
+    """A time key lies by 400 days, and again ten minutes later; then its server tells the truth."""
+    for lie in (FAR, FAR, 0):
+        unit.hands.mono += 1000
+        knows_time(unit, -lie)
+    assert unit.clock.state() is ClockState.UNTRUSTED
+
+
+def test_only_the_root_s_reset_of_this_very_unit_lets_the_clock_go_back_and_only_once(filled: Unit, province: Province) -> None:
+    knows_time(filled)
+    pushed_ahead(filled)
+    floor = filled.clock.floor
+    now = NOON + filled.hands.mono
+    filled.dialogue.news.clear()
+    unsigned = [reset(now, key=STRANGER), reset(now, key=TIME_KEY), reset(now)[:-1], province.head]
+    for payload in [*unsigned, reset(now, unit="south"), reset(now + 2 * FAR)]:
+        filled.tell(CLOCK, payload, is_retained=True)
+    assert filled.clock.floor == floor
+    assert filled.dialogue.news == []
+    assert {"reset_unit", "reset_UNKNOWN_KEY", "reset_TYPE", "reset_NOT_LOWER"} <= set(filled.dialogue.counts)
+    filled.tell(CLOCK, reset(now - 60, 3), is_retained=True)
+    assert filled.clock.floor == now - 60
+    assert filled.clock.state() is ClockState.HOLDOVER
+    [news] = filled.dialogue.news
+    assert isinstance(news, ClockWasReset)
+    assert news.detail.startswith(f"the clock's floor is {told(now - 60)} by reset 3; it was 2021-04-08 ")
+    knows_time(filled)
+    assert filled.clock.state() is ClockState.TRUSTED
+    for serial in (3, 2):
+        filled.tell(CLOCK, reset(NOON - FAR, serial), is_retained=True)
+    assert filled.clock.state() is ClockState.TRUSTED
+    assert filled.dialogue.counts["reset_OLD"] == 1, "the one that was taken stays on its topic and is no complaint"
+
+
+def test_a_reset_is_taken_from_a_letter_without_a_link(filled: Unit) -> None:
+    knows_time(filled)
+    pushed_ahead(filled)
+    filled.dialogue.disconnected()
+    filled.letter.leave(b"no reset")
+    filled.pass_time(2)
+    assert filled.dialogue.counts["reset_CBOR"] + filled.dialogue.counts["reset_COSE"] == 1
+    filled.letter.leave(reset(NOON + filled.hands.mono))
+    filled.pass_time(2)
+    assert not filled.letter.waits
+    assert filled.clock.state() is ClockState.HOLDOVER
+
+
+def test_no_list_head_or_watermark_of_the_future_moves_the_clock(filled: Unit, province: Province) -> None:
+    knows_time(filled)
+    floor, now = filled.clock.floor, filled.clock.now()
+    province.at = NOON + FAR
+    for topic, payload in ((HEAD, province.head), (DELTA, province.change({7: Status.RED})), (ACK, mark(3, at_ms=(NOON + FAR) * 1000))):
+        filled.tell(topic, payload)
+    assert (filled.clock.floor, filled.clock.now(), filled.clock.state()) == (floor, now, ClockState.TRUSTED)
+
+
+def test_an_answer_that_raises_a_doubt_says_which(filled: Unit) -> None:
+    knows_time(filled)
+    filled.dialogue.news.clear()
+    filled.hands.mono += 1000
+    knows_time(filled, FAR)
+    [news] = [each for each in filled.dialogue.news if isinstance(each, ClockAnswered)]
+    assert news.outcome is AnswerOutcome.BEHIND
+    assert news.doubt == "the time server says 2019-01-29 12:16:50 UTC, and has said 2020-03-04 12:00:05 UTC before"
 
 
 def test_open_commands_are_posted_and_never_taken_from_a_retained_message(filled: Unit) -> None:
@@ -289,7 +362,8 @@ def test_open_commands_are_posted_and_never_taken_from_a_retained_message(filled
     assert filled.dialogue.news == [Requested("identify", "t1", 0.0)]
 
 
-TOPICS = [ACK, SYNC, HEAD, DELTA, topics.TRUST_HEAD, topics.down("north", "request", "identify"), topics.down("north", "desired"), "x/y"]
+REQUEST, DESIRED = topics.down("north", "request", "identify"), topics.down("north", "desired")
+TOPICS = [ACK, SYNC, CLOCK, HEAD, DELTA, topics.TRUST_HEAD, REQUEST, DESIRED, "x/y"]
 
 
 @settings(max_examples=200, deadline=None)

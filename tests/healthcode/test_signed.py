@@ -15,6 +15,7 @@ from healthcode.cose import PublicKey, SoftwareKey
 from healthcode.messages import (
     BadPayload,
     BootMark,
+    ClockReset,
     Delta,
     Head,
     Message,
@@ -41,9 +42,10 @@ MESSAGES: dict[type[Message], Message] = {
     TimeAnswer: TimeAnswer(unit="north", nonce="f" * 32, at_ms=NOW * 1000),
     TrustList: TrustList(version=1, signed_at=NOW, expires_at=NOW + 9, entries=list(RING.entries)),
     TrustHead: TrustHead(version=1, size=99, sha256=DIGEST, signed_at=NOW),
+    ClockReset: ClockReset(unit="north", serial=3, floor=NOW),
 }
 KEY_NAMES: dict[str, SoftwareKey] = {"root": ROOT, "stranger": STRANGER} | {use.value: signer for use, signer in SIGNERS.items()}
-RIGHT_KEY = {Head: "list", Delta: "list", Watermark: "ack", TimeAnswer: "time", TrustList: "root", TrustHead: "root"}
+RIGHT_KEY = {Head: "list", Delta: "list", Watermark: "ack", TimeAnswer: "time", TrustList: "root", TrustHead: "root", ClockReset: "root"}
 EVERY_KEY_ROOT = tuple(key.public_key for key in KEY_NAMES.values())
 
 CODE = code()

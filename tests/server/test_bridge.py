@@ -21,8 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
 from healthcode import topics
-from healthcode.messages import Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
-from healthcode.signed import Signed, read, read_rooted, unpack
+from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
+from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
 from server.__main__ import Office, open_office
 from server.colours import HandReason
@@ -266,6 +266,19 @@ def test_a_withdrawn_key_is_published_within_a_second(scene: Scene) -> None:
     head = read_rooted(payload, TrustHead, (scene.town.root.public_key,))
     assert isinstance(head, TrustHead)
     assert head.version == 2
+
+
+def test_a_reset_of_a_unit_s_clock_goes_out_to_that_unit_and_waits_for_it(scene: Scene) -> None:
+    scene.start()
+    north, south = scene.unit(), scene.unit("south")
+    north.wait(HEAD)
+    data = write(ClockReset(unit="north", serial=1, floor=int(time.time())), scene.town.root)
+    (scene.town.folder / "keys" / "clock-resets").mkdir()
+    (scene.town.folder / "keys" / "clock-resets" / "north.cbor").write_bytes(data)
+    assert north.wait(topics.down("north", "clock"))[1] == data
+    assert scene.unit().wait(topics.down("north", "clock"))[1] == data, "retained"
+    south.wait(HEAD)
+    assert all("clock" not in where for _, where, _ in south.sent.queue)
 
 
 def test_the_time_is_told_and_a_term_ends_it_in_order(scene: Scene) -> None:

@@ -19,7 +19,19 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from healthcode import base45, cose, signed, token
 from healthcode.cose import P256_ORDER, Algorithm, SoftwareKey
-from healthcode.messages import BootMark, Delta, Head, Message, SnapshotRef, TimeAnswer, TrustEntry, TrustHead, TrustList, Watermark
+from healthcode.messages import (
+    BootMark,
+    ClockReset,
+    Delta,
+    Head,
+    Message,
+    SnapshotRef,
+    TimeAnswer,
+    TrustEntry,
+    TrustHead,
+    TrustList,
+    Watermark,
+)
 from healthcode.status import StatusList
 from healthcode.terms import Colour, Fault, Form, Status, Use
 from healthcode.token import Claims
@@ -202,6 +214,7 @@ MESSAGES: list[tuple[Message, SoftwareKey]] = [
     (TimeAnswer(unit="north", nonce="0123456789abcdef" * 2, at_ms=NOW * 1000), TIME),
     (TRUST_LISTS["trust.cbor"], ROOT),
     (TrustHead(version=1, size=1000, sha256=DIGEST, signed_at=NOW), ROOT),
+    (ClockReset(unit="north", serial=3, floor=NOW), ROOT),
 ]
 
 

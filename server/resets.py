@@ -1,0 +1,63 @@
+"""Resets of units' clocks on their way from the keys folder, where the root signed them, to the units' retained topics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from healthcode import topics
+from healthcode.cose import PublicKey
+from healthcode.messages import MAX_HEAD, ClockReset
+from healthcode.signed import SignedFault, read_rooted
+from server.keys import RESETS_FOLDER
+from server.lists import Publication
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often the folder is looked at, in seconds."""
+
+
+class ClockResets:
+    """The files {unit}.cbor of the folder: each is published when it is new or has changed."""
+
+    def __init__(self, keys: Path, roots: Sequence[PublicKey]) -> None:
+        """`keys` is the keys folder, `roots` are whose signatures count; a unit checks again."""
+        self._folder = keys / RESETS_FOLDER
+        self._roots = tuple(roots)
+        self._seen: dict[str, bytes] = {}
+        self._looked = float("-inf")
+
+    def due(self, at: float) -> list[Publication]:
+        """What to publish at the monotonic time `at`."""
+        if at - self._looked < LOOK_S:
+            return []
+        self._looked = at
+        fresh: list[Publication] = []
+        for path in sorted(self._folder.glob("*.cbor")):
+            data = self._read(path)
+            if self._seen.get(path.stem) == data:
+                continue
+            self._seen[path.stem] = data
+            reset = read_rooted(data, ClockReset, self._roots)
+            if isinstance(reset, SignedFault) or reset.unit != path.stem:
+                why = reset.value if isinstance(reset, SignedFault) else f"it names {reset.unit}"
+                log.warning("%s is not published: %s: expected a reset that a root signed for unit %s", path, why, path.stem[:32])
+                continue
+            log.info("clock reset %d for unit %s goes out", reset.serial, reset.unit)
+            fresh.append(Publication(topics.down(reset.unit, "clock"), data, retain=True))
+        return fresh
+
+    def again(self) -> None:
+        """All of them at the next asking: the broker may have forgotten them."""
+        self._seen.clear()
+        self._looked = float("-inf")
+
+    def _read(self, path: Path) -> bytes:
+        """Empty where it cannot be read: it is then no reset."""
+        try:
+            with path.open("rb") as file:
+                return file.read(MAX_HEAD + 1)
+        except OSError:
+            return b""
