@@ -105,11 +105,14 @@ class Root:
         """
         return self._line(SPACE, command, shares)
 
-    def run(self, *command: str, shares: Sequence[Share] = (), limit_s: float, shown: bool = False) -> subprocess.CompletedProcess[str]:
-        """Runs `command` to its end, at most `limit_s`; whatever ends it, all that it started ends too. `shown`: its output is ours."""
-        line = self._line((*SPACE, *OWN_PROCESSES), command, shares)
-        kept = None if shown else subprocess.PIPE
-        return subprocess.run(line, stdout=kept, stderr=kept, text=True, check=False, timeout=limit_s, stdin=subprocess.DEVNULL)
+    def apart(self, *command: str, shares: Sequence[Share] = ()) -> list[str]:
+        """The command line that runs `command` in the root; whatever ends it, all that it started ends too. Signals do not reach it."""
+        return self._line((*SPACE, *OWN_PROCESSES), command, shares)
+
+    def run(self, *command: str, shares: Sequence[Share] = (), limit_s: float) -> subprocess.CompletedProcess[str]:
+        """Runs `command` to its end, at most `limit_s`."""
+        line = self.apart(*command, shares=shares)
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=limit_s, stdin=subprocess.DEVNULL)
 
     def _line(self, unshare: Sequence[str], command: Sequence[str], shares: Sequence[Share]) -> list[str]:
         shared: list[str] = []
@@ -263,16 +266,14 @@ def _follow(command: Sequence[str], seen: _Seen, log: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=environment, errors="replace"
     )
     assert process.stdout is not None
-    try:
-        with log.open("w", encoding="utf-8") as file:
+    with process, log.open("w", encoding="utf-8") as file:
+        try:
             for line in process.stdout:
                 file.write(line)
                 seen.line(line)
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.wait()
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         last = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-8:])
         raise NotMade(f"{command[0]} failed with status {process.returncode}; all that it said is in {log}, and last:\n{last}")
