@@ -28,6 +28,8 @@ from edge.drivers.camera import CameraFault, open_camera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient, WorldLost
 from edge.feeds import CameraFeed, CameraStuck, SensorFeed
+from edge.files import keep_secret
+from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
 from edge.link import Link
 from edge.loudness import volume_of
@@ -209,7 +211,9 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             letter=ResetLetter(data),
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
-        unit = Unit(config, Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond))
+        certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))
+        keeps = Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond, certificate_key)
+        unit = Unit(config, keeps)
         reader = ReaderProcess(config.camera.stages)
         undo.callback(reader.close)
         camera = CameraFeed(lambda: open_camera(config.camera, hardware.world), reader, inbox.feed, config=config.camera)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -16,6 +17,20 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     fresh.replace(path)
     sync_folder(path.parent)
+
+
+def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The secret in `path`, for this account alone; what `make` gives where there is none, or one of another length. OSError as above."""
+    fresh = make()
+    try:
+        held = path.read_bytes()
+    except FileNotFoundError:
+        held = b""
+    if len(held) == len(fresh):
+        return held
+    write_atomically(path, fresh)
+    path.chmod(0o600)
+    return fresh
 
 
 def sync_folder(folder: Path) -> None:

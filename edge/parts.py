@@ -105,7 +105,7 @@ class Remembering(Protocol):
 @dataclass(frozen=True)
 class Keeps:
     """What the unit remembers and how it acts; `monotonic` gives seconds, `wake` tells the link that there is
-    something to send, `respond` has it answer a request."""
+    something to send, `respond` has it answer a request, `certificate_key` hashes who shows a foreign certificate."""
 
     knowledge: Knowledge
     outbox: Keeping
@@ -115,3 +115,4 @@ class Keeps:
     monotonic: Callable[[], float]
     wake: Callable[[], None]
     respond: Callable[[str, Response], None]
+    certificate_key: bytes

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from edge.foreign import Guest
 from edge.screening import Screened
 from edge.verdict import Crowd, Verdict
 from healthcode.terms import Screening
@@ -25,7 +26,7 @@ SUSPECT_S = 1800.0
 SUSPICIOUS = frozenset({Screening.FEVER_SUSPECTED, Screening.FEBRILE, Screening.NOT_CLEARED})
 
 Key = tuple[str, int] | str
-Subject = HealthCode | TokenFault | Crowd
+Subject = HealthCode | Guest | TokenFault | Crowd
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Presentation:
 
     @property
     def person(self) -> tuple[str, int] | None:
-        """(list, index) of a valid code; None for everything else."""
-        return self.subject.person if isinstance(self.subject, HealthCode) else None
+        """(list, index) of a valid code, what stands for it of a foreign certificate; None for everything else."""
+        return self.subject.person if isinstance(self.subject, HealthCode | Guest) else None
 
 
 def key_of(subject: Subject, text: str) -> Key:
     """What makes two sightings the same presentation: the person, or the text where it names nobody."""
-    return subject.person if isinstance(subject, HealthCode) else text
+    return subject.person if isinstance(subject, HealthCode | Guest) else text
 
 
 def begin(subject: Subject, text: str, reader: str, at: float, suspects: Mapping[Key, Screened], pause_s: float) -> Presentation:

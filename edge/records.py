@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge import lane
+from edge.foreign import Guest, hash_of
 from edge.presentation import Presentation
 from edge.screening import Screened
 from edge.verdict import Source, Verdict, standing
@@ -35,7 +36,10 @@ class Moment:
 def pass_event(
     shown: Presentation, verdict: Verdict, found: Screened | None, lists: Mapping[str, StatusList], moment: Moment, at: float
 ) -> PassEvent:
-    """The verdict on a presentation at `at` (monotonic), with the code itself where it was valid and the readings where they counted."""
+    """The verdict on a presentation at `at` (monotonic), with the code itself where it was valid and the readings where they counted.
+
+    Of a foreign certificate there is a keyed hash alone: neither its text nor anything that it says.
+    """
     event = PassEvent(
         seq=UNNUMBERED,
         at=stamp(moment.wall),
@@ -49,6 +53,8 @@ def pass_event(
     )
     if found is not None and verdict.reason not in WITHOUT_READING:
         event = _with_reading(event, found)
+    if isinstance(shown.subject, Guest):
+        return msgspec.structs.replace(event, certificate=hash_of(shown.subject.person))
     return _with_code(event, shown.text, shown.subject, lists) if isinstance(shown.subject, HealthCode) else event
 
 
@@ -80,14 +86,16 @@ def unit_event(what: str, detail: str, moment: Moment) -> UnitEvent:
 
 
 def _passage(moment: Moment, outcome: PassageOutcome, grant: int | None, person: lane.Person | None) -> PassageEvent:
+    """A guest's passage names nobody: `grant` leads to the verdict."""
+    listed = person if person is not None and hash_of(person) is None else None
     return PassageEvent(
         seq=UNNUMBERED,
         at=stamp(moment.wall),
         clock=moment.clock,
         outcome=outcome,
         grant=grant,
-        list=person[0] if person else None,
-        index=person[1] if person else None,
+        list=listed[0] if listed else None,
+        index=listed[1] if listed else None,
     )
 
 

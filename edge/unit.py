@@ -16,6 +16,7 @@ from edge.config import Config
 from edge.devices import Devices
 from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
+from edge.foreign import Guest, recognise
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, TrustChanged
 from edge.outbox import OutboxFault
@@ -29,8 +30,9 @@ from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
 from edge.verdict import Crowd as SeveralPeople
-from edge.verdict import Health, Lane, Standing, Verdict, decide, standing
-from healthcode import token
+from edge.verdict import Health, Judged, Lane, Standing, Verdict, decide, standing
+from healthcode import dcc, token
+from healthcode.dcc_policy import judge
 from healthcode.messages import AnyEvent, Response
 from healthcode.terms import ClockState, Decision, LaneMode, Reason, Screening
 from healthcode.token import HealthCode, TokenFault
@@ -267,11 +269,18 @@ class Unit:
     def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
         clock = self._keeps.clock
         now = clock.now(at)
+        keys = self._keeps.knowledge.keys(now)
         subject = shown.subject
-        if isinstance(subject, HealthCode):  # by the keys of now, at the time when the code was last in view
+        if isinstance(subject, HealthCode | Guest):  # by the keys of now, at the time when the code was last in view
             subject = self._read(shown.text, shown.last_at)
-        seen: Standing | TokenFault | SeveralPeople
-        seen = standing(subject, self._keeps.knowledge.lists) if isinstance(subject, HealthCode) else subject
+        seen: Standing | Judged | TokenFault | SeveralPeople
+        match subject:
+            case HealthCode():
+                seen = standing(subject, self._keeps.knowledge.lists)
+            case Guest(certificate=certificate):
+                seen = Judged(judge(certificate, keys.certificates if keys is not None else None, now))
+            case _:
+                seen = subject
         used_at = self._keeps.outbox.recent.get(shown.person) if shown.person is not None else None
         if used_at is not None and used_at > now + FUTURE_S:
             used_at = None
@@ -280,16 +289,19 @@ class Unit:
             screening,
             Lane(self._state.mode, passage.busy(self._state), self._state.fire),
             None if used_at is None else max(0.0, now - used_at),
-            Health(clock.state(), trust_held=self._keeps.knowledge.keys(now) is not None, outbox_ok=not self._recorder.unsaved),
+            Health(clock.state(), trust_held=keys is not None, outbox_ok=not self._recorder.unsaved),
             at=now,
             statements=self._config.statements,
             replay_s=self._config.lane.replay_s,
         )
 
-    def _read(self, text: str, at: float) -> HealthCode | TokenFault:
+    def _read(self, text: str, at: float) -> HealthCode | Guest | TokenFault:
         now = self._keeps.clock.now(at)
-        keys = self._keeps.knowledge.keys(now)
-        return token.read(text, keys if keys is not None else KeyRing(0, ()), now)
+        keys = self._keeps.knowledge.keys(now) or KeyRing(0, ())
+        if not text.startswith(dcc.PREFIX):
+            return token.read(text, keys, now)
+        found = dcc.read(text, keys, now)
+        return found if isinstance(found, TokenFault) else recognise(found, self._keeps.certificate_key)
 
     def _on_request(self, asked: Requested) -> None:
         """A command that shows something and changes nothing, and so needs no signature."""

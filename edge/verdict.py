@@ -53,6 +53,8 @@ _COLOURS = {status: colour for colour, status in STATUS_OF_COLOUR.items()}
 STRICTNESS = {Status.GREEN: 0, Status.YELLOW: 1, Status.RED: 2, Status.REVOKED: 3}
 _REASON_OF_STATUS = {Status.RED: Reason.RED, Status.YELLOW: Reason.YELLOW}
 
+_WHENEVER = frozenset({Reason.NOT_ACCEPTED, Reason.TEST_POSITIVE, Reason.DOSES_MISSING})
+"""What the policy says of a certificate whatever the time."""
 _TIMELESS_FAULTS = frozenset(Fault) - {Fault.NOT_YET_VALID, Fault.EXPIRED, Fault.ISSUER_SCOPE}
 _REASON_OF_SCREENING = {
     Screening.SENSOR_FAULT: Reason.SENSOR_FAULT,
@@ -63,6 +65,13 @@ _REASON_OF_SCREENING = {
     Screening.IMPLAUSIBLE: Reason.IMPLAUSIBLE,
     Screening.NOT_CLEARED: Reason.NOT_CLEARED,
 }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the policy makes of a valid foreign certificate: GREEN, or why it does not count (`healthcode.dcc_policy.judge`)."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def standing(code: HealthCode, lists: Mapping[str, StatusList]) -> Standing:
 
 
 def decide(
-    seen: Standing | TokenFault | Crowd,
+    seen: Standing | Judged | TokenFault | Crowd,
     screening: Screening,
     lane: Lane,
     used_s_ago: float | None,
@@ -140,17 +149,18 @@ def decide(
     5.  TOO_LONG to CLAIMS (refuse): the code is not a code of an issuer known here, whatever the time.
     6.  CLOCK_UNTRUSTED (guard): the code's time cannot be judged; before any fault that hangs on the time.
     7.  NOT_YET_VALID, EXPIRED, ISSUER_SCOPE (refuse).
-    8.  LIST_MISSING (guard): the list that the code names is not held.
+    8.  LIST_MISSING (guard): the list that the code names is not held. POLICY_MISSING (guard): no rules for certificates are.
     9.  REVOKED (refuse): final, however old the list.
     10. STATEMENT_STALE (guard): the newest statement is older than `statements.limit_s`.
-    11. RED, YELLOW (refuse), whatever the temperature.
-    12. CLOCK_UNTRUSTED (guard): a green code needs its time.
-    13. REPLAY (refuse): the same (list, index) passed less than `replay_s` ago.
-    14. LANE_BUSY (refuse): a grant is open; the person is taken up after it.
-    15. OUTBOX_FAULT (guard): the event could not be kept.
-    16. SENSOR_FAULT, WARMING, OUT_OF_RANGE, UNSTEADY, TOO_FAR, IMPLAUSIBLE, NOT_CLEARED (guard).
-    17. FEBRILE (refuse); FEVER_SUSPECTED and MEASURING (refuse, not final): measured again, or still being measured.
-    18. GREEN (admit).
+    11. RED, YELLOW (refuse), whatever the temperature; TEST_POSITIVE, NOT_ACCEPTED, DOSES_MISSING (refuse) of a certificate.
+    12. CLOCK_UNTRUSTED (guard): a green code needs its time, and a certificate's days need it.
+    13. TOO_RECENT, TOO_OLD (refuse): a certificate that does not count yet, or no more.
+    14. REPLAY (refuse): the same (list, index), or certificate, passed less than `replay_s` ago.
+    15. LANE_BUSY (refuse): a grant is open; the person is taken up after it.
+    16. OUTBOX_FAULT (guard): the event could not be kept.
+    17. SENSOR_FAULT, WARMING, OUT_OF_RANGE, UNSTEADY, TOO_FAR, IMPLAUSIBLE, NOT_CLEARED (guard).
+    18. FEBRILE (refuse); FEVER_SUSPECTED and MEASURING (refuse, not final): measured again, or still being measured.
+    19. GREEN (admit).
 
     `used_s_ago` is how long ago this person's last used passage here was (None: not known), `at` seconds since 1970.
     """
@@ -168,9 +178,8 @@ def decide(
         if seen.fault not in _TIMELESS_FAULTS and health.clock is ClockState.UNTRUSTED:
             return _call_guard(Reason.CLOCK_UNTRUSTED)
         return _refuse(REASON_OF_FAULT[seen.fault])
-    return (
-        _decide_colour(seen, health, at, statements) or _decide_lane(lane, used_s_ago, health, replay_s) or _decide_temperature(screening)
-    )
+    found = _decide_certificate(seen, health) if isinstance(seen, Judged) else _decide_colour(seen, health, at, statements)
+    return found or _decide_lane(lane, used_s_ago, health, replay_s) or _decide_temperature(screening)
 
 
 def _decide_colour(seen: Standing, health: Health, at: float, statements: config.Statements) -> Verdict | None:
@@ -185,6 +194,16 @@ def _decide_colour(seen: Standing, health: Health, at: float, statements: config
     if health.clock is ClockState.UNTRUSTED:
         return _call_guard(Reason.CLOCK_UNTRUSTED)
     return None
+
+
+def _decide_certificate(seen: Judged, health: Health) -> Verdict | None:
+    if seen.reason is Reason.POLICY_MISSING:
+        return _call_guard(seen.reason)
+    if seen.reason in _WHENEVER:
+        return _refuse(seen.reason)
+    if health.clock is ClockState.UNTRUSTED:
+        return _call_guard(Reason.CLOCK_UNTRUSTED)
+    return None if seen.reason is Reason.GREEN else _refuse(seen.reason)
 
 
 def _decide_lane(lane: Lane, used_s_ago: float | None, health: Health, replay_s: float) -> Verdict | None:

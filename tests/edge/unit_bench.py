@@ -37,6 +37,7 @@ TOKEN_KEY = SoftwareKey.generate()
 TOKEN_ENTRY = entry_for(
     TOKEN_KEY, issuer="CN-HB", use=Use.TOKEN, sign_from=0, uris=[URI], forms=[Form.LIVE, Form.PAPER], max_lifetime_s=86_400
 )
+CERTIFICATE_KEY = bytes(32)
 NORMAL_C, FEVER_C = 34.0, 36.4
 """Skin at 25 C of air: about 36.6 and 38.2 C of body."""
 WARM = SensorState(7200.0, 0.0)
@@ -146,6 +147,7 @@ class Bench:
             lambda: self.at,
             lambda: None,
             lambda *said: self.answers.append(said),
+            CERTIFICATE_KEY,
         )
         self.unit = Unit(self.config, keeps)
         self.unit.start("test")
