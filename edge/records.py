@@ -21,8 +21,19 @@ MOST_FRAMES = 1_000_000
 """What `messages.Frames` holds: a day of frames at full rate."""
 UNNUMBERED = 1
 """The seq of an event that the outbox is going to number."""
-WITHOUT_READING = frozenset({Reason.RED, Reason.YELLOW, Reason.REVOKED})
-"""Verdicts that carry no reading, even where the colour changed while the temperature was being taken."""
+WITHOUT_READING = frozenset(
+    {
+        Reason.RED,
+        Reason.YELLOW,
+        Reason.REVOKED,
+        Reason.TEST_POSITIVE,
+        Reason.NOT_ACCEPTED,
+        Reason.DOSES_MISSING,
+        Reason.TOO_RECENT,
+        Reason.TOO_OLD,
+    }
+)
+"""Verdicts that carry no reading, even where colour, policy or hour changed while the temperature was being taken."""
 
 
 @dataclass(frozen=True)

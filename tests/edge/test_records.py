@@ -53,7 +53,7 @@ def test_a_verdict_says_who_what_why_and_since_when() -> None:
     assert (event.at, event.clock, event.ms) == (stamp(NOON + 0.123), ClockState.HOLDOVER, 1234.6)
 
 
-@pytest.mark.parametrize("reason", [Reason.RED, Reason.YELLOW, Reason.REVOKED])
+@pytest.mark.parametrize("reason", [Reason.RED, Reason.YELLOW, Reason.REVOKED, Reason.TEST_POSITIVE, Reason.TOO_OLD])
 def test_who_is_turned_away_for_the_colour_leaves_no_reading(reason: Reason) -> None:
     event = a_pass(Verdict(Decision.REFUSE, reason))
     assert (event.screening, event.skin_c, event.ambient_c, event.body_c, event.samples) == (None, None, None, None, 0)

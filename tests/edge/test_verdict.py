@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from edge.config import Statements
-from edge.verdict import Crowd, Health, Lane, Source, Standing, Verdict, decide, standing
+from edge.verdict import Crowd, Health, Judged, Lane, Source, Standing, Verdict, decide, standing
 from healthcode.status import StatusList
 from healthcode.terms import ClockState, Colour, Decision, Fault, Form, LaneMode, Reason, Screening, Status
 from healthcode.token import HealthCode, TokenFault
@@ -56,7 +56,7 @@ def test_a_list_that_is_not_held_or_too_short_leaves_the_status_unknown() -> Non
 
 
 def judge(
-    seen: Standing | TokenFault | Crowd | None = None,
+    seen: Standing | Judged | TokenFault | Crowd | None = None,
     screening: Screening = Screening.NORMAL,
     lane: Lane | None = None,
     used_s_ago: float | None = None,
@@ -83,6 +83,8 @@ MISSING = standing(a_code(), {})
 FORGED = TokenFault(Fault.SIGNATURE, "")
 OLD = TokenFault(Fault.EXPIRED, "")
 UNTRUSTED = Health(ClockState.UNTRUSTED)
+GUEST, UNRULED = Judged(Reason.GREEN), Judged(Reason.POLICY_MISSING)
+REFUSED_GUESTS = [Judged(r) for r in (Reason.TEST_POSITIVE, Reason.NOT_ACCEPTED, Reason.DOSES_MISSING, Reason.TOO_RECENT, Reason.TOO_OLD)]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,17 @@ UNTRUSTED = Health(ClockState.UNTRUSTED)
         (judge(screening=Screening.PENDING), Decision.REFUSE, Reason.MEASURING),
         (judge(screening=Screening.RECHECK), Decision.REFUSE, Reason.MEASURING),
         (judge(RED, screening=Screening.FEBRILE), Decision.REFUSE, Reason.RED),
+        (judge(GUEST), Decision.ADMIT, Reason.GREEN),
+        (judge(GUEST, health=UNTRUSTED), Decision.CALL_GUARD, Reason.CLOCK_UNTRUSTED),
+        (judge(GUEST, used_s_ago=299), Decision.REFUSE, Reason.REPLAY),
+        (judge(GUEST, screening=Screening.FEBRILE), Decision.REFUSE, Reason.FEBRILE),
+        (judge(UNRULED), Decision.CALL_GUARD, Reason.POLICY_MISSING),
+        (judge(UNRULED, health=UNTRUSTED), Decision.CALL_GUARD, Reason.POLICY_MISSING),
+        (judge(UNRULED, health=Health(ClockState.TRUSTED, trust_held=False)), Decision.CALL_GUARD, Reason.TRUST_MISSING),
+        (judge(Judged(Reason.TEST_POSITIVE), health=UNTRUSTED), Decision.REFUSE, Reason.TEST_POSITIVE),
+        (judge(Judged(Reason.TEST_POSITIVE), screening=Screening.FEBRILE), Decision.REFUSE, Reason.TEST_POSITIVE),
+        (judge(Judged(Reason.TOO_OLD), health=UNTRUSTED), Decision.CALL_GUARD, Reason.CLOCK_UNTRUSTED),
+        *[(judge(refused), Decision.REFUSE, refused.reason) for refused in REFUSED_GUESTS],
     ],
 )
 def test_the_order_of_reasons(verdict: Verdict, decision: Decision, reason: Reason) -> None:
@@ -127,7 +140,19 @@ def test_the_order_of_reasons(verdict: Verdict, decision: Decision, reason: Reas
 
 
 def test_only_a_green_standing_with_a_normal_temperature_is_ever_admitted() -> None:
-    seens: list[Standing | TokenFault | Crowd] = [GREEN, RED, YELLOW, REVOKED, STALE_GREEN, STALE_RED, MISSING, FORGED, OLD, Crowd()]
+    seens: list[Standing | Judged | TokenFault | Crowd] = [
+        GREEN,
+        RED,
+        YELLOW,
+        REVOKED,
+        STALE_GREEN,
+        STALE_RED,
+        MISSING,
+        FORGED,
+        OLD,
+        Crowd(),
+    ]
+    seens += [GUEST, UNRULED, *REFUSED_GUESTS]
     lanes = [Lane(mode=mode, busy=busy, fire=fire) for mode in LaneMode for busy in (False, True) for fire in (False, True)]
     healths = [Health(c, trust_held=t, outbox_ok=o) for c in ClockState for t in (False, True) for o in (False, True)]
     admitted = []
@@ -138,7 +163,7 @@ def test_only_a_green_standing_with_a_normal_temperature_is_ever_admitted() -> N
             assert health.trust_held
             assert health.outbox_ok
             assert lane.mode in (LaneMode.CONTROLLED, LaneMode.FREE)
-    assert set(admitted) == {(GREEN, Screening.NORMAL, False, False, False, False)}
+    assert set(admitted) == {(seen, Screening.NORMAL, False, False, False, False) for seen in (GREEN, GUEST)}
 
 
 def test_every_fault_of_a_code_is_refused_by_its_own_name() -> None:
