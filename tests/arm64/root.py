@@ -37,6 +37,11 @@ PACKAGES = ("python3", "python3-venv", "libzbar0", "mosquitto")
 PROCESSOR = "cortex-a72"
 """A Pi 4's. QEMU's own choice has SVE, which no Pi has, and with which numpy's OpenBLAS multiplied matrices wrongly under emulation."""
 
+KEEP_PROCESSOR = """\
+import os, sys; "QEMU_CPU" in os.environ or os.execve(sys.executable, sys.orig_argv, {**os.environ, "QEMU_CPU": "%s"})
+"""
+"""A .pth of the root's Python. QEMU asks the environment for the processor, and the reader's process is started with one of its own."""
+
 PYTHON = "3.11"
 MARKERS = {
     "implementation_name": "cpython",
@@ -164,6 +169,8 @@ def made() -> Root:
             _make_root(root.folder)
         if not _in(root, root.reports).exists():
             _make_environment(root, environment, folder / "wheels")
+        packages = _in(root, environment) / "lib" / f"python{PYTHON}" / "site-packages"
+        (packages / "processor.pth").write_text(KEEP_PROCESSOR % PROCESSOR, encoding="utf-8")
     return root
 
 
