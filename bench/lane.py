@@ -36,7 +36,7 @@ from healthgate.broker import BrokerMissing
 from healthgate.keyring_files import KeysError
 from healthgate.stage import NORMAL_SKIN_C, done
 from healthgate.town import Town, TownError
-from healthgate.witness import rows_of
+from healthgate.witness import LIGHTS, RELAY, rows_of
 from healthgate.world import Entry
 from server.colours import HandReason
 from server.registry import Person, Resident
@@ -50,7 +50,7 @@ DRAIN_LIMIT_S = 60.0
 SYNCED = 20
 
 KEPT = frozenset({"frame", "register", "scene"})
-"""What is kept of the journal beside the relay's and the blue light's lines."""
+"""What is kept of the journal beside the lines of relay and light."""
 
 Step = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -213,7 +213,7 @@ class _Play:
     def _collect(self, series: Series) -> None:
         new = self.town.world.entries(UNIT, self._since)
         self._since = new[-1]["n"] if new else self._since
-        series.entries += [entry for entry in new if entry.get("pin") in ("relay", "led_blue") or KEPT & entry.keys()]
+        series.entries += [entry for entry in new if entry.get("pin") in (RELAY, *LIGHTS) or KEPT & entry.keys()]
 
     def _block(self, name: str, count: int) -> None:
         """`count` people, one after another."""

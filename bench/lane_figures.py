@@ -17,17 +17,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 from edge.config import Config
 from edge.mlx90614 import AMBIENT, OBJECT
 from healthcode.messages import AnyEvent, PassageEvent, PassEvent
 from healthcode.terms import Decision, PassageOutcome
+from healthgate.witness import LIGHTS, word_of_levels
 from healthgate.world import Entry
 
 EARLIER_S = 0.02
 """By how much the unit's own first sighting must lie before the first readable frame to count as earlier: a commit to disk lies between."""
 
+ONE_AFTER_ANOTHER_S = 0.005
+"""How long the light's three lines take at most to change."""
 RAM = (OBJECT, AMBIENT)
 """The two registers that make a sample."""
 ROUNDED_S = 1e-4
@@ -126,7 +130,7 @@ def timings(series: Series, steady_after: int) -> list[Times]:
     events = {event.index: event for event in series.events if isinstance(event, PassEvent) and event.decision is Decision.ADMIT}
     frames = {entry["shown"][0]: float(entry["at"]) for entry in series.entries if entry.get("shown")}
     samples = [float(entry["at"]) for entry in series.entries if entry.get("register") in RAM and entry["error"] is None]
-    lights = [float(entry["at"]) for entry in series.entries if entry.get("pin") == "led_blue" and entry["value"]]
+    lights = _turns_blue(series.entries)
     posed = {entry["scene"]["shown"][0]["id"]: float(entry["seen_at"]) for entry in series.entries if entry.get("scene", {}).get("shown")}
     free = [float(entry["seen_at"]) for entry in series.entries if "scene" in entry and entry["scene"].get("beam") is False]
     journal = _Journal(posed, frames, samples, lights, free)
@@ -136,6 +140,19 @@ def timings(series: Series, steady_after: int) -> list[Times]:
         if event is not None and turn.relay_at is not None:
             seen = journal if event.glimpses < steady_after else replace(journal, lights=())
             found.append(_times(turn, turn.relay_at, event, seen))
+    return found
+
+
+def _turns_blue(entries: Sequence[Entry]) -> list[float]:
+    """When the light turned blue and nothing else, for longer than its three lines take to change one after another."""
+    lines = [entry for entry in entries if entry.get("pin") in LIGHTS]
+    level = dict.fromkeys(LIGHTS, 0.0)
+    found = []
+    for entry, after in zip_longest(lines, lines[1:]):
+        level[entry["pin"]] = float(entry["value"])
+        stands = after is None or after["at"] - entry["at"] > ONE_AFTER_ANOTHER_S
+        if stands and word_of_levels(level) == "blue":
+            found.append(float(entry["at"]))
     return found
 
 

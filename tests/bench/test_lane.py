@@ -98,6 +98,15 @@ def test_the_light_says_nothing_where_it_was_blue_before_the_code_was_read() -> 
     assert times.to_light is None
 
 
+def test_a_white_light_that_goes_out_is_not_taken_for_blue() -> None:
+    white = [{"pin": line, "value": 1, "at": 9.0} for line in ("led_red", "led_green", "led_blue")]
+    out = [{"pin": line, "value": 0, "at": 10.2 + part / 1000} for part, line in enumerate(("led_red", "led_green", "led_blue"))]
+    (times,) = timings_of(one_person(*white, *out))
+    assert times.to_light is None
+    (times,) = timings_of(one_person(*white, *out[:2]))
+    assert times.to_light == pytest.approx(0.201), "two of its lines went out: blue is left"
+
+
 def test_a_frame_that_our_reader_reads_counts_even_where_the_unit_read_a_later_one() -> None:
     (times,) = timings_of(one_person(readable="a"))
     assert times.whole == pytest.approx(0.71)
