@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from edge.dispatch import Dispatch
 from edge.files import keep_secret
 from edge.foreign import hash_of, recognise
+from edge.scan import MAX_CHARACTERS
 from healthcode import base45, dcc, signed
 from healthcode.dcc import Certificate
 from healthcode.messages import CertificatePolicy
@@ -171,6 +172,10 @@ def test_nothing_of_a_certificate_leaves_the_memory(bench: Bench, caplog: pytest
     assert all((event.code, event.issuer, event.list, event.index) == (None, None, None, None) for event in bench.passes())
     assert all((event.list, event.index) == (None, None) for event in bench.passages())
     assert URI.encode() in stored
+
+
+def test_what_the_reader_cuts_off_is_too_long() -> None:
+    assert MAX_CHARACTERS > dcc.MAX_TEXT
 
 
 def test_the_hash_is_keyed() -> None:

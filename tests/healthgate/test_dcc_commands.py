@@ -152,6 +152,14 @@ def test_a_policy_that_cannot_be_used_is_a_line(folder: Path, old: str, new: str
     assert held(folder).version == 1
 
 
+def test_the_policy_of_the_recognition_page_can_be_used(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recognition.md").read_text(encoding="utf-8")
+    (tmp_path / "p").write_text(page.split("<!-- policy -->\n```toml\n")[1].split("```")[0])
+    policy = keys_dcc.read_policy(tmp_path / "p")
+    assert policy.vaccination is not None
+    assert policy.test == POLICY.test
+
+
 def test_a_policy_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "p").write_text(keys_dcc.policy_lines(POLICY))
     assert keys_dcc.read_policy(tmp_path / "p") == POLICY
