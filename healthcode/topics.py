@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
 ROOT = "healthgate/v1"
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_MARK = re.compile(r"[0-9a-f]{8}")
 
 TRUST_HEAD = f"{ROOT}/all/trust/head"
 ALL_DOWN = f"{ROOT}/all/#"
@@ -41,9 +43,10 @@ class DownTopic:
 
 @dataclass(frozen=True)
 class ListTopic:
-    """A topic of an issuer's status list: `channel` is head or delta."""
+    """A topic of one of an issuer's status lists: `mark` tells them apart (`list_mark`), `channel` is head or delta."""
 
     issuer: str
+    mark: str
     channel: str
 
 
@@ -71,11 +74,16 @@ def down_all(unit: str) -> str:
     return f"{ROOT}/gates/{check_id(unit)}/down/#"
 
 
-def list_topic(issuer: str, channel: str) -> str:
-    """The topic all/lists/{issuer}/{channel}, channel head or delta."""
+def list_mark(uri: str) -> str:
+    """What stands for the list `uri` in its topics: the first 8 hexadecimal digits of its SHA-256. A uri may hold what no topic may."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:8]
+
+
+def list_topic(issuer: str, uri: str, channel: str) -> str:
+    """The topic all/lists/{issuer}/{mark of the list `uri`}/{channel}, channel head or delta."""
     if channel not in ("head", "delta"):
         raise ValueError(f"channel {channel!r}: expected head or delta")
-    return f"{ROOT}/all/lists/{check_id(issuer, 'issuer')}/{channel}"
+    return f"{ROOT}/all/lists/{check_id(issuer, 'issuer')}/{list_mark(uri)}/{channel}"
 
 
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
@@ -86,8 +94,8 @@ def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
     if not topic.startswith(prefix) or len(topic) > 200:
         return None
     match topic[len(prefix) :].split("/"):
-        case ["all", "lists", issuer, ("head" | "delta") as channel] if ID_PATTERN.fullmatch(issuer):
-            return ListTopic(issuer, channel)
+        case ["all", "lists", issuer, mark, ("head" | "delta") as channel] if ID_PATTERN.fullmatch(issuer) and _MARK.fullmatch(mark):
+            return ListTopic(issuer, mark, channel)
         case ["gates", unit, "up", channel] if channel in UP_PLAIN and ID_PATTERN.fullmatch(unit):
             return UpTopic(unit, channel)
         case ["gates", unit, "up", channel, name] if channel in UP_NAMED and ID_PATTERN.fullmatch(unit) and ID_PATTERN.fullmatch(name):

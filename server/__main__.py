@@ -49,7 +49,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
     try:
         for name in store.migrate(to_ms(now())):
             log.info("database: migration %s applied", name)
-        registry = Registry(store, seal, issuer=config.issuer, uri=config.uri, now=now, capacity=capacity)
+        registry = Registry(store, seal, issuer=config.issuer, uris=config.uris, now=now, capacity=capacity)
     except SQLAlchemyError as wrong:
         store.close()
         raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None
@@ -66,22 +66,25 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     roots = load_roots(config.roots)
     trust = TrustFiles(folder, roots)
     signers = {use: load_signer(folder, use) for use in (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)}
-    for line in find_missing(trust.current.ring, signers, config.uri):
+    for line in dict.fromkeys(line for uri in config.uris for line in find_missing(trust.current.ring, signers, uri)):
         log.warning("%s", line)
     return Parts(
         store=store,
         intake=Intake(store, registry, lambda: trust.current.ring, now, config.intake.fevers_an_hour),
         answers=Answers(store, signers[Use.TIME], lambda: trust.current, now),
-        publisher=Publisher(
-            store,
-            signers[Use.LIST],
-            issuer=config.issuer,
-            uri=config.uri,
-            capacity=registry.capacity,
-            keys=lambda: trust.current.ring,
-            settings=config.lists,
-            now=now,
-        ),
+        publishers=[
+            Publisher(
+                store,
+                signers[Use.LIST],
+                issuer=config.issuer,
+                uri=uri,
+                capacity=capacity,
+                keys=lambda: trust.current.ring,
+                settings=config.lists,
+                now=now,
+            )
+            for uri, capacity in registry.capacities.items()
+        ],
         trust=trust,
         resets=ClockResets(folder, roots),
         ack_key=signers[Use.ACK],

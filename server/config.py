@@ -70,10 +70,14 @@ class Codes(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder."""
+    """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
+
+    `uri` is our status list. When it is full, the next resident goes on the first of `further_uris` that has room. A list takes 16 MiB.
+    """
 
     issuer: IssuerId
     uri: Uri
+    further_uris: Annotated[list[Uri], Meta(max_length=15)] = []
     data: Name = "data"
     keys: Name = "keys"
     roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = msgspec.field(default_factory=lambda: ["keys/root.pub.pem"])
@@ -82,6 +86,11 @@ class Config(Section, frozen=True):
     intake: Intake = Intake()
     lists: Lists = Lists()
     codes: Codes = Codes()
+
+    @property
+    def uris(self) -> list[str]:
+        """All of our lists, in the order in which they fill."""
+        return [self.uri, *self.further_uris]
 
     @property
     def database_url(self) -> str:
@@ -100,6 +109,8 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
         config = read_toml(text, Config, name)
     except SettingsError as wrong:
         raise ConfigError(str(wrong)) from None
+    if len(set(config.uris)) < len(config.uris):
+        raise ConfigError(f"{name}: further_uris: expected lists that differ from uri and from each other")
     if folder is None:
         return config
     password = config.broker.password_file

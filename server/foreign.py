@@ -36,7 +36,7 @@ class ForeignHeads:
             heads = [head for head in publication.list_heads(tx) if not head.is_ours]
         fresh = [head for head in heads if self._sent.get(head.uri) != head.body]
         self._sent.update({head.uri: head.body for head in fresh})
-        return [Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True) for head in fresh]
+        return [Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in fresh]
 
     def again(self) -> None:
         """All of them at the next asking: the broker may have forgotten them."""

@@ -50,7 +50,7 @@ class Compacted:
 
 
 class Publisher:
-    """Publishes our own list. `keys` is the trust list in force, `now` seconds since 1970."""
+    """Publishes one of our own lists. `keys` is the trust list in force, `now` seconds since 1970."""
 
     def __init__(
         self,
@@ -78,6 +78,15 @@ class Publisher:
         self._last_head = float("-inf")
         self._list: StatusList | None = None
         self._snapshot: SnapshotRow | None = None
+
+    @property
+    def uri(self) -> str:
+        """Which list."""
+        return self._uri
+
+    def is_loaded(self) -> bool:
+        """Whether the list is held: it has been published at least once since the start or the last `reload`."""
+        return self._list is not None
 
     def step(self) -> list[Publication]:
         """What has become due: deltas of waiting changes, a head after them or after the head period."""
@@ -146,7 +155,7 @@ class Publisher:
                     publication.insert_delta(tx, self._uri, held.epoch, delta.start, delta.to, body)
             if wanted:
                 self._apply(held, delta)
-                out.append(Publication(topics.list_topic(self._issuer, "delta"), body, retain=False))
+                out.append(Publication(topics.list_topic(self._issuer, self._uri, "delta"), body, retain=False))
             elif waiting:  # rulings that cancel out change no entry, but codes were issued under them: a head must say what counts
                 held.as_of = max(held.as_of, *(change.ruled_at for change in waiting))
                 self._last_head = float("-inf")
@@ -163,7 +172,7 @@ class Publisher:
             if not publication.has_changes(tx, self._uri):
                 held.as_of = max(held.as_of, int(self._now()))
             body = self._sign_head(tx, held)
-        return Publication(topics.list_topic(self._issuer, "head"), body, retain=True)
+        return Publication(topics.list_topic(self._issuer, self._uri, "head"), body, retain=True)
 
     def _sign_head(self, tx: Connection, held: StatusList) -> bytes:
         newest = self._snapshot

@@ -58,7 +58,7 @@ class Parts:
     store: Store
     intake: Intake
     answers: Answers
-    publisher: Publisher
+    publishers: Sequence[Publisher]
     trust: TrustFiles
     resets: ClockResets
     ack_key: Signer
@@ -100,7 +100,8 @@ class Bridge:
         self._unreachable = False
         self._connection_lock = threading.Lock()
         self._foreign = ForeignHeads(parts.store, config.lists.head_period_s)
-        self._compacting: Future[Compacted] | None = None
+        self._unfit_until: dict[str, float] = {}
+        self._compacting: tuple[Publisher, Future[Compacted]] | None = None
         self._compactor = ThreadPoolExecutor(1, "snapshot")
         self._client = self._make_client(config.broker)
         self._loops = [_Loop("intake", self._take_batch), _Loop("answers", self._answer_one), _Loop("lists", self._publish_due)]
@@ -272,12 +273,23 @@ class Bridge:
         if self._announce.is_set():
             self._announce.clear()
             self._publish_retained()
-        self._publish(parts.publisher.step())
+        for publisher in parts.publishers:
+            self._publish_list(publisher)
         if self._client.is_connected():
             self._publish(self._foreign.due(time.monotonic()))
             self._publish(parts.resets.due(time.monotonic()))
         self._compact()
         self._stopping.wait(self._config.lists.poll_s)
+
+    def _publish_list(self, publisher: Publisher) -> None:
+        """What is due of one list. One that cannot be published is tried again later, and holds up no other."""
+        if time.monotonic() < self._unfit_until.get(publisher.uri, float("-inf")):
+            return
+        try:
+            self._publish(publisher.step())
+        except ListError as wrong:
+            log.error("lists: %s; going on in %.0f s", str(wrong).splitlines()[0], RETRY_S)
+            self._unfit_until[publisher.uri] = time.monotonic() + RETRY_S
 
     def _take_over_trust(self) -> None:
         trusted = self._parts.trust.current
@@ -285,7 +297,8 @@ class Bridge:
         with self._parts.store.write() as tx:
             publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
         self._publish([Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)])
-        self._parts.publisher.reload()
+        for publisher in self._parts.publishers:
+            publisher.reload()
 
     def _publish_retained(self) -> None:
         """Everything retained anew: a broker that was killed may have forgotten it."""
@@ -294,19 +307,23 @@ class Bridge:
         self._parts.resets.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
-        self._publish([Publication(topics.list_topic(head.issuer, "head"), head.body, retain=True) for head in heads if head.is_ours])
+        self._publish(
+            [Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours]
+        )
         self._send_watermarks(self._parts.intake.watermarks())
 
     def _compact(self) -> None:
-        publisher = self._parts.publisher
         if self._compacting is None:
-            copy = publisher.copy_for_snapshot()
-            if copy is not None:
-                self._compacting = self._compactor.submit(publisher.compact, copy)
-        elif self._compacting.done():
-            made, self._compacting = self._compacting.result(), None
+            for publisher in filter(Publisher.is_loaded, self._parts.publishers):
+                copy = publisher.copy_for_snapshot()
+                if copy is not None:
+                    self._compacting = (publisher, self._compactor.submit(publisher.compact, copy))
+                    return
+        elif self._compacting[1].done():
+            (publisher, future), self._compacting = self._compacting, None
+            made = future.result()
             publisher.take_snapshot(made)
-            log.info("snapshot of version %d: %d bytes", made.version, len(made.body))
+            log.info("snapshot of %s, version %d: %d bytes", publisher.uri, made.version, len(made.body))
 
     def _publish(self, publications: Sequence[Publication]) -> None:
         """Sends what is due. Without a connection it is dropped: heads and watermarks go again on connecting, units ask for the rest."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,7 +70,10 @@ class Resident:
 
 
 class Registry:
-    """The registry of one issuer and its list. `now` and `random` come from outside; times are seconds since 1970."""
+    """The registry of one issuer and its lists, which fill in their order.
+
+    `now` and `random` come from outside; times are seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -78,20 +81,22 @@ class Registry:
         seal: Seal,
         *,
         issuer: str,
-        uri: str,
+        uris: Sequence[str],
         now: Callable[[], float],
         capacity: int = CAPACITY,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.store = store
         self.issuer = issuer
-        self.uri = uri
+        self.capacities: dict[str, int] = {}
+        """Our lists, and how many entries each has."""
         self._seal = seal
         self._now = now
         self._random = random
-        self._index_key = seal.derive(f"indices {uri}")
+        self._index_keys = {uri: seal.derive(f"indices {uri}") for uri in uris}
         with store.write() as tx:
-            self.capacity = people.open_list(tx, uri, issuer, capacity)
+            for uri in uris:
+                self.capacities[uri] = people.open_list(tx, uri, issuer, capacity)
 
     def add(
         self,
@@ -113,12 +118,12 @@ class Registry:
             known = people.find_by_number(tx, fingerprint) if fingerprint else None
             if known:
                 return Refused(RegistryFault.NUMBER_KNOWN, f"this number belongs to resident {known}: one person has one code")
-            idx = self._draw_index(tx)
-            if isinstance(idx, Refused):
-                return idx
+            place = self._draw_index(tx)
+            if isinstance(place, Refused):
+                return place
             resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
             sealed = self._seal.close(msgspec.json.encode(person), _context(resident))
-            people.insert_resident(tx, resident, sealed, fingerprint, self.uri, idx, to_ms(at))
+            people.insert_resident(tx, resident, sealed, fingerprint, *place, to_ms(at))
             self.record(tx, resident, SetByHand(at, colour, reason, by), at)
             return self._known(tx, resident)
 
@@ -160,10 +165,10 @@ class Registry:
             if row is None:
                 return _unknown(resident)
             at = self._now()
-            idx = self._draw_index(tx)
-            if isinstance(idx, Refused):
-                return idx
-            people.move_resident(tx, resident, self.uri, row.idx, idx, to_ms(at))
+            place = self._draw_index(tx)
+            if isinstance(place, Refused):
+                return place
+            people.move_resident(tx, resident, (row.uri, row.idx), place, to_ms(at))
             publication.insert_change(tx, row.uri, row.idx, Status.REVOKED, int(at))
             self._rule(tx, resident, at)
             return self._known(tx, resident)
@@ -210,11 +215,14 @@ class Registry:
         """Now, or just after the newest fact where the clock went back: what an officer says now is the newest."""
         return max(self._now(), people.newest_fact_ms(tx, resident) / 1000 + 0.001)
 
-    def _draw_index(self, tx: Connection) -> int | Refused:
-        position = people.take_position(tx, self.uri)
-        if position is None:
-            return Refused(RegistryFault.LIST_FULL, f"list {self.uri} is full: expected a further list in the configuration")
-        return permute(self._index_key, position, self.capacity)
+    def _draw_index(self, tx: Connection) -> tuple[str, int] | Refused:
+        """(list, index) that nobody ever had, in the first list with room."""
+        for uri, capacity in self.capacities.items():
+            position = people.take_position(tx, uri)
+            if position is not None:
+                return (uri, permute(self._index_keys[uri], position, capacity))
+        full = ", ".join(self.capacities)
+        return Refused(RegistryFault.LIST_FULL, f"full: {full}: expected a further list, further_uris in the server's configuration")
 
     def _known(self, tx: Connection, resident: str) -> Resident:
         row = people.find(tx, resident)

@@ -107,7 +107,7 @@ def test_the_protocol_page_names_every_topic() -> None:
     assert rows >= {f"gates/{{id}}/down/{channel}" for channel in topics.DOWN_PLAIN - {"desired"}}
     assert f"root `{topics.ROOT}`" in text
     for row in rows:
-        example = row.format(id="north", name="sensor", command="selftest", issuer="CN-HB")
+        example = row.format(id="north", name="sensor", command="selftest", issuer="CN-HB", mark="0123abcd")
         assert topics.parse(f"{topics.ROOT}/{example}") is not None, row
 
 

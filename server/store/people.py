@@ -114,17 +114,17 @@ def insert_resident(
     _assign(connection, resident, uri, idx, at_ms)
 
 
-def move_resident(connection: Connection, resident: str, uri: str, old_idx: int, new_idx: int, at_ms: int) -> None:
+def move_resident(connection: Connection, resident: str, old: tuple[str, int], new: tuple[str, int], at_ms: int) -> None:
     """Ends the old index and gives the resident the new one."""
     connection.execute(
         text("UPDATE assignments SET revoked_ms = :at_ms WHERE uri = :uri AND idx = :idx"),
-        {"at_ms": at_ms, "uri": uri, "idx": old_idx},
+        {"at_ms": at_ms, "uri": old[0], "idx": old[1]},
     )
     connection.execute(
         text("UPDATE residents SET uri = :uri, idx = :idx WHERE resident = :resident"),
-        {"uri": uri, "idx": new_idx, "resident": resident},
+        {"uri": new[0], "idx": new[1], "resident": resident},
     )
-    _assign(connection, resident, uri, new_idx, at_ms)
+    _assign(connection, resident, *new, at_ms)
 
 
 def _assign(connection: Connection, resident: str, uri: str, idx: int, at_ms: int) -> None:

@@ -48,8 +48,8 @@ BOOT = "0" * 31 + "1"
 ACK = topics.down("north", "ack")
 SYNC = topics.down("north", "sync")
 CLOCK = topics.down("north", "clock")
-HEAD = topics.list_topic("CN-HB", "head")
-DELTA = topics.list_topic("CN-HB", "delta")
+HEAD = topics.list_topic("CN-HB", URI, "head")
+DELTA = topics.list_topic("CN-HB", URI, "delta")
 
 
 @dataclass

@@ -87,10 +87,10 @@ class Server:
 
     def heads(self) -> None:
         self.publish(topics.TRUST_HEAD, self.province.trust_head, retain=True)
-        self.publish(topics.list_topic("CN-HB", "head"), self.province.head, retain=True)
+        self.publish(topics.list_topic("CN-HB", URI, "head"), self.province.head, retain=True)
 
     def change(self, index: int, status: Status) -> None:
-        self.publish(topics.list_topic("CN-HB", "delta"), self.province.change({index: status}))
+        self.publish(topics.list_topic("CN-HB", URI, "delta"), self.province.change({index: status}))
         self.heads()
 
     def wait_for(self, predicate: Callable[[], bool]) -> None:
@@ -252,8 +252,8 @@ def test_nothing_that_is_published_ends_the_link(unit: Unit, server: Server) -> 
     noise = [b"", b"\xff" * 100, b"{}", b"\xd2\x84\x40\xa0\x40\x40", b"x" * 400_000]
     for topic in (
         topics.TRUST_HEAD,
-        topics.list_topic("CN-HB", "head"),
-        topics.list_topic("CN-HB", "delta"),
+        topics.list_topic("CN-HB", URI, "head"),
+        topics.list_topic("CN-HB", URI, "delta"),
         topics.down("north", "ack"),
         topics.down("north", "sync"),
         topics.down("north", "request", "identify"),

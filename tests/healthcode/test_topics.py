@@ -20,8 +20,8 @@ def build(topic: Named) -> str:
             return topics.up(unit, channel, name)
         case DownTopic(unit, channel, name):
             return topics.down(unit, channel, name)
-        case ListTopic(issuer, channel):
-            return topics.list_topic(issuer, channel)
+        case ListTopic(issuer, mark, channel):
+            return f"{ROOT}/all/lists/{issuer}/{mark}/{channel}"
 
 
 named = (
@@ -29,8 +29,15 @@ named = (
     | st.builds(UpTopic, ids, st.sampled_from(sorted(UP_NAMED)), ids)
     | st.builds(DownTopic, ids, st.sampled_from(sorted(DOWN_PLAIN)))
     | st.builds(DownTopic, ids, st.just("request"), ids)
-    | st.builds(ListTopic, ids, st.sampled_from(["head", "delta"]))
+    | st.builds(ListTopic, ids, st.from_regex("[0-9a-f]{8}", fullmatch=True), st.sampled_from(["head", "delta"]))
 )
+
+
+def test_each_list_of_an_issuer_has_topics_of_its_own() -> None:
+    first, second = (topics.list_topic("CN-HB", uri, "head") for uri in ("https://hb.example/s/1", "https://hb.example/s/2"))
+    assert first == "healthgate/v1/all/lists/CN-HB/f78773b9/head"
+    assert second != first
+    assert topics.parse(first) == ListTopic("CN-HB", topics.list_mark("https://hb.example/s/1"), "head")
 
 
 @given(named)
@@ -103,7 +110,7 @@ def test_names_that_cannot_stand_in_a_topic(unit: str) -> None:
         with pytest.raises(ValueError, match="unit"):
             make()
     with pytest.raises(ValueError, match="issuer"):
-        topics.list_topic(unit, "head")
+        topics.list_topic(unit, "https://hb.example/s/1", "head")
 
 
 def test_channels_that_there_are_not() -> None:
@@ -114,7 +121,7 @@ def test_channels_that_there_are_not() -> None:
         lambda: topics.down("north", "events"),
         lambda: topics.down("north", "request"),
         lambda: topics.down("north", "ack", "x"),
-        lambda: topics.list_topic("CN-HB", "snapshot"),
+        lambda: topics.list_topic("CN-HB", "https://hb.example/s/1", "snapshot"),
     ]
     for make in makes:
         with pytest.raises(ValueError, match="channel"):

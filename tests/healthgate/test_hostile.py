@@ -35,7 +35,7 @@ from healthcode.messages import (
 from healthcode.terms import ClockState, Colour, Decision, Reason, Screening, Use
 from healthgate.stage import NORMAL_SKIN_C, Stage
 from healthgate.story import PASSED, refused
-from healthgate.town import GATES, ISSUER, OTHER_ISSUER, Town
+from healthgate.town import GATES, ISSUER, OTHER_ISSUER, URI, Town
 from healthgate.witness import Mark, mark, relay_pulses, rows_since, wait_for_row
 from server.colours import HandReason
 from tests.broker import Client
@@ -105,7 +105,7 @@ class Siege:
         spy = Client(self.town.broker, "bridge", (self.town.folder / "bridge.password").read_text())
         spy.subscribe(topics.ALL_DOWN, topics.down_all(NORTH), topics.down_all(SOUTH))
         self.stage.set_colour(self.stage.resident(), Colour.YELLOW, HandReason.CLOSE_CONTACT)
-        channels = [topics.list_topic(ISSUER, channel) for channel in ("head", "delta")]
+        channels = [topics.list_topic(ISSUER, URI, channel) for channel in ("head", "delta")]
         wanted = {*channels, topics.TRUST_HEAD, *(topics.down(unit, "ack") for unit in GATES)}
         heard: dict[str, bytes] = {}
         while not wanted <= heard.keys():
@@ -187,9 +187,9 @@ def siege(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
 def everything_a_unit_reads(unit: str) -> list[str]:
     """The topics that `unit` hears, and some that it does not expect."""
     requests = [topics.down(unit, "request", name) for name in ("identify", "selftest", "release", "reset-time", "x")]
-    lists = [topics.list_topic(issuer, channel) for issuer in (ISSUER, OTHER_ISSUER, "XX-1") for channel in ("head", "delta")]
+    lists = [topics.list_topic(issuer, URI, channel) for issuer in (ISSUER, OTHER_ISSUER, "XX-1") for channel in ("head", "delta")]
     down = [topics.down(unit, channel) for channel in ("ack", "sync", "desired")]
-    return [*down, *requests, *lists, topics.TRUST_HEAD, f"{topics.ROOT}/all/else", f"{topics.ROOT}/all/lists/CN-HB/head/more"]
+    return [*down, *requests, *lists, topics.TRUST_HEAD, f"{topics.ROOT}/all/else", f"{topics.ROOT}/all/lists/CN-HB/01234567/head/more"]
 
 
 def everything_the_server_reads(unit: str) -> list[str]:

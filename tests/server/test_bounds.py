@@ -91,7 +91,7 @@ def test_heads_of_other_issuers_are_sent_when_they_change_and_all_again_every_pe
     heads = ForeignHeads(office.store, 30.0)
     sent = heads.due(0.0)
     assert [(item.topic, item.payload, item.retain) for item in sent] == [
-        (topics.list_topic(FOREIGN, "head"), body, True) for body in (first, second)
+        (topics.list_topic(FOREIGN, uri, "head"), body, True) for uri, body in zip(URIS, (first, second), strict=True)
     ]
     clock.at += 60
     changed = take(URIS[1])

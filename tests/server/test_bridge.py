@@ -30,7 +30,7 @@ from server.fleet import Fleet
 from server.issuer import Issuer, Pack
 from server.registry import Resident
 from tests.broker import Broker
-from tests.server.office import ISSUER, Town, entry
+from tests.server.office import ISSUER, URI, Town, entry
 from tests.server.reports import BOOT, batch, fever, held, note, stored
 from tests.server.test_registry import add
 
@@ -136,8 +136,8 @@ def code_of(scene: Scene, resident: Resident) -> str:
     return pack.codes[0].text
 
 
-HEAD = topics.list_topic(ISSUER, "head")
-DELTA = topics.list_topic(ISSUER, "delta")
+HEAD = topics.list_topic(ISSUER, URI, "head")
+DELTA = topics.list_topic(ISSUER, URI, "delta")
 ACK = topics.down("north", "ack")
 EVENTS = topics.up("north", "events")
 

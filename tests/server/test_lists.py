@@ -23,7 +23,7 @@ from healthcode.messages import (
 from healthcode.signed import Signed, read, unpack
 from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
-from server.__main__ import Office, build
+from server.__main__ import Office, build, open_office
 from server.answers import Answers
 from server.colours import HandReason
 from server.config import Lists
@@ -310,3 +310,31 @@ def test_a_withdrawn_key_is_seen_when_the_file_changes(office: Office, town: Tow
     (town.folder / "keys" / "trust.cbor").write_bytes(b"rubbish")
     assert not parts.trust.refresh()
     assert parts.trust.current.ring.version == 2
+
+
+def test_what_a_full_list_has_no_room_for_is_published_on_the_next_one(town: Town, clock: Clock) -> None:
+    further = "https://hb.example/s/2"
+    town.publish([entry(key, use, uri=URI) for use, key in town.keys.items()] + [entry(town.keys[Use.LIST], Use.LIST, uri=further)])
+    office = open_office(town.config(f'further_uris = ["{further}"]'), clock, capacity=4)
+    try:
+        first, second = build(office, clock).publishers
+        published = [*first.step(), *second.step()]
+        people = [add(office.registry, f"resident {number}", Colour.RED, HandReason.CONFIRMED) for number in range(5)]
+        clock.at += 2
+        published += [*first.step(), *second.step()]
+        told: dict[str, dict[int, Status]] = {URI: {}, further: {}}
+        for item in published:
+            kind = topics.parse(item.topic)
+            assert isinstance(kind, topics.ListTopic)
+            if kind.channel == "delta":
+                delta = read(item.payload, Delta, town.ring(), clock())
+                assert isinstance(delta, Signed)
+                uri = delta.message.uri
+                assert kind.mark == topics.list_mark(uri)
+                held = StatusList.empty(uri, 1, 4)
+                assert held.apply(delta.message) is None
+                told[uri] = {index: held.get(index) for index in range(4) if held.get(index) is not Status.GREEN}
+        assert told == {URI: dict.fromkeys(range(4), Status.RED), further: {people[4].index: Status.RED}}
+        assert len({item.topic for item in published if item.retain}) == 2, "each list has a retained head of its own"
+    finally:
+        office.store.close()

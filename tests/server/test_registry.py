@@ -13,13 +13,15 @@ from healthcode import token
 from healthcode.terms import ClockState, Colour, Form, Status, Use
 from healthcode.token import HealthCode
 from server import qr
-from server.__main__ import Office
+from server.__main__ import Office, open_office
 from server.colours import FeverAtGate, HandReason, Rule
-from server.config import Codes
+from server.config import Codes, ConfigError
 from server.issuer import Issuer, Pack
 from server.registry import Person, Refused, Registry, RegistryFault, Resident
 from server.store import publication
 from tests.server.office import ISSUER, URI, Clock, Town
+
+NEXT_URI = "https://hb.example/s/2"
 
 
 def add(registry: Registry, name: str = "Resident", colour: Colour = Colour.GREEN, reason: HandReason = HandReason.REVIEWED) -> Resident:
@@ -191,3 +193,31 @@ def test_a_code_as_picture_reads_back(office: Office, town: Town, clock: Clock) 
     assert read == {text_}
     assert qr.svg(text_).startswith(b"<?xml")
     assert len(qr.terminal(text_).splitlines()) > 20
+
+
+def test_a_full_list_opens_the_next(town: Town, clock: Clock) -> None:
+    config = town.config(f'further_uris = ["{NEXT_URI}"]')
+    office = open_office(config, clock, capacity=4)
+    first = [add(office.registry, f"resident {number}") for number in range(4)]
+    assert {resident.uri for resident in first} == {URI}
+    assert {resident.index for resident in first} == {0, 1, 2, 3}
+    fifth = add(office.registry, "resident 4")
+    assert fifth.uri == NEXT_URI
+    moved = office.registry.revoke(first[0].resident)
+    assert isinstance(moved, Resident)
+    assert moved.uri == NEXT_URI
+    with office.store.read() as tx:
+        assert office.registry.resident_at(tx, URI, first[0].index) is None
+        assert office.registry.resident_at(tx, NEXT_URI, moved.index) == moved.resident
+        assert [(change.idx, change.status) for change in publication.waiting_changes(tx, URI, 10)] == [(first[0].index, Status.REVOKED)]
+    for number in range(5, 7):
+        add(office.registry, f"resident {number}")
+    refused = office.registry.add(Person("one too many"))
+    assert isinstance(refused, Refused)
+    assert (refused.fault, "further_uris" in refused.detail) == (RegistryFault.LIST_FULL, True)
+    office.store.close()
+
+
+def test_a_list_named_twice_is_refused(town: Town) -> None:
+    with pytest.raises(ConfigError, match="further_uris: expected lists that differ"):
+        town.config(f'further_uris = ["{URI}"]')

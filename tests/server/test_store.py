@@ -137,7 +137,7 @@ def test_key_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("issuer = 'CN-HB'", "uri is missing: expected text of 1 to 120 characters"),
-        ("issuer = 'CN-HB'\nuri = 'u'\ncolor = 1", "unknown key color: expected one of issuer, uri, data"),
+        ("issuer = 'CN-HB'\nuri = 'u'\ncolor = 1", "unknown key color: expected one of issuer, uri, further_uris, data"),
         (
             "issuer = 'CN-HB'\nuri = 'u'\n[codes]\nslots = 1",
             r"unknown key codes.slots \(did you mean codes.slot_s\?\): expected one of slot_s, overlap_s",
