@@ -83,10 +83,14 @@ class NotSign1(ValueError):
     """CBOR that is not a tagged COSE_Sign1 in our profile."""
 
 
+_DATES = (0, 1, 100, 1004)
+"""Tags of times and days, as texts and numbers (RFC 8949 section 3.4, RFC 8943)."""
+
+
 class _OnlySign1(Mapping[int, cbor2.SemanticDecoderCallback]):
     """Decoders of CBOR tags: 18 stays a CBORTag, every other tag is refused before its content becomes a date, a fraction or a pattern.
 
-    With `dates` the tags of dates (0 and 1) are passed over: their content stays what it is, a text or a number.
+    With `dates` the tags of dates are passed over: their content stays what it is, a text or a number.
     """
 
     def __init__(self, dates: bool) -> None:
@@ -95,7 +99,7 @@ class _OnlySign1(Mapping[int, cbor2.SemanticDecoderCallback]):
     def __getitem__(self, tag: int) -> cbor2.SemanticDecoderCallback:
         if tag == TAG_SIGN1:
             raise KeyError(tag)
-        return _content if self._dates and tag in (0, 1) else _refuse_tag
+        return _content if self._dates and tag in _DATES else _refuse_tag
 
     def __iter__(self) -> Iterator[int]:
         return iter(())
@@ -190,7 +194,7 @@ def parse(data: bytes, *, strict: bool = True) -> Sign1:
     if strict and unprotected:
         raise NotSign1("expected an empty unprotected header")
     try:
-        header = load_cbor(protected, deterministic=strict)
+        header = {} if not (strict or protected) else load_cbor(protected, deterministic=strict)
     except NotCbor as wrong:
         raise NotSign1(f"protected header: {wrong}") from None
     if not isinstance(header, Mapping):

@@ -105,7 +105,7 @@ def read(text: str, keys: KeyRing, at: float) -> Certificate | TokenFault:
     claims = read_claims(sign1.payload)
     if isinstance(claims, TokenFault):
         return claims
-    return check_time(claims, at) or read_content(claims, signers, at)
+    return check_time(claims.issued_at, claims.expires, at) or read_content(claims, signers, at)
 
 
 def unwrap(text: str) -> Sign1 | TokenFault:
@@ -183,26 +183,38 @@ def verify(sign1: Sign1, keys: KeyRing) -> tuple[Candidate, ...] | TokenFault:
 
 def read_claims(payload: bytes) -> Claims | TokenFault:
     """The stage CLAIMS, its first half: issuer, dates, and a health certificate of the EU."""
+    found = load_payload(payload)
+    if isinstance(found, TokenFault):
+        return found
+    times, said = read_times(found), found.get(ISS)
+    match found.get(HCERT):
+        case {1: Mapping() as hcert} if times is not None and (said is None or isinstance(said, str)):
+            return Claims(said or "", *times, hcert)
+    return TokenFault(Fault.CLAIMS, "expected exp, iat and hcert of the right types")
+
+
+def load_payload(payload: bytes) -> Mapping[object, object] | TokenFault:
+    """The claims of a payload, whatever they are."""
     try:
         found = cose.load_cbor(payload, deterministic=False, dates=True)
     except cose.NotCbor:
         return TokenFault(Fault.CLAIMS, "the payload is not one whole CBOR item")
-    said = found.get(ISS) if isinstance(found, Mapping) else None
-    match found:
-        case {4: int() | float() as expires, 6: int() | float() as issued_at, -260: {1: Mapping() as hcert}} if said is None or isinstance(
-            said, str
-        ):
-            if bool in (type(expires), type(issued_at)) or not (0 <= issued_at < 2**40 and 0 <= expires < 2**40):
-                return TokenFault(Fault.CLAIMS, "a time among the claims is out of range")
-            return Claims(said or "", float(issued_at), float(expires), hcert)
-    return TokenFault(Fault.CLAIMS, "expected exp, iat and hcert of the right types")
+    return found if isinstance(found, Mapping) else TokenFault(Fault.CLAIMS, "the payload is not a map of claims")
 
 
-def check_time(claims: Claims, at: float) -> TokenFault | None:
-    """The stages NOT_YET_VALID and EXPIRED at `at`, seconds since 1970; None where the certificate is within its time."""
-    if not claims.issued_at <= at + LEEWAY_S:
+def read_times(claims: Mapping[object, object]) -> tuple[float, float] | None:
+    """iat and exp among the claims, in seconds since 1970; None where they are not both there and in range."""
+    match claims.get(IAT), claims.get(EXP):
+        case (int() | float() as issued_at, int() | float() as expires) if bool not in (type(issued_at), type(expires)):
+            return (float(issued_at), float(expires)) if 0 <= issued_at < 2**40 and 0 <= expires < 2**40 else None
+    return None
+
+
+def check_time(issued_at: float, expires: float, at: float) -> TokenFault | None:
+    """The stages NOT_YET_VALID and EXPIRED at `at`, all in seconds since 1970; None where the certificate is within its time."""
+    if not issued_at <= at + LEEWAY_S:
         return TokenFault(Fault.NOT_YET_VALID, "issued in the future")
-    if not at < claims.expires:
+    if not at < expires:
         return TokenFault(Fault.EXPIRED, "the certificate's time is over")
     return None
 

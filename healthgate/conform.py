@@ -91,8 +91,9 @@ def _ring(certificate: object) -> KeyRing:
 
 
 def _in_time(sign1: Sign1, clock: object) -> bool | None:
-    claims = dcc.read_claims(sign1.payload)
-    if isinstance(claims, TokenFault):
+    claims = dcc.load_payload(sign1.payload)
+    times = None if isinstance(claims, TokenFault) else dcc.read_times(claims)
+    if times is None:
         return False
     if not isinstance(clock, str):
         return None
@@ -100,7 +101,7 @@ def _in_time(sign1: Sign1, clock: object) -> bool | None:
         at = datetime.fromisoformat(clock)
     except ValueError:
         return None
-    return dcc.check_time(claims, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) is None
+    return dcc.check_time(*times, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) is None
 
 
 def _load(path: Path) -> dict[str, object]:
