@@ -119,7 +119,6 @@ TABLE: dict[Stage, dict[Happening, Cell]] = {
     S.FREE: {
         H.GRANT: (S.FREE, (A.GIVE_BACK, A.TAKE, A.WINDOW)),
         H.CROSS: (S.FREE, (A.USE,)),
-        H.CROSS_AGAIN: (S.FREE, (A.USE,)),
         H.WINDOW_OVER: (S.FREE, (A.GIVE_BACK,)),
         H.TO_CONTROLLED: (REST, (A.GIVE_BACK,)),
         H.TO_LOCKED: (REST, (A.GIVE_BACK,)),

@@ -178,11 +178,28 @@ def check_edge(state: State, idle: Step, given: Input, taken: Step, policy: Lane
     assert any(isinstance(event, LaneChanged) for event in taken.events) == changed, where
 
 
-def check_admission(state: State, given: Input, taken: Step) -> None:
+def check_mode(idle: Step, given: Input, taken: Step) -> None:
+    """A mode that is set, or a fire, takes hold at once."""
+    was, after = idle.state, taken.state
+    if isinstance(given, SetMode) and given.mode is not was.mode and not was.fire:
+        if given.mode is LaneMode.OUT_OF_SERVICE:
+            assert after.stage is Stage.OUT_OF_SERVICE, (was, given)
+        if given.mode is LaneMode.LOCKED:
+            assert after.stage is not Stage.GRANTED, (was, given)
+    if isinstance(given, Fire) and given.active:
+        assert after.stage is Stage.FIRE, (was, given)
+    if after.stage is not was.stage and after.stage in (Stage.FIRE, Stage.OUT_OF_SERVICE) and was.mode is not LaneMode.OUT_OF_SERVICE:
+        assert (after.grant, after.window_until > after.at) == (None, False), ("nobody has a right to cross any more", was, given)
+
+
+def check_admission(state: State, given: Input, taken: Step, policy: Lane) -> None:
     """`step` never refuses what `decide` admitted, at once or a notch after."""
     if isinstance(given, Decided) and given.decision is Decision.ADMIT and would_admit(state):
         assert taken.state.relay, (state, given)
         assert taken.state.grant is not None, (state, given)
+    if isinstance(given, Decided) and given.decision is Decision.ADMIT and taken.state.stage is Stage.GRANTED:
+        after = taken.state
+        assert (after.relay_until - after.at, after.window_until - after.at) == (policy.pulse_s, policy.window_s), (state, given)
 
 
 def check_release(state: State, idle: Step, given: Input, taken: Step, policy: Lane) -> None:
@@ -207,7 +224,7 @@ def check_crossing(state: State, idle: Step, given: Input, taken: Step, policy: 
     was, after = idle.state, taken.state
     told = [type(event) for event in taken.events if isinstance(event, Forced | Tailgated | HeldOpen)]
     alarms = {Stage.FORCED: Forced, Stage.TAILGATE: Tailgated, Stage.HELD_OPEN: HeldOpen}
-    before = [type(event) for event in idle.events if isinstance(event, Forced | Tailgated | HeldOpen)]
+    before = [alarms[was.stage]] if was.stage in alarms and was.stage is not state.stage else []
     begun = alarms[after.stage] if after.stage in alarms and after.stage is not was.stage else None
     assert told == before + ([begun] if begun else []), (state, given)
     if not isinstance(given, Beam | Arm):
@@ -254,7 +271,8 @@ def explore(policy: Lane) -> Explored:
         for given in (*inputs(0), *inputs(LATER)):
             idle, taken = unasked[int(given.at)], step(state, given, policy)
             check_edge(state, idle, given, taken, policy)
-            check_admission(state, given, taken)
+            check_admission(state, given, taken, policy)
+            check_mode(idle, given, taken)
             check_release(state, idle, given, taken, policy)
             check_crossing(state, idle, given, taken, policy)
             ends = [taken.state]
@@ -366,3 +384,16 @@ def test_the_table_names_for_every_stage_what_must_not_be_missing() -> None:
     for stage, row in TABLE.items():
         assert Happening.GRANT in row
         assert stage is Stage.FIRE or Happening.FIRE in row
+
+
+@pytest.mark.parametrize(
+    ("happening", "stages"),
+    [
+        (Happening.WINDOW_OVER, {Stage.GRANTED, Stage.RELEASED, Stage.FREE}),
+        (Happening.HELD, {Stage.LOCKED, Stage.PASSING, Stage.RELEASED}),
+        (Happening.ALARM_OVER, {Stage.FORCED, Stage.TAILGATE}),
+    ],
+)
+def test_every_deadline_leads_somewhere(happening: Happening, stages: set[Stage]) -> None:
+    """A deadline that changed nothing would be due for ever."""
+    assert {stage for stage, row in TABLE.items() if happening in row} == stages
