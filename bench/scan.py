@@ -1,4 +1,4 @@
-"""How much the reader reads, and what it costs, against its peers on the same frames in the same run. docs/decisions/0070 has figures.
+"""How much the reader reads, and what it costs, against its peers on the same frames in the same run. docs/decisions/0010 says why.
 
 Photographs and empty frames are timed in this process, alone, every reader in turn on each picture, the order rotated. Presentations and
 the search for false reads, where only texts count, are spread over the processors.

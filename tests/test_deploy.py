@@ -58,7 +58,9 @@ def test_the_walls_stand_in_their_order() -> None:
     assert TURN_S * 3 < INTERPRETER_S < watchdog_s
     assert stop_s > END_S
     assert (service["Type"], service["NotifyAccess"], service["Restart"]) == (["notify"], ["main"], ["always"])
-    assert service["StartLimitIntervalSec"] == ["0"], "it never gives up"
+    assert service["StartLimitAction"] == ["reboot-force"], "it never gives up"
+    (burst,), (pause_s,) = map(int, service["StartLimitBurst"]), map(float, service["RestartSec"])
+    assert 600 <= burst * pause_s < 3600, "an operator has ten minutes to mend it; and it is reached within the hour that is counted"
     assert settings("healthgate-watchdog.conf")["RuntimeWatchdogSec"] == ["14"]
     assert "dtparam=watchdog=on" in (DEPLOY / "config.txt").read_text().splitlines()
 
