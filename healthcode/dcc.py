@@ -1,6 +1,6 @@
 """The EU Digital COVID Certificate: `HC1:` + base45 + zlib + COSE_Sign1 + CWT, read as a visible row of stages.
 
-The format is the EU's (Electronic Health Certificates, volumes 1 and 3): ES256 or PS256, kid and alg in the protected header or else in the
+The format is the EU's (Implementing Decision (EU) 2021/1073, annex I): ES256 or PS256, kid and alg in the protected header or else in the
 other one, the certificate's content as claim -260/1. Here a certificate is judged by its own dates and by the trust list's policy
 (`healthcode.dcc_policy`), there is no list to look it up in.
 

@@ -2,7 +2,7 @@
 
 `cryptography` refuses a whole certificate for one extension that is not strict DER, and such certificates sign in the field. Of the
 extensions only one matters here. So they are cut off, the rest is read by `cryptography`, and that one is looked for by itself.
-Whoever names a certificate to `keys import-dsc` vouches for it: who signed it is not checked, as the EU's trust lists carry no chain.
+Whoever names a certificate to `keys import-dsc` vouches for it: who signed it is not checked.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _KIND_OF_USAGE = {
     for root in ("2b06010401008e378f6501", "2b060104018e378f6501")
     for last, kind in (("01", CertificateKind.TEST), ("02", CertificateKind.VACCINATION), ("03", CertificateKind.RECOVERY))
 }
-"""1.3.6.1.4.1.1847.2021.1.1 to .3 (EU certificate governance, annex on technical specifications), and the same with a 0 before 1847, as
-early certificates have it. A certificate with none of them may sign every kind."""
+"""1.3.6.1.4.1.1847.2021.1.1 to .3 (Implementing Decision (EU) 2021/1073, on the certificates of its trust framework), and the same with a
+0 before 1847, as many certificates have it. A certificate with none of them may sign every kind."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
