@@ -35,7 +35,7 @@ RENEWED = struct.Struct("<iI")
 MAX_TEXTS = 8
 """Texts of one frame that are told: two make a crowd, the rest says no more."""
 
-MAX_ANSWER = 48 * 1024
+MAX_ANSWER = 32 * 1024
 """Bytes of one answer: MAX_TEXTS codes, each character at most three bytes in JSON, and room."""
 
 

@@ -25,8 +25,8 @@ __all__ = ["STAGES", "Crowd", "Foreign", "Glimpse", "MissingReader", "Reader", "
 PREFIXES = ("HB1:", "HC1:")
 """What the codes that concern a gate begin with: ours, and the EU's digital certificates."""
 
-MAX_CHARACTERS = 1601
-"""Characters of a code that are passed on: ours have 300 at most, EU certificates 1,600. One that is cut off is still too long."""
+MAX_CHARACTERS = 1100
+"""Characters of a code that are passed on: ours have 300 at most, EU certificates 1,099. One that is cut off is still too long."""
 
 log = logging.getLogger(__name__)
 

@@ -139,7 +139,7 @@ def test_whatever_a_content_says_is_read_or_a_fault(group: str, changes: dict[st
         assert found.fault in (Fault.CLAIMS, Fault.TOO_LONG)
 
 
-@pytest.mark.parametrize("size", [dcc.MAX_COSE + 1, 500_000, 1_000_000])
+@pytest.mark.parametrize("size", [dcc.MAX_COSE + 1, 500_000, 700_000])
 def test_a_bomb_takes_neither_memory_nor_time(size: int) -> None:
     text = dcc.PREFIX + base45.encode(zlib.compress(bytes(size), 9))
     assert len(text) <= dcc.MAX_TEXT, "the longest text holds the largest bomb: a thousand times its own length"

@@ -90,7 +90,7 @@ def vectors() -> dict[str, dict[str, Any]]:
         "another prefix": vector("HC2:" + text_of(data)[4:], dsc, Fault.PREFIX),
         "lower case": vector(dcc.PREFIX + text_of(data)[4:].lower(), dsc, Fault.BASE45),
         "not compressed": vector(dcc.PREFIX + base45.encode(data), dsc, Fault.COMPRESSION),
-        "bomb": vector(dcc.PREFIX + base45.encode(zlib.compress(bytes(900_000), 9)), dsc, Fault.COMPRESSION),
+        "bomb": vector(dcc.PREFIX + base45.encode(zlib.compress(bytes(700_000), 9)), dsc, Fault.COMPRESSION),
         "cut short": vector(dcc.PREFIX + base45.encode(packed[:-1]), dsc, Fault.COMPRESSION),
         "more after the end": vector(dcc.PREFIX + base45.encode(packed + b"\0"), dsc, Fault.COMPRESSION),
         "idle bit": vector(dcc.PREFIX + base45.encode(bytes(bare)), dsc, Fault.COMPRESSION),
