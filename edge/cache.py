@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from edge.files import write_atomically
+from edge.files import Fsync, write_atomically
 from edge.listfolder import Base, ListFolder
 from healthcode import signed
 from healthcode.cose import PublicKey
@@ -59,11 +60,20 @@ class TrustTaken:
 class Cache:
     """The trust list and the status lists of this unit."""
 
-    def __init__(self, folder: Path, roots: Sequence[PublicKey], issuers: Sequence[str] = (), *, most_lists: int = 8) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        roots: Sequence[PublicKey],
+        issuers: Sequence[str] = (),
+        *,
+        most_lists: int = 8,
+        fsync: Fsync = os.fsync,
+    ) -> None:
         """`issuers`: whose lists to hold, all of them; none named: ours, and those of others up to `most_lists` (16 MiB each) in all."""
         self.disk_faults = 0
         self.disk_error = ""
         self._folder = folder
+        self._fsync = fsync
         self._roots = tuple(roots)
         self._issuers = tuple(issuers)
         self._most_lists = most_lists
@@ -140,7 +150,7 @@ class Cache:
             same = found.version < self._trust.version or data == self._trust_bytes
             return CacheFault.OLDER if same else CacheFault.OTHER_CONTENT
         before = self._ring
-        self._done(partial(write_atomically, self._folder / "trust", data))
+        self._done(partial(write_atomically, self._folder / "trust", data, self._fsync))
         self._set_trust(found, data)
         return TrustTaken(found.version, self._recheck(before, at))
 
@@ -172,7 +182,7 @@ class Cache:
         if latest is not None and fresh.as_of > latest:
             return CacheFault.FUTURE
         base, held, later = Base(fresh.epoch, fresh.version), self._lists.get(uri), list[bytes]()
-        folder = self._folders.get(uri) or ListFolder(self._path(uri))
+        folder = self._folders.get(uri) or ListFolder(self._path(uri), self._fsync)
         if held is not None:
             if folder.base is not None:
                 later = _follow(fresh, self._got(partial(folder.deltas, folder.base), []), keys, at)
@@ -200,7 +210,7 @@ class Cache:
         """Forgets a list, in memory and on disk."""
         self._lists = {each: held for each, held in self._lists.items() if each != uri}
         self._heads.pop(uri, None)
-        folder = self._folders.pop(uri, None) or ListFolder(self._path(uri))
+        folder = self._folders.pop(uri, None) or ListFolder(self._path(uri), self._fsync)
         self._done(folder.remove)
 
     def flush(self) -> None:
@@ -238,7 +248,7 @@ class Cache:
         return tuple(dropped)
 
     def _load_list(self, uri: str, epoch: int, keys: KeyRing, at: float) -> None:
-        folder = ListFolder(self._path(uri))
+        folder = ListFolder(self._path(uri), self._fsync)
         for base in self._got(folder.bases, list[Base]()):
             held = read_snapshot(self._got(partial(folder.snapshot, base), b""), uri, keys, at)
             if isinstance(held, SignedFault) or held.epoch != epoch:
@@ -256,7 +266,7 @@ class Cache:
         known = {self._path(uri) for uri in wanted}
         for folder in list(self._folder.iterdir()):
             if folder.is_dir() and folder not in known:
-                ListFolder(folder).remove()
+                ListFolder(folder, self._fsync).remove()
 
     def _path(self, uri: str) -> Path:
         return self._folder / hashlib.sha256(uri.encode()).hexdigest()[:32]

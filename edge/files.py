@@ -1,4 +1,4 @@
-"""Files that a power cut cannot leave half written."""
+"""Files that a power cut cannot leave half written. `fsync` asks the disk to keep what it has; a simulated disk brings its own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+Fsync = Callable[[int], None]
+"""Waits until the disk has a file, or a folder's names, by its descriptor; OSError where it does not take them."""
 
-def write_atomically(path: Path, data: bytes) -> None:
+
+def write_atomically(path: Path, data: bytes, fsync: Fsync = os.fsync) -> None:
     """`data` into `path`: after a power cut the file holds all of the old or all of the new. OSError where the disk does not take it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        fsync(file.fileno())
     fresh.replace(path)
-    sync_folder(path.parent)
+    sync_folder(path.parent, fsync)
 
 
 def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -33,10 +36,10 @@ def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
     return fresh
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path, fsync: Fsync = os.fsync) -> None:
     """Makes names that were added, changed or removed in `folder` last."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        fsync(handle)
     finally:
         os.close(handle)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.files import sync_folder, write_atomically
+from edge.files import Fsync, sync_folder, write_atomically
 from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
 
 _RECORD = struct.Struct(">II")
@@ -40,9 +40,10 @@ class Base:
 class ListFolder:
     """The files of one list. Every method may raise OSError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fsync: Fsync = os.fsync) -> None:
         self.folder = folder
         self.records = 0
+        self._fsync = fsync
         self._base: Base | None = None
         self._log: int | None = None
         self._is_dirty = False
@@ -90,7 +91,7 @@ class ListFolder:
         end = sum(_RECORD.size + len(delta) for delta in deltas)
         if os.fstat(self._log).st_size > end:
             os.ftruncate(self._log, end)
-            os.fsync(self._log)
+            self._fsync(self._log)
         self._base = base
         self.records = len(deltas)
 
@@ -98,12 +99,12 @@ class ListFolder:
         """Puts a snapshot and the deltas after it in place of all that was held, in one step."""
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True)
-            sync_folder(self.folder.parent)
+            sync_folder(self.folder.parent, self._fsync)
         if base != self._base:
-            write_atomically(self._path(base, "log"), b"".join(_frame(delta) for delta in deltas))
-            write_atomically(self._path(base, "snapshot"), snapshot)
+            write_atomically(self._path(base, "log"), b"".join(_frame(delta) for delta in deltas), self._fsync)
+            write_atomically(self._path(base, "snapshot"), snapshot, self._fsync)
         self.open(base, deltas)
-        sync_folder(self.folder)
+        sync_folder(self.folder, self._fsync)
 
     def append(self, delta: bytes) -> None:
         """Adds a delta to the log."""
@@ -119,12 +120,12 @@ class ListFolder:
     def flush(self) -> None:
         """Waits until the card has the log."""
         if self._is_dirty and self._log is not None:
-            os.fsync(self._log)
+            self._fsync(self._log)
         self._is_dirty = False
 
     def store_head(self, head: bytes) -> None:
         """Replaces the head."""
-        write_atomically(self.folder / "head", head)
+        write_atomically(self.folder / "head", head, self._fsync)
 
     def head(self) -> bytes:
         """The head, to be verified."""
@@ -141,7 +142,7 @@ class ListFolder:
         self.close()
         if self.folder.is_dir():
             shutil.rmtree(self.folder)
-            sync_folder(self.folder.parent)
+            sync_folder(self.folder.parent, self._fsync)
 
     def _path(self, base: Base, kind: str) -> Path:
         return self.folder / f"list-{base.epoch}-{base.version}.{kind}"

@@ -117,13 +117,25 @@ class Outbox:
     `damaged` is where a database that could not be read was set aside at the start, for whoever wants to save what is in it.
     """
 
-    def __init__(self, path: Path, boot_id: str, *, most_rows: int = MOST_ROWS, keep_s: float = KEEP_S) -> None:
-        """Opens or makes the database. OutboxFault where the disk does not let it; ValueError where `boot_id` has been used before."""
+    def __init__(
+        self,
+        path: Path,
+        boot_id: str,
+        *,
+        most_rows: int = MOST_ROWS,
+        keep_s: float = KEEP_S,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        """Opens or makes the database; `connect` takes what sqlite3's own does.
+
+        OutboxFault where the disk does not let it; ValueError where `boot_id` has been used before.
+        """
         self.boot_id = boot_id
         self.damaged: Path | None = None
         self._path = path
         self._most_rows = most_rows
         self._keep_s = keep_s
+        self._connect = connect
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._boot = 0
@@ -239,7 +251,7 @@ class Outbox:
                 return False
             self._folded = changed
         try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)) as connection:
+            with closing(self._connect(self._path, timeout=BUSY_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as wrong:
@@ -285,7 +297,7 @@ class Outbox:
 
     def _open(self, *, check: bool) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=START_BUSY_S if check else BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = self._connect(self._path, timeout=START_BUSY_S if check else BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

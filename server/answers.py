@@ -32,7 +32,11 @@ MOST_BYTES = 512 * 1024
 class Answers:
     """Answers sync requests from the store. `now` gives seconds since 1970, `trusted` the trust list in force."""
 
-    def __init__(self, store: Store, time_key: Signer, trusted: Callable[[], Trusted], now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, time_key: Signer, trusted: Callable[[], Trusted], now: Callable[[], float], *, chunk_bytes: int = MAX_CHUNK
+    ) -> None:
+        """`chunk_bytes`: the longest piece of a snapshot or trust list in one answer."""
+        self._chunk_bytes = chunk_bytes
         self._store = store
         self._time_key = time_key
         self._trusted = trusted
@@ -72,12 +76,12 @@ class Answers:
     def _chunk(self, request: ChunkRequest) -> list[SyncAnswer]:
         if request.uri:
             with self._store.read() as tx:
-                found = publication.snapshot_chunk(tx, request.uri, request.epoch, request.version, request.offset, MAX_CHUNK)
+                found = publication.snapshot_chunk(tx, request.uri, request.epoch, request.version, request.offset, self._chunk_bytes)
         else:
             trusted = self._trusted()
             is_current = request.version == trusted.head.version
             whole = trusted.list_bytes
-            found = (len(whole), whole[request.offset : request.offset + MAX_CHUNK]) if is_current else None
+            found = (len(whole), whole[request.offset : request.offset + self._chunk_bytes]) if is_current else None
         if found is None or not found[1]:
             return []
         total, body = found
