@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -39,6 +40,7 @@ START_LIMIT_S = 20.0
 CAPACITY = 640 * 480
 """Pixels that there is room for at first; a larger frame gets a larger room, and a new child that knows it."""
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ class ReaderProcess:
         try:
             self._open_nursery()
             self._renew()
-        except (OSError, _Ended, msgspec.DecodeError) as wrong:
+        except (OSError, _Ended) as wrong:
             self.close()
             raise MissingReader(f"the reader's process did not start: {wrong}") from None
         except MissingReader:
@@ -106,7 +108,7 @@ class ReaderProcess:
             return self._replace(f"no answer within {self._limit_s * 1000:.0f} ms", frame.at)
         except ConnectionError:
             return self._replace("it ended", frame.at)
-        except (OSError, _Ended, msgspec.DecodeError, MissingReader) as wrong:
+        except (OSError, _Ended, MissingReader) as wrong:
             return self._replace(str(wrong), frame.at)
         self.faults.update({stage: count for stage, count in answer.faults.items() if stage in self._stages})
         texts = tuple(dict.fromkeys(text for text in answer.texts if text.startswith(self._prefixes)))
@@ -140,7 +142,7 @@ class ReaderProcess:
             raise _Ended("it ended")
         if len(said) > MAX_ANSWER:
             raise _Ended(f"an answer of over {MAX_ANSWER} bytes")
-        return msgspec.json.decode(said, type=Answer)
+        return _understood(said, Answer)
 
     def _replace(self, cause: str, at: float) -> ReaderLost:
         """Puts another child in the place of the one that failed."""
@@ -150,7 +152,7 @@ class ReaderProcess:
             how = self._renew()
             if how not in (0, -signal.SIGKILL):
                 cause = f"{cause}, {_told(how)}"
-        except (OSError, _Ended, msgspec.DecodeError, MissingReader) as wrong:
+        except (OSError, _Ended, MissingReader) as wrong:
             cause = f"{cause}; the next did not start: {wrong}"
             self._end()
             log.warning("the reader's process: %s", cause)
@@ -200,7 +202,7 @@ class ReaderProcess:
         said = ours.recv(1 << 12)
         if not said:
             raise _Ended("the nursery ended")
-        ready = msgspec.json.decode(said, type=Ready)
+        ready = _understood(said, Ready)
         if ready.missing:
             raise MissingReader(ready.missing)
         self.filtered = ready.filtered
@@ -221,6 +223,14 @@ class ReaderProcess:
         if nursery is not None:
             nursery.kill()
             nursery.wait()
+
+
+def _understood(said: bytes, kind: type[T]) -> T:
+    """What was said; _Ended where it is no `kind`. Of bytes that are no UTF-8 msgspec raises an error of its own or Python's."""
+    try:
+        return msgspec.json.decode(said, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise _Ended(f"it said what is no {kind.__name__.lower()}: {wrong}") from None
 
 
 def _told(how: int) -> str:

@@ -73,7 +73,7 @@ class PowerFile:
             found = msgspec.json.decode(self._path.read_bytes(), type=_Power)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as wrong:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as wrong:
             log.warning("%s: %s: the thermometer counts as just plugged in", self._path, wrong)
             return Power(None)
         return Power(found.since) if found.boot == self._boot else None

@@ -49,6 +49,22 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+@pytest.mark.parametrize(
+    "said", [b'{"texts":["\x80"]}', b"\x80", b"[]", b'{"texts":["%s"]}' % (b"1" * 1101), b'{"faults":{"grid":-1}}', b" " * 40_000]
+)
+def test_a_reader_that_was_taken_over_and_says_what_is_no_answer_costs_its_frame(reader: ReaderProcess, said: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        assert reader._connection is not None
+        reader._connection.close()
+        reader._connection = ours
+        theirs.send(said)
+        lost = reader.sight(Frame(qr(TEXT), 1.0))
+    assert isinstance(lost, ReaderLost)
+    assert lost.cause.startswith(("it said what is no answer", "an answer of over"))
+    assert reader.sight(Frame(qr(TEXT), 2.0)) == Sighting(TEXT, 2.0, "zxing_local")
+
+
 def test_it_says_what_the_reader_says(reader: ReaderProcess) -> None:
     here = Reader(list(STAGES))
     shown = [

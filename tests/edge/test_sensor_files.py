@@ -61,8 +61,9 @@ def test_power_is_remembered_within_one_boot(tmp_path: Path) -> None:
     assert PowerFile(tmp_path / "power", "b").load() is None
 
 
-def test_a_power_file_that_cannot_be_read_costs_a_warm_up(tmp_path: Path) -> None:
-    (tmp_path / "power").write_bytes(b"{")
+@pytest.mark.parametrize("content", [b"{", b'{"boot":"\xff"}', b"\xff", bytes(40)])
+def test_a_power_file_that_cannot_be_read_costs_a_warm_up(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "power").write_bytes(content)
     assert PowerFile(tmp_path / "power", "a").load() == Power(None)
 
 

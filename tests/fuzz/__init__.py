@@ -1,0 +1,1 @@
+"""Bytes of strangers for every parser that they or the network reach."""
