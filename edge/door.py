@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 VOID_AFTER_S = 10.0
 """How long a question counts."""
+AHEAD_S = 1.0
+"""How much later than the unit's turn a question may be asked: it may come while the turn, whose time is taken before, goes on."""
 LONGEST_FREE_S = 24 * 3600.0
 MOST_BYTES = 4096
 
@@ -46,6 +49,13 @@ class Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: float
     mode: LaneMode
     refused: Short = ""
+
+
+class Silence(Enum):
+    """Why there is no answer."""
+
+    UNHEARD = "nobody took the question, which has been taken back"
+    UNTOLD = "it was taken, and what became of it was not said in time"
 
 
 class Door:
@@ -76,11 +86,11 @@ class Door:
             self._ask.unlink(missing_ok=True)
         except OSError:
             return None  # it would be carried out again and again
-        return asked if asked is not None and 0 <= at - asked.at <= VOID_AFTER_S else None
+        return asked if asked is not None and -AHEAD_S < at - asked.at <= VOID_AFTER_S else None
 
 
-def ask(folder: Path, asked: Asked, limit_s: float = VOID_AFTER_S / 2) -> Answered | None:
-    """Asks the unit of `folder` and waits for its answer; None where none comes. OSError where the folder is not ours to write in."""
+def ask(folder: Path, asked: Asked, limit_s: float = VOID_AFTER_S / 2) -> Answered | Silence:
+    """Asks the unit of `folder` and waits for its answer, or says why there is none. OSError where the folder takes no question."""
     question, answer = folder / "mode.ask", folder / "mode.answer"
     write_atomically(question, msgspec.json.encode(asked))
     until = time.monotonic() + limit_s
@@ -89,8 +99,11 @@ def ask(folder: Path, asked: Asked, limit_s: float = VOID_AFTER_S / 2) -> Answer
         if found is not None and found.at == asked.at:
             return found
         time.sleep(0.05)
-    question.unlink(missing_ok=True)
-    return None
+    try:
+        question.unlink()
+    except FileNotFoundError:
+        return Silence.UNTOLD
+    return Silence.UNHEARD
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from edge import config as configuration
-from edge.door import LONGEST_FREE_S, Answered, Asked, ask
+from edge.door import LONGEST_FREE_S, Answered, Asked, Silence, ask
 from healthcode.terms import LaneMode
 from healthgate.errors import one_line_errors
 
@@ -39,7 +39,7 @@ def mode(
     try:
         answered = ask(folder, Asked(wanted, time.monotonic(), for_s, note_of(who, reason)))
     except OSError as wrong:
-        raise NotSet(f"{folder}: {wrong.strerror}: expected the folder that the unit {settings.unit} keeps its data in") from None
+        raise NotSet(f"{folder}: {wrong.strerror}: the unit {settings.unit} cannot be asked, its lane is as it was") from None
     typer.echo(outcome(settings.unit, wanted, minutes, answered))
 
 
@@ -72,9 +72,11 @@ def note_of(who: str, reason: str) -> str:
     return " ".join(f"{who}: {reason}".split())[:200]
 
 
-def outcome(unit: str, wanted: LaneMode, minutes: float | None, answered: Answered | None) -> str:
-    """What to say; NotSet where the lane is not what was asked for."""
-    if answered is None:
+def outcome(unit: str, wanted: LaneMode, minutes: float | None, answered: Answered | Silence) -> str:
+    """What to say; NotSet where the lane is not what was asked for, or nobody knows."""
+    if answered is Silence.UNTOLD:
+        raise NotSet(f"the unit {unit} took the question and has not answered: is its disk slow or full? its log says how the lane is now")
+    if answered is Silence.UNHEARD:
         raise NotSet(f"the unit {unit} does not answer: does it run? nothing was changed, and nothing will be")
     if answered.refused:
         raise NotSet(f"{answered.refused}; the lane of {unit} is {answered.mode.value}")

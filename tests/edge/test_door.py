@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.door import LOOK_EVERY_S, VOID_AFTER_S, Answered, Asked, Door, ask
+from edge.door import LOOK_EVERY_S, VOID_AFTER_S, Answered, Asked, Door, Silence, ask
 from healthcode.terms import LaneMode
 
 NOON = 5000.0
@@ -108,5 +108,31 @@ def test_who_asks_gets_the_answer_to_that_question_and_not_an_old_one(tmp_path: 
 
 
 def test_a_unit_that_does_not_run_answers_nothing_and_nothing_is_left_for_its_start(tmp_path: Path) -> None:
-    assert ask(tmp_path, Asked(LaneMode.FREE, time.monotonic(), 3600), limit_s=0.1) is None
+    assert ask(tmp_path, Asked(LaneMode.FREE, time.monotonic(), 3600), limit_s=0.1) is Silence.UNHEARD
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_asks_while_the_unit_is_in_the_middle_of_a_turn_is_heard(tmp_path: Path) -> None:
+    unit, door = Unit(), Door(tmp_path)
+    put(tmp_path, msgspec.json.encode(Asked(LaneMode.LOCKED, NOON + 0.03)))
+    door.attend(NOON, unit.decide)
+    assert len(unit.asked) == 1
+
+
+def test_a_question_that_was_taken_and_not_answered_is_not_called_unheard(tmp_path: Path) -> None:
+    (tmp_path / "mode.answer").mkdir()
+    unit, door = Unit(), Door(tmp_path)
+    done = threading.Event()
+
+    def turn() -> None:
+        while not done.wait(0.01):
+            door.attend(time.monotonic(), unit.decide)
+
+    loop = threading.Thread(target=turn)
+    loop.start()
+    try:
+        assert ask(tmp_path, Asked(LaneMode.LOCKED, time.monotonic()), limit_s=2 * LOOK_EVERY_S) is Silence.UNTOLD
+    finally:
+        done.set()
+        loop.join()
+    assert len(unit.asked) == 1, "the lane is locked, and nobody may say that nothing was changed"

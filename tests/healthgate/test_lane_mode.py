@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.door import Answered
+from edge.door import Answered, Silence
 from healthcode.terms import LaneMode
 from healthgate.lane_mode import NotSet, check_time, note_of, outcome
 
@@ -35,4 +35,6 @@ def test_what_is_said_afterwards() -> None:
     with pytest.raises(NotSet, match="does not know the time; the lane of north is locked"):
         outcome("north", LaneMode.FREE, 90.0, Answered(1.0, LaneMode.LOCKED, "does not know the time"))
     with pytest.raises(NotSet, match="does it run"):
-        outcome("north", LaneMode.FREE, 90.0, None)
+        outcome("north", LaneMode.FREE, 90.0, Silence.UNHEARD)
+    with pytest.raises(NotSet, match="its log says how the lane is now"):
+        outcome("north", LaneMode.FREE, 90.0, Silence.UNTOLD)
