@@ -109,9 +109,13 @@ def measured(shown: Presentation, found: Screened) -> Presentation:
 
 
 def remember(suspects: Mapping[Key, Screened], shown: Presentation, found: Screened) -> dict[Key, Screened]:
-    """The suspects after a measurement of `shown`: a fever, or one that was not cleared, is kept; a second NORMAL ends it."""
+    """The suspects after a measurement of `shown`: a fever, or one that was not cleared, is kept; a second NORMAL ends it.
+
+    What counts against the next measurement is the highest of them all: a low one that cleared nobody must not become what clears.
+    """
     kept = {key: one for key, one in suspects.items() if key != shown.key and found.at - one.at <= SUSPECT_S}
     if found.screening not in SUSPICIOUS:
         return kept
-    evidence = found if found.body_c is not None else shown.earlier
+    known = [one for one in (found, shown.earlier) if one is not None and one.body_c is not None]
+    evidence = max(known, key=lambda one: one.body_c or 0.0, default=None)
     return kept if evidence is None else {**kept, shown.key: replace(evidence, screening=Screening.FEVER_SUSPECTED, at=found.at)}

@@ -208,6 +208,27 @@ def test_whoever_comes_back_with_a_suspicion_is_measured_a_second_time_and_not_a
     assert bench.pulses() == 0
 
 
+@pytest.mark.parametrize("cooled_c", [34.9, 33.0], ids=["36.9", "36.4"])
+def test_a_forehead_that_stays_cool_after_a_fever_clears_nobody_however_often_it_is_shown(bench: Bench, cooled_c: float) -> None:
+    bench.show(bench.code(FIRST), FEVER_C)
+    for _ in range(3):
+        bench.leave()
+        bench.show(bench.code(FIRST), cooled_c)
+        assert bench.verdicts()[-1] == guard(Reason.NOT_CLEARED), "it lies over 1 C below the 38.2 C that called for it"
+    assert bench.pulses() == 0
+
+
+def test_a_suspicion_that_was_cleared_is_over_and_the_next_time_is_a_first_one(bench: Bench) -> None:
+    bench.show(bench.code(FIRST), 35.6)
+    assert bench.verdicts() == [refused(Reason.FEVER_SUSPECTED)]
+    bench.leave()
+    bench.show(bench.code(FIRST), 34.9)
+    assert bench.verdicts()[-1] == PASSED
+    bench.leave()
+    bench.show(bench.code(FIRST), 33.0)
+    assert bench.verdicts()[-1] == PASSED, "of a suspicion that still stood it would be too far away"
+
+
 def test_a_suspicion_is_of_the_person_and_not_of_the_gate(bench: Bench) -> None:
     bench.show(bench.code(FIRST), FEVER_C)
     bench.show(bench.code(SECOND))
