@@ -211,6 +211,12 @@ def test_a_borderline_value_is_silently_measured_once_more(one: float, expected:
     assert again(RECHECK, one, at=1.6).screening is expected
 
 
+def test_below_the_floor_nobody_is_cleared_even_where_two_measurements_may_differ_by_as_much() -> None:
+    lenient = ScreeningPolicy(disagree_c=2.0)
+    for one, expected in ((35.2, Screening.NOT_CLEARED), (36.5, Screening.NORMAL)):
+        assert screen(steady(one, start=1.1), lenient, WARM, RECHECK, 1.6, 0.0).screening is expected
+
+
 def test_the_silent_measurement_takes_new_samples() -> None:
     assert screen(steady(37.1), POLICY, WARM, RECHECK, 1.2, 0.0).screening is Screening.PENDING
 

@@ -106,6 +106,15 @@ def test_systemd_hears_that_the_unit_is_ready_how_it_is_and_that_it_makes_progre
     assert systemd.wait_for("STOPPING") == "STOPPING=1"
 
 
+def test_progress_is_told_twice_more_within_what_systemd_asks_for(systemd: Systemd, stands: list[Stand]) -> None:
+    stands.append(Stand(Notifier(str(systemd.path), watchdog_s=1.5)))
+    systemd.wait_for("WATCHDOG")
+    first = time.monotonic()
+    for _ in range(2):
+        systemd.wait_for("WATCHDOG")
+    assert time.monotonic() - first < 1.5
+
+
 def test_a_loop_that_is_late_ends_the_process_the_relay_first_and_systemd_hears_no_more_of_progress(
     systemd: Systemd, stands: list[Stand], caplog: pytest.LogCaptureFixture
 ) -> None:
