@@ -12,7 +12,7 @@ Fsync = Callable[[int], None]
 
 def write_atomically(path: Path, data: bytes, fsync: Fsync = os.fsync) -> None:
     """`data` into `path`: after a power cut the file holds all of the old or all of the new. OSError where the disk does not take it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, fsync)
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:
         file.write(data)
@@ -34,6 +34,14 @@ def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
     write_atomically(path, fresh)
     path.chmod(0o600)
     return fresh
+
+
+def make_folder(folder: Path, fsync: Fsync = os.fsync) -> None:
+    """`folder`, and what is missing above it, so that a power cut takes none of their names. OSError as above."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent, fsync)
 
 
 def sync_folder(folder: Path, fsync: Fsync = os.fsync) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.files import Fsync, sync_folder, write_atomically
+from edge.files import Fsync, make_folder, sync_folder, write_atomically
 from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
 
 _RECORD = struct.Struct(">II")
@@ -97,9 +97,7 @@ class ListFolder:
 
     def install(self, base: Base, snapshot: bytes, deltas: Sequence[bytes]) -> None:
         """Puts a snapshot and the deltas after it in place of all that was held, in one step."""
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True)
-            sync_folder(self.folder.parent, self._fsync)
+        make_folder(self.folder, self._fsync)
         if base != self._base:
             write_atomically(self._path(base, "log"), b"".join(_frame(delta) for delta in deltas), self._fsync)
             write_atomically(self._path(base, "snapshot"), snapshot, self._fsync)

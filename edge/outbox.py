@@ -26,6 +26,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from edge.files import make_folder
 from healthcode.messages import AnyEvent, BootMark, Watermark, encode
 
 KEEP_S = 7 * 86_400.0
@@ -296,7 +297,7 @@ class Outbox:
             self._recent = {(uri, index): at for uri, index, at in connection.execute("SELECT uri, idx, at FROM passages")}
 
     def _open(self, *, check: bool) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         connection = self._connect(self._path, timeout=START_BUSY_S if check else BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -27,6 +27,7 @@ COMMANDS = {
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
     "code": Command("healthgate.code", "Write, read and show health codes.", "edge"),
     "scan": Command("healthgate.scan", "Read the QR codes in image files and folders.", "edge"),
+    "simulate": Command("healthgate.simulate", "A town under virtual time, with faults drawn from a seed; finds what breaks it.", "server"),
     "bench": Command("healthgate.bench", "Measure the reader against its peers, and an idle gate.", "bench"),
 }
 

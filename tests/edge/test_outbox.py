@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -59,7 +60,7 @@ def places(stored: list[Stored]) -> list[tuple[str, int]]:
 _open: list[Outbox] = []
 
 
-def open_outbox(path: Path, boot_id: str, **options: int) -> Outbox:
+def open_outbox(path: Path, boot_id: str, **options: Any) -> Outbox:
     """An outbox that is closed when its test ends."""
     _open.append(Outbox(path, boot_id, **options))
     return _open[-1]

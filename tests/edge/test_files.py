@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.files import make_folder, write_atomically
+
+
+def names_of(descriptors: list[str], folder: Path) -> list[str]:
+    return [str(Path(each).relative_to(folder)) for each in descriptors]
+
+
+def test_every_folder_that_is_made_is_synced_in_the_one_above_it_before_anything_is_in_it(tmp_path: Path) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        os.fsync(descriptor)
+
+    write_atomically(tmp_path / "a" / "b" / "file", b"content", fsync)
+    assert names_of(synced, tmp_path) == [".", "a", "a/b/file.new", "a/b"]
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
+    synced.clear()
+    make_folder(tmp_path / "a" / "b", fsync)
+    assert synced == []

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from healthgate.simulate import app
+from healthgate.simulation.town import run
+
+SHORT = 0.03
+
+
+def test_the_same_seed_makes_the_same_steps_in_any_process() -> None:
+    here = run(7, hours=SHORT, units=2)
+    command = [sys.executable, "-P", "-m", "healthgate", "simulate", "--seed", "7", "--hours", str(SHORT), "--units", "2", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(Path(__file__).parents[2])}
+    there = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert (there["digest"], there["steps"]) == (here.digest, here.steps)
+    assert run(8, hours=SHORT, units=2).digest != here.digest
+
+
+def test_what_the_command_says_of_several_seeds() -> None:
+    told = CliRunner().invoke(app, ["--seeds", "0-2", "--hours", str(SHORT), "--units", "2", "--jobs", "1"])
+    assert told.exit_code == 0
+    assert told.stdout.startswith("3 seeds, 0.03 virtual hours, 2 units: all held")
+    for wrong in (["--seeds", "2-1"], ["--seeds", "0-2", "--seed", "1"], []):
+        assert CliRunner().invoke(app, wrong).exit_code == 2
