@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from edge.alerts import NAMES, Condition, find_alerts
@@ -13,6 +14,8 @@ from edge.outbox import Outbox
 from edge.unit import Unit
 from healthcode.messages import Alert, UnitStatus, stamp
 from healthcode.terms import ClockState, Decision
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 """How often the alerts are looked for."""
@@ -72,6 +75,10 @@ class Reporter:
             name: Alert(name=name, since=before[name].since if name in before else stamp(now), detail=detail)
             for name, detail in find_alerts(self.condition(), self._statements, now).items()
         }
+        for name in self._raised.keys() - before.keys():
+            log.warning("alert %s: %s", name, self._raised[name].detail)
+        for name in before.keys() - self._raised.keys():
+            log.info("alert %s is over", name)
         is_new = link.is_connected and not self._was_connected
         self._was_connected = link.is_connected
         for name in NAMES:

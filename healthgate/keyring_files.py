@@ -1,8 +1,10 @@
 """A province's keys folder: root, token, list, time and ack keys, and the trust list that the root signs over them.
 
 root.pem, token.pem, list.pem, time.pem and ack.pem are private keys of mode 0600; root.pub.pem goes onto every unit and server;
-trust.cbor and trust-head.cbor are what units hold, clock-resets/UNIT.cbor what last reset a unit's clock. Keep root.pem off the server:
-only this module needs it. Every change of the trust list makes the next version. Time is a parameter, `at`, in seconds since 1970.
+trust.cbor and trust-head.cbor are what units hold, clock-resets/UNIT.cbor what last reset a unit's clock. A rotation adds
+{use}-{kid}.pem (`healthgate.rotation`). Keep root.pem off the server: only this command needs it. Where it is elsewhere, a change of the
+trust list becomes trust.request, which is carried to the root, signed there and brought back. Every change of the trust list makes the
+next version. Time is a parameter, `at`, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from msgspec import Meta
 
 from edge.files import write_atomically
 from healthcode import cose, signed, topics
-from healthcode.cose import Algorithm, PublicKey, SoftwareKey
+from healthcode.cose import Algorithm, PublicKey, Signer, SoftwareKey
 from healthcode.messages import (
     MAX_TRUST,
     BadPayload,
@@ -35,16 +37,16 @@ from healthcode.messages import (
 from healthcode.signed import SignedFault
 from healthcode.terms import Form, Use
 from healthcode.trust import KeyRing, entry_for
-from server.keys import RESETS_FOLDER, TRUST_FILE, TRUST_HEAD_FILE
-from server.sealing import SealError, read_private, write_private
+from healthgate.signers import SignerError, open_signer
+from server.keys import CLOCK_MARGIN_S, RESETS_FOLDER, TRUST_FILE, TRUST_HEAD_FILE, USES, KeyFileError, read_signers
+from server.sealing import SealError, write_private
 
 ROOT_FILE = "root.pem"
 ROOT_PUBLIC_FILE = "root.pub.pem"
-USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
+REQUEST_FILE = "trust.request"
+"""The next trust list, not signed yet: what is carried to a root that is kept elsewhere."""
 RECOGNISED_USES = (Use.TOKEN, Use.LIST)
 """What another province's keys may be recognised for: its codes and its lists. Time and acknowledgements are one's own."""
-CLOCK_MARGIN_S = 3600
-"""How long before they are made keys count, for clocks that differ."""
 DAY_S = 86_400
 
 
@@ -115,18 +117,33 @@ def init(
         raise KeysError(str(wrong)) from None
     except OSError as wrong:
         raise KeysError(f"{folder}: cannot be written: {wrong.strerror}") from None
-    _write_trust(folder, trust_list, root)
+    sign_trust(folder, trust_list, root)
     return trust_list
 
 
 def withdraw(folder: Path, kid: bytes, at: float) -> TrustList:
-    """Drops every entry with the identifier `kid`; whatever those keys signed counts no more. KeysError where there is none."""
-    root, held = _open(folder)
-    left = [entry for entry in held.entries if entry.kid != kid]
-    if len(left) == len(held.entries):
+    """Drops every entry with the identifier `kid`; whatever those keys signed counts no more. KeysError where there is none,
+    or where a use of one's own would be left without any.
+
+    A list whose key is withdrawn begins the next epoch under the keys that are left: what the key signed is part of its history.
+    """
+    root, held = open_trust(folder)
+    gone = [entry for entry in held.entries if entry.kid == kid]
+    own = own_issuer(folder, held)
+    lists = {uri for entry in gone if entry.use is Use.LIST and entry.issuer == own for uri in entry.uris}
+    left = [
+        msgspec.structs.replace(entry, epoch=entry.epoch + 1) if entry.use is Use.LIST and lists & set(entry.uris) else entry
+        for entry in held.entries
+        if entry.kid != kid
+    ]
+    if not gone:
         known = ", ".join(entry.kid.hex() for entry in held.entries) or "none"
         raise KeysError(f"{folder / TRUST_FILE}: no entry with the kid {kid.hex() or 'of no bytes'}: expected one of {known}")
-    return _next(folder, root, held, left, at)
+    for entry in gone:
+        if entry.issuer == own and entry.use is not Use.DCC and not any((other.issuer, other.use) == (own, entry.use) for other in left):
+            use = entry.use.value
+            raise KeysError(f"{kid.hex()} is the last {use} key of {own}: make the next one first, `keys rotate {folder} {use} --now`")
+    return write_next(folder, root, held, left, at)
 
 
 def recognise(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustList:
@@ -134,7 +151,7 @@ def recognise(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustLi
 
     KeysError where an entry would let a stranger sign as an issuer, or for a list, that is held for somebody else.
     """
-    root, held = _open(folder)
+    root, held = open_trust(folder)
     own = own_issuer(folder, held)
     for entry in entries:
         fault = find_conflict(held, own, entry)
@@ -145,21 +162,21 @@ def recognise(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustLi
     together = [*left, *fresh.values()]
     if together == held.entries:
         return held
-    return _next(folder, root, held, together, at)
+    return write_next(folder, root, held, together, at)
 
 
 def trust_signers(folder: Path, entries: Sequence[TrustEntry], at: float) -> TrustList:
     """Adds the entries of foreign certificates' signers; KeysError where the trust list would be too long."""
-    root, held = _open(folder)
-    return _next(folder, root, held, [*held.entries, *entries], at) if entries else held
+    root, held = open_trust(folder)
+    return write_next(folder, root, held, [*held.entries, *entries], at) if entries else held
 
 
 def set_policy(folder: Path, policy: CertificatePolicy | None, at: float) -> TrustList:
     """Says which foreign certificates count from now on (None: none); what is so already changes nothing."""
-    root, held = _open(folder)
+    root, held = open_trust(folder)
     if policy == held.certificates:
         return held
-    return _next(folder, root, msgspec.structs.replace(held, certificates=policy), held.entries, at)
+    return write_next(folder, root, msgspec.structs.replace(held, certificates=policy), held.entries, at)
 
 
 def find_conflict(held: TrustList, own: str, entry: TrustEntry) -> str | None:
@@ -187,8 +204,8 @@ def find_conflict(held: TrustList, own: str, entry: TrustEntry) -> str | None:
 
 def renew(folder: Path, at: float, *, lifetimes: Lifetimes = Lifetimes()) -> TrustList:
     """Signs the same entries anew as the next version, good for `lifetimes.trust_days` from `at`."""
-    root, held = _open(folder)
-    return _next(folder, root, held, held.entries, at, lifetimes.trust_days * DAY_S)
+    root, held = open_trust(folder)
+    return write_next(folder, root, held, held.entries, at, lifetimes.trust_days * DAY_S)
 
 
 def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
@@ -196,14 +213,14 @@ def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
 
     Its serial is one above that of the unit's last reset, which is read from the file that the new one replaces.
     """
-    root = _read_key(folder / ROOT_FILE)
+    root = _root_of(folder)
     try:
         path = folder / RESETS_FOLDER / f"{topics.check_id(unit)}.cbor"
     except ValueError as wrong:
         raise KeysError(str(wrong)) from None
     last = 0
     if path.exists():
-        held = signed.read_rooted(_read_file(path), ClockReset, (root.public_key,))
+        held = signed.read_rooted(_read_file(path), ClockReset, (PublicKey.from_raw(root.algorithm, root.public),))
         if isinstance(held, SignedFault):
             raise KeysError(f"{path}: {held.value}: expected the unit's last reset, signed by the root {root.kid.hex()}")
         last = held.serial
@@ -249,13 +266,20 @@ def own_issuer(folder: Path, held: TrustList) -> str:
     """Whose folder it is: the issuer of the entries whose private keys lie in it."""
     mine = set()
     for use in USES:
-        path = folder / f"{use.value}.pem"
-        if path.exists():
-            mine.add(_read_key(path).public)
+        if any(folder.glob(f"{use.value}*.pem")):
+            mine |= {signer.public for signer in own_signers(folder, use)}
     issuers = sorted({entry.issuer for entry in held.entries if entry.key in mine})
     if len(issuers) != 1:
         raise KeysError(f"{folder}: its keys belong to {', '.join(issuers) or 'no entry of the trust list'}: expected one issuer")
     return issuers[0]
+
+
+def own_signers(folder: Path, use: Use) -> list[SoftwareKey]:
+    """The private keys of a use in the folder."""
+    try:
+        return read_signers(folder, use)
+    except KeyFileError as wrong:
+        raise KeysError(str(wrong)) from None
 
 
 def read_root(path: Path) -> PublicKey:
@@ -287,22 +311,50 @@ def read_trust(path: Path, roots: Sequence[PublicKey] | None) -> TrustList:
     return unchecked
 
 
-def _open(folder: Path) -> tuple[SoftwareKey, TrustList]:
-    root = _read_key(folder / ROOT_FILE)
-    return root, read_trust(folder / TRUST_FILE, (root.public_key,))
+def open_trust(folder: Path) -> tuple[Signer | None, TrustList]:
+    """The root's signer (None: it is elsewhere) and the trust list to change: the one in the folder, or the request made since."""
+    is_elsewhere = (folder / ROOT_PUBLIC_FILE).exists() and not (folder / ROOT_FILE).exists()
+    root = None if is_elsewhere else _root_of(folder)
+    public = read_root(folder / ROOT_PUBLIC_FILE) if root is None else PublicKey.from_raw(root.algorithm, root.public)
+    held = read_trust(folder / TRUST_FILE, (public,))
+    waiting = read_request(folder / REQUEST_FILE) if (folder / REQUEST_FILE).exists() else None
+    return root, held if waiting is None or waiting.version <= held.version else waiting
 
 
-def _next(
-    folder: Path, root: SoftwareKey, held: TrustList, entries: Sequence[TrustEntry], at: float, lasting_s: int | None = None
+def write_next(
+    folder: Path, root: Signer | None, held: TrustList, entries: Sequence[TrustEntry], at: float, lasting_s: int | None = None
 ) -> TrustList:
+    """The trust list after `held`, with these entries, signed at `at`; without the root it becomes a request, still to be signed."""
     now = max(int(at), held.signed_at)
     lasting = held.expires_at - held.signed_at if lasting_s is None else lasting_s
     trust_list = msgspec.structs.replace(held, version=held.version + 1, signed_at=now, expires_at=now + lasting, entries=list(entries))
-    _write_trust(folder, trust_list, root)
+    if root is not None:
+        sign_trust(folder, trust_list, root)
+        return trust_list
+    try:
+        data = signed.pack(trust_list)
+        signed.unpack(data, TrustList, MAX_TRUST)
+        write_atomically(folder / REQUEST_FILE, data)
+    except BadPayload as wrong:
+        raise KeysError(f"{folder / REQUEST_FILE}: {wrong}") from None
+    except OSError as wrong:
+        raise KeysError(f"{folder / REQUEST_FILE}: cannot be written: {wrong.strerror}") from None
     return trust_list
 
 
-def _write_trust(folder: Path, trust_list: TrustList, root: SoftwareKey) -> None:
+def read_request(path: Path) -> TrustList:
+    """The trust list in a request; KeysError where it is none."""
+    data = _read_file(path)
+    try:
+        request = signed.unpack(data, TrustList, MAX_TRUST)
+        KeyRing.of(request)
+    except ValueError as wrong:
+        raise KeysError(f"{path}: {wrong}: expected a request that a change without the root left") from None
+    return request
+
+
+def sign_trust(folder: Path, trust_list: TrustList, root: Signer) -> None:
+    """Writes the trust list and its head, signed by `root`, into `folder`. A request that it answers is done with."""
     try:
         data = signed.write(trust_list, root)
     except ValueError as wrong:
@@ -311,17 +363,16 @@ def _write_trust(folder: Path, trust_list: TrustList, root: SoftwareKey) -> None
     try:
         write_atomically(folder / TRUST_FILE, data)
         write_atomically(folder / TRUST_HEAD_FILE, signed.write(head, root))
+        (folder / REQUEST_FILE).unlink(missing_ok=True)
     except OSError as wrong:
         raise KeysError(f"{folder / TRUST_FILE}: cannot be written: {wrong.strerror}") from None
 
 
-def _read_key(path: Path) -> SoftwareKey:
+def _root_of(folder: Path) -> Signer:
     try:
-        return SoftwareKey.from_pem(read_private(path))
-    except SealError as wrong:
+        return open_signer(str(folder / ROOT_FILE))
+    except SignerError as wrong:
         raise KeysError(str(wrong)) from None
-    except ValueError as wrong:
-        raise KeysError(f"{path}: {wrong}") from None
 
 
 def _read_file(path: Path) -> bytes:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from healthcode.cose import ALG_IDS, Algorithm
-from healthcode.messages import TrustEntry, TrustList
 from healthcode.terms import CertificateKind
 from healthgate import keyring_files, keys_dcc
-from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
+from healthgate.keys_inspect import inspect
+from healthgate.keys_rotation import rotate, sign
+from healthgate.keys_shown import Shown, changed, show_trust
 from healthgate.times import LATEST, BadTime, moment, rfc3339
 from server.keys import TRUST_FILE
 
@@ -30,15 +27,6 @@ in_one_line = one_line_errors("healthgate keys", KeysError, BadTime)
 
 Folder = Annotated[Path, typer.Argument(help="The keys folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A trust list and where it is from; `checked` says whether a root's signature was checked."""
-
-    path: Path
-    trust_list: TrustList
-    checked: bool
 
 
 @app.command("init")
@@ -61,7 +49,7 @@ def init(
     """
     lifetimes = Lifetimes(keys_days, paper_days, trust_days)
     made = keyring_files.init(folder, issuer, list_uri, time.time(), algorithm=_algorithm(algorithm), lifetimes=lifetimes)
-    _print(Shown(folder / TRUST_FILE, made, True), as_json)
+    show_trust(changed(folder, made), as_json)
 
 
 @app.command("show")
@@ -78,7 +66,7 @@ def show(
     shown = Shown(file, keyring_files.read_trust(file, roots), roots is not None)
     if roots is None:
         typer.echo("healthgate keys: signature not checked: name the root's public key with --root", err=True)
-    _print(shown, as_json)
+    show_trust(shown, as_json)
 
 
 @app.command("export")
@@ -110,7 +98,7 @@ def add(
     """
     now = time.time()
     entries = keyring_files.load_public(source, now).entries
-    _print(Shown(folder / TRUST_FILE, keyring_files.recognise(folder, entries, now), True), as_json)
+    show_trust(changed(folder, keyring_files.recognise(folder, entries, now)), as_json)
 
 
 @app.command("withdraw")
@@ -120,12 +108,15 @@ def withdraw(
     kid: Annotated[str, typer.Argument(help="The key's identifier, 16 hexadecimal digits.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Drop a key from the trust list and sign it anew: whatever the key signed counts no more."""
+    """Drop a key from the trust list and sign it anew: whatever the key signed counts no more.
+
+    Of a key that was stolen, first make the next one: `keys rotate FOLDER USE --now`. A list whose key is withdrawn begins anew.
+    """
     try:
         wanted = bytes.fromhex(kid)
     except ValueError:
         raise KeysError(f"kid {kid[:40]!r}: expected 16 hexadecimal digits") from None
-    _print(Shown(folder / TRUST_FILE, keyring_files.withdraw(folder, wanted, time.time()), True), as_json)
+    show_trust(changed(folder, keyring_files.withdraw(folder, wanted, time.time())), as_json)
 
 
 @app.command("renew")
@@ -137,7 +128,12 @@ def renew(
 ) -> None:
     """Sign the trust list anew before it expires."""
     renewed = keyring_files.renew(folder, time.time(), lifetimes=Lifetimes(trust_days=trust_days))
-    _print(Shown(folder / TRUST_FILE, renewed, True), as_json)
+    show_trust(changed(folder, renewed), as_json)
+
+
+app.command("rotate")(rotate)
+app.command("sign")(sign)
+app.command("inspect")(inspect)
 
 
 @app.command("import-dsc")
@@ -219,57 +215,3 @@ def _algorithm(name: str) -> Algorithm:
         if name.lower() == known.lower():
             return known
     raise KeysError(f"algorithm {name[:40]!r}: expected {' or '.join(ALG_IDS)}")
-
-
-def _print(shown: Shown, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(_as_dict(shown)))
-        return
-    trust_list = shown.trust_list
-    head = f"trust list {trust_list.version}, signed {_day(trust_list.signed_at)}, until {_day(trust_list.expires_at)}"
-    typer.echo(f"{head}, {'signature good' if shown.checked else 'signature NOT checked'}")
-    table = Table("issuer", "use", "kid", "algorithm", "signs until", "counts until", "lists", "may sign", "epoch", box=None)
-    for entry in trust_list.entries:
-        cells = (
-            entry.issuer,
-            entry.use.value,
-            entry.kid.hex(),
-            entry.algorithm,
-            _day(entry.sign_until),
-            _day(entry.verify_until),
-            " ".join(entry.uris),
-            " ".join((*entry.forms, *entry.kinds)),
-            str(entry.epoch or ""),
-        )
-        table.add_row(*map(cell, cells))
-    Console(width=None if Console().is_terminal else 200, highlight=False).print(table)
-
-
-def _as_dict(shown: Shown) -> dict[str, object]:
-    trust_list = shown.trust_list
-    return {
-        "path": str(shown.path),
-        "checked": shown.checked,
-        "version": trust_list.version,
-        "signed_at": _end(trust_list.signed_at),
-        "expires_at": _end(trust_list.expires_at),
-        "entries": [_entry_dict(entry) for entry in trust_list.entries],
-        "certificates": msgspec.to_builtins(trust_list.certificates),
-    }
-
-
-def _entry_dict(entry: TrustEntry) -> dict[str, object]:
-    found: dict[str, object] = msgspec.structs.asdict(entry)
-    times = {name: _end(getattr(entry, name)) for name in ("sign_from", "sign_until", "verify_until")}
-    words = {"forms": [form.value for form in entry.forms], "kinds": [kind.value for kind in entry.kinds]}
-    return found | times | words | {"kid": entry.kid.hex(), "key": entry.key.hex()}
-
-
-def _end(seconds: int) -> str | None:
-    """When something ends; None for ever, that is: beyond the year 9999."""
-    return rfc3339(seconds) if seconds <= LATEST else None
-
-
-def _day(seconds: int) -> str:
-    end = _end(seconds)
-    return end[:10] if end else "for ever"

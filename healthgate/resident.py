@@ -19,7 +19,7 @@ from healthgate.times import rfc3339
 from server import qr
 from server.colours import HandReason
 from server.issuer import Issuer, Pack
-from server.keys import load_signer
+from server.keys import load_roots, load_signer, read_trust
 from server.registry import Person, Refused, Resident
 
 app = typer.Typer(
@@ -112,7 +112,9 @@ def issue(
 ) -> None:
     """Sign codes for a resident: one on paper, or a pack for a phone. Texts go to the standard output, one a line."""
     with opened(config) as office:
-        signer = load_signer(Path(office.config.keys), Use.TOKEN)
+        folder = Path(office.config.keys)
+        ring = read_trust(folder, load_roots(office.config.roots)).ring
+        signer = load_signer(folder, Use.TOKEN, ring, time.time())
         issuer = Issuer(office.store, signer, office.config.issuer, office.config.codes, time.time)
         pack = issuer.paper(resident) if form is Form.PAPER else issuer.live_pack(resident)
     if isinstance(pack, Refused):

@@ -157,7 +157,7 @@ class Town:
         self.other_keys = self.folder / "other-keys"
         keyring_files.init(self.keys, ISSUER, URI, now)
         keyring_files.init(self.other_keys, OTHER_ISSUER, OTHER_URI, now)
-        keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
+        made = keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
         self.broker = self._make_broker(gates)
         (self.folder / "server.toml").write_text(
             SERVER_CONFIG.format(issuer=ISSUER, uri=URI, port=self.broker.port, password_file="bridge.password")  # noqa: S106
@@ -166,7 +166,7 @@ class Town:
         write_private(self.config.seal_file, secrets.token_hex(32).encode())
         office = open_office(self.config)
         self.store, self.registry = office.store, office.registry
-        self.issuer = Issuer(self.store, load_signer(self.keys, Use.TOKEN), ISSUER, self.config.codes, time.time)
+        self.issuer = Issuer(self.store, load_signer(self.keys, Use.TOKEN, KeyRing.of(made), now), ISSUER, self.config.codes, time.time)
         fleet = Fleet(self.store, time.time)
         for unit in gates:
             fleet.add(unit, "demo")

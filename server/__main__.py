@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +20,7 @@ from healthcode.terms import Use
 from server.answers import Answers
 from server.config import Config, ConfigError, load
 from server.intake import Intake
-from server.keys import KeyFileError, TrustFiles, find_missing, load_roots, load_signer
+from server.keys import KeyFileError, Signers, TrustFiles, load_roots
 from server.lists import Publisher
 from server.mqtt_bridge import Bridge, Parts
 from server.registry import Registry
@@ -65,17 +66,19 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     folder = Path(config.keys)
     roots = load_roots(config.roots)
     trust = TrustFiles(folder, roots)
-    signers = {use: load_signer(folder, use) for use in (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)}
-    for line in dict.fromkeys(line for uri in config.uris for line in find_missing(trust.current.ring, signers, uri)):
-        log.warning("%s", line)
+    signers = Signers(folder, lambda: trust.current.ring, now)
+
+    def find_warnings() -> list[str]:
+        return [*trust.warnings(now()), *signers.warnings(config.uris)]
+
     return Parts(
         store=store,
         intake=Intake(store, registry, lambda: trust.current.ring, now, config.intake.fevers_an_hour),
-        answers=Answers(store, signers[Use.TIME], lambda: trust.current, now),
+        answers=Answers(store, partial(signers.signer, Use.TIME), lambda: trust.current, now),
         publishers=[
             Publisher(
                 store,
-                signers[Use.LIST],
+                partial(signers.signer, Use.LIST),
                 issuer=config.issuer,
                 uri=uri,
                 capacity=capacity,
@@ -87,7 +90,8 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ],
         trust=trust,
         resets=ClockResets(folder, roots),
-        ack_key=signers[Use.ACK],
+        ack_key=partial(signers.signer, Use.ACK),
+        warnings=find_warnings,
         now=now,
     )
 

@@ -33,9 +33,15 @@ class Answers:
     """Answers sync requests from the store. `now` gives seconds since 1970, `trusted` the trust list in force."""
 
     def __init__(
-        self, store: Store, time_key: Signer, trusted: Callable[[], Trusted], now: Callable[[], float], *, chunk_bytes: int = MAX_CHUNK
+        self,
+        store: Store,
+        time_key: Callable[[], Signer],
+        trusted: Callable[[], Trusted],
+        now: Callable[[], float],
+        *,
+        chunk_bytes: int = MAX_CHUNK,
     ) -> None:
-        """`chunk_bytes`: the longest piece of a snapshot or trust list in one answer."""
+        """`time_key` gives the key that signs now; `chunk_bytes`: the longest piece of a snapshot or trust list in one answer."""
         self._chunk_bytes = chunk_bytes
         self._store = store
         self._time_key = time_key
@@ -59,7 +65,7 @@ class Answers:
 
     def _time(self, unit: str, request: TimeRequest) -> SyncAnswer:
         answer = TimeAnswer(unit=unit, nonce=request.nonce, at_ms=to_ms(self._now()))
-        return TimeAnswerEnvelope(body=write(answer, self._time_key))
+        return TimeAnswerEnvelope(body=write(answer, self._time_key()))
 
     def _range(self, request: RangeRequest) -> list[SyncAnswer]:
         with self._store.read() as tx:

@@ -1,19 +1,20 @@
 """The server's own keys, from files of mode 0600, and the signed trust list that says what they may do.
 
-The keys folder holds token.pem, list.pem, time.pem, ack.pem (private keys) and trust.cbor and trust-head.cbor (signed by the root,
-whose private key is not here). The trust files are read again when they change, so that a withdrawn key is published at once.
+The keys folder holds token.pem, list.pem, time.pem, ack.pem (private keys), a further {use}-{kid}.pem for each rotation, and trust.cbor and
+trust-head.cbor (signed by the root, whose private key is not here). The trust files are read again when they change, so that a withdrawn
+key is published at once; the trust list says which of a use's keys signs now.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.cose import PublicKey, Signer, SoftwareKey
-from healthcode.messages import TrustHead, TrustList
+from healthcode.messages import TrustEntry, TrustHead, TrustList
 from healthcode.signed import SignedFault, read_rooted
 from healthcode.terms import Use
 from healthcode.trust import KeyRing
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 TRUST_FILE = "trust.cbor"
 TRUST_HEAD_FILE = "trust-head.cbor"
 RESETS_FOLDER = "clock-resets"
+USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
+"""What a server signs with keys of its own."""
+CLOCK_MARGIN_S = 3600
+"""How long before they begin to sign keys count, for clocks that differ and for what is stated before it is signed."""
+WARNING_S = 30 * 86_400
+"""How long before its end a key or a trust list is warned of: as long as the gates' alert (`edge.alerts`)."""
 
 
 class KeyFileError(Exception):
@@ -38,17 +45,65 @@ class Trusted:
     head: TrustHead
     list_bytes: bytes
     head_bytes: bytes
+    expires_at: int
 
 
-def load_signer(folder: Path, use: Use) -> Signer:
-    """The private key {use}.pem of the keys folder."""
-    path = folder / f"{use.value}.pem"
-    try:
-        return SoftwareKey.from_pem(read_private(path))
-    except SealError as wrong:
-        raise KeyFileError(str(wrong)) from None
-    except ValueError as wrong:
-        raise KeyFileError(f"{path}: {wrong}") from None
+def read_signers(folder: Path, use: Use) -> list[SoftwareKey]:
+    """The private keys of a use: {use}.pem and every {use}-{kid}.pem of the keys folder; KeyFileError where one cannot be used."""
+    first = folder / f"{use.value}.pem"
+    later = sorted(folder.glob(f"{use.value}-*.pem"))
+    return [_read_signer(path) for path in ([first] if first.exists() or not later else []) + later]
+
+
+def choose(signers: Sequence[Signer], use: Use, ring: KeyRing, at: float) -> Signer:
+    """Of a use's keys the one that signs at `at`: that of the highest epoch, then the one that began last, so that a rotation takes effect.
+
+    A key that may sign since less than CLOCK_MARGIN_S waits while there is another: what it signs may state an earlier time.
+    Where the trust list lets none of them sign, the last one does: `find_missing` says so, and no gate believes it.
+    """
+    may = [entry for entry in reversed(ring.entries) if entry.use is use and entry.sign_from <= at <= entry.sign_until]
+    found = [(entry, signer) for entry in may for signer in signers if signer.public == entry.key]
+    ready = [each for each in found if each[0].sign_from + CLOCK_MARGIN_S <= at] or found
+    return max(ready, key=lambda each: (each[0].epoch, each[0].sign_from))[1] if ready else signers[-1]
+
+
+class Signers:
+    """The server's keys: which signs is asked anew for every object, for the trust list and the time decide it.
+
+    The files are read again when the trust list changes: whoever rotates a key writes it first, and the trust list then.
+    """
+
+    def __init__(self, folder: Path, ring: Callable[[], KeyRing], now: Callable[[], float]) -> None:
+        self._folder, self._ring, self._now = folder, ring, now
+        self._held: Mapping[Use, Sequence[Signer]] = {use: read_signers(folder, use) for use in USES}
+        self._read_at = ring().version
+
+    def signer(self, use: Use) -> Signer:
+        """The key of this use that signs now."""
+        ring = self._ring()
+        if ring.version != self._read_at:
+            self._read_at = ring.version
+            try:
+                self._held = {each: read_signers(self._folder, each) for each in USES}
+            except KeyFileError as wrong:
+                log.warning("keys not read again: %s", wrong)
+        return choose(self._held[use], use, ring, self._now())
+
+    def warnings(self, uris: Sequence[str]) -> list[str]:
+        """What somebody should do about the keys that sign now, a line each: units would refuse what they sign, or will soon."""
+        ring, at = self._ring(), self._now()
+        signers = {use: self.signer(use) for use in USES}
+        lines = [line for uri in uris for line in find_missing(ring, signers, uri)]
+        for use, signer in signers.items():
+            ends = [entry.sign_until for entry in _entries(ring, signer, use)]
+            if ends and max(ends) - at < WARNING_S and not any(_signs(ring, other, use, max(ends) + 1) for other in self._held[use]):
+                lines.append(f"the {use.value} key {signer.kid.hex()} {_ends_in(max(ends) - at, 'may sign')}: `healthgate keys rotate`")
+        return list(dict.fromkeys(lines))
+
+
+def load_signer(folder: Path, use: Use, ring: KeyRing, at: float) -> Signer:
+    """The private key of the keys folder that signs for `use` at `at`."""
+    return choose(read_signers(folder, use), use, ring, at)
 
 
 def load_roots(paths: Sequence[str]) -> tuple[PublicKey, ...]:
@@ -79,7 +134,7 @@ def read_trust(folder: Path, roots: Sequence[PublicKey]) -> Trusted:
         raise KeyFileError(f"{folder / TRUST_HEAD_FILE}: {head.value}: expected a trust head signed by one of the roots")
     if (head.version, head.size, head.sha256) != (trust_list.version, len(list_bytes), hashlib.sha256(list_bytes).digest()):
         raise KeyFileError(f"{folder / TRUST_HEAD_FILE}: version {head.version} is not that of {TRUST_FILE}, {trust_list.version}")
-    return Trusted(KeyRing.of(trust_list), head, list_bytes, head_bytes)
+    return Trusted(KeyRing.of(trust_list), head, list_bytes, head_bytes, trust_list.expires_at)
 
 
 class TrustFiles:
@@ -111,6 +166,13 @@ class TrustFiles:
         self.current = fresh
         return changed
 
+    def warnings(self, at: float) -> list[str]:
+        """One line where the trust list in force ends soon or has ended: somebody with the root must sign it anew."""
+        left_s = self.current.expires_at - at
+        if left_s >= WARNING_S:
+            return []
+        return [f"trust list {self.current.head.version} {_ends_in(left_s, 'counts')}: `healthgate keys renew`"]
+
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
         return tuple(_stat(self._folder / name) for name in (TRUST_FILE, TRUST_HEAD_FILE))
 
@@ -119,12 +181,34 @@ def find_missing(ring: KeyRing, signers: dict[Use, Signer], uri: str) -> list[st
     """What the trust list does not say of the server's own keys, one line each: units would refuse what such a key signs."""
     lines = []
     for use, signer in signers.items():
-        entries = [candidate.entry for candidate in ring.find(signer.kid, use) if candidate.entry.key == signer.public]
+        entries = _entries(ring, signer, use)
         if not entries:
-            lines.append(f"key {use.value}.pem ({signer.kid.hex()}) is not in trust list {ring.version} for the use {use.value!r}")
+            lines.append(f"the {use.value} key {signer.kid.hex()} is not in trust list {ring.version} for the use {use.value!r}")
         elif use in (Use.TOKEN, Use.LIST) and not any(uri in entry.uris for entry in entries):
-            lines.append(f"key {use.value}.pem ({signer.kid.hex()}) may not sign for {uri} by trust list {ring.version}")
+            lines.append(f"the {use.value} key {signer.kid.hex()} may not sign for {uri} by trust list {ring.version}")
     return lines
+
+
+def _entries(ring: KeyRing, signer: Signer, use: Use) -> list[TrustEntry]:
+    return [candidate.entry for candidate in ring.find(signer.kid, use) if candidate.entry.key == signer.public]
+
+
+def _signs(ring: KeyRing, signer: Signer, use: Use, at: float) -> bool:
+    return any(entry.sign_from <= at <= entry.sign_until for entry in _entries(ring, signer, use))
+
+
+def _ends_in(left_s: float, what: str) -> str:
+    days = abs(left_s) / 86_400
+    return f"{what} for {days:.0f} days more" if left_s > 0 else f"ended {days:.0f} days ago"
+
+
+def _read_signer(path: Path) -> SoftwareKey:
+    try:
+        return SoftwareKey.from_pem(read_private(path))
+    except SealError as wrong:
+        raise KeyFileError(str(wrong)) from None
+    except ValueError as wrong:
+        raise KeyFileError(f"{path}: {wrong}") from None
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import deflate
 from sqlalchemy import Connection
 
-from healthcode import topics
+from healthcode import cose, topics
 from healthcode.cose import Signer
 from healthcode.messages import MAX_CHANGES, Delta, Head, SnapshotRef
 from healthcode.signed import Signed, SignedFault, read, write
@@ -50,12 +50,12 @@ class Compacted:
 
 
 class Publisher:
-    """Publishes one of our own lists. `keys` is the trust list in force, `now` seconds since 1970."""
+    """Publishes one of our own lists. `signer` gives the key that signs now, `keys` the trust list in force, `now` seconds since 1970."""
 
     def __init__(
         self,
         store: Store,
-        signer: Signer,
+        signer: Callable[[], Signer],
         *,
         issuer: str,
         uri: str,
@@ -78,6 +78,7 @@ class Publisher:
         self._last_head = float("-inf")
         self._list: StatusList | None = None
         self._snapshot: SnapshotRow | None = None
+        self._snapshot_kid = b""
 
     @property
     def uri(self) -> str:
@@ -115,25 +116,28 @@ class Publisher:
         return out
 
     def copy_for_snapshot(self) -> StatusList | None:
-        """A copy to compact elsewhere, where the list has changed since the last snapshot and that is old enough; otherwise None."""
+        """A copy to compact elsewhere, where the list has changed since the last snapshot and that is old enough; otherwise None.
+
+        A snapshot by a key that no longer signs is made anew at once, before that key counts no more.
+        """
         held, newest = self._held(), self._snapshot
-        if (
-            newest is None
-            or newest.version == held.version
-            or self._now() * 1000 - newest.made_ms < self._settings.snapshot_period_s * 1000
-        ):
+        if newest is None:
+            return None
+        is_recent = newest.version == held.version or self._now() * 1000 - newest.made_ms < self._settings.snapshot_period_s * 1000
+        if is_recent and self._snapshot_kid == self._signer().kid:
             return None
         return StatusList(held.uri, held.epoch, held.packed.copy(), version=held.version, digest=held.digest, as_of=held.as_of)
 
     def compact(self, copy: StatusList) -> Compacted:
         """The signed snapshot of a copy. Takes seconds for a full list; touches nothing else."""
-        return Compacted(copy.version, copy.snapshot(self._signer, copy.as_of, smallest))
+        return Compacted(copy.version, copy.snapshot(self._signer(), copy.as_of, smallest))
 
     def take_snapshot(self, made: Compacted) -> None:
         """Stores a snapshot, so that the next head names it, and forgets deltas that nobody can ask for any more."""
         held = self._held()
         with self._store.write() as tx:
             self._snapshot = _store_snapshot(tx, self._uri, held.epoch, made, to_ms(self._now()))
+            self._snapshot_kid = cose.parse(made.body).kid
             publication.drop_deltas(tx, self._uri, held.epoch, min(made.version, max(0, held.version - self._settings.keep_deltas)))
         self._last_head = float("-inf")
 
@@ -151,7 +155,7 @@ class Publisher:
                     is_last = len(waiting) < self._most_changes
                     as_of = max(int(self._now()), held.as_of, *(change.ruled_at for change in waiting)) if is_last else held.as_of
                     delta = held.make_delta(wanted, as_of)
-                    body = write(delta, self._signer)
+                    body = write(delta, self._signer())
                     publication.insert_delta(tx, self._uri, held.epoch, delta.start, delta.to, body)
             if wanted:
                 self._apply(held, delta)
@@ -179,7 +183,7 @@ class Publisher:
         if newest is None:
             raise ListError(f"no snapshot of {self._uri} is stored: expected the one made at start")
         oldest = publication.oldest_delta(tx, self._uri, held.epoch)
-        body = make_head(held, newest, held.version if oldest is None else oldest, self._signer)
+        body = make_head(held, newest, held.version if oldest is None else oldest, self._signer())
         publication.put_head(tx, HeadRow(self._uri, self._issuer, held.epoch, held.version, held.as_of, True, body))
         return body
 
@@ -199,6 +203,7 @@ class Publisher:
         if self._snapshot.epoch > entry.epoch:
             raise ListError(f"{self._uri} is at epoch {self._snapshot.epoch}, trust list {self._keys().version} says {entry.epoch}")
         with self._store.read() as tx:
+            self._snapshot_kid = cose.parse(_body(tx, self._uri, self._snapshot)).kid
             return load_list(tx, self._uri, self._keys(), self._now())
 
     def _begin_epoch(self, epoch: int) -> StatusList:
@@ -207,12 +212,13 @@ class Publisher:
             at = int(self._now())
             fresh = StatusList.empty(self._uri, epoch, self._capacity, as_of=at)
             publication.drop_deltas(tx, self._uri, epoch, 0)
-            self._snapshot = _store_snapshot(tx, self._uri, epoch, Compacted(0, fresh.snapshot(self._signer, at)), to_ms(at))
+            first = Compacted(0, fresh.snapshot(self._signer(), at))
+            self._snapshot, self._snapshot_kid = _store_snapshot(tx, self._uri, epoch, first, to_ms(at)), cose.parse(first.body).kid
             entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
             order = sorted(entries)
-            for first in range(0, len(order), self._most_changes):
-                delta = fresh.make_delta({idx: entries[idx] for idx in order[first : first + self._most_changes]}, at)
-                publication.insert_delta(tx, self._uri, epoch, delta.start, delta.to, write(delta, self._signer))
+            for begin in range(0, len(order), self._most_changes):
+                delta = fresh.make_delta({idx: entries[idx] for idx in order[begin : begin + self._most_changes]}, at)
+                publication.insert_delta(tx, self._uri, epoch, delta.start, delta.to, write(delta, self._signer()))
                 fault = fresh.apply(delta)
                 if fault is not None:
                     raise ListError(f"our own delta to version {delta.to} of {self._uri} does not apply: {fault.value}")
@@ -263,8 +269,7 @@ def load_list(tx: Connection, uri: str, keys: KeyRing, at: float) -> StatusList:
     newest = publication.newest_snapshot(tx, uri)
     if newest is None:
         raise ListError(f"no snapshot of {uri} is stored")
-    chunk = publication.snapshot_chunk(tx, uri, newest.epoch, newest.version, 0, newest.size)
-    held = read_snapshot(chunk[1] if chunk else b"", uri, keys, at)
+    held = read_snapshot(_body(tx, uri, newest), uri, keys, at)
     if isinstance(held, SignedFault):
         raise ListError(f"the stored snapshot of {uri} is not accepted: {held.value}; a raised epoch in the trust list begins it anew")
     while deltas := publication.list_deltas(tx, uri, held.epoch, held.version, 2**53, 1000):
@@ -312,6 +317,11 @@ def _apply_signed(held: StatusList, body: bytes, keys: KeyRing, at: float) -> in
     if fault is not None:
         raise ListError(f"delta of {held.uri} after version {held.version}: {fault.value}")
     return delta.message.to
+
+
+def _body(tx: Connection, uri: str, row: SnapshotRow) -> bytes:
+    chunk = publication.snapshot_chunk(tx, uri, row.epoch, row.version, 0, row.size)
+    return chunk[1] if chunk else b""
 
 
 def _store_snapshot(tx: Connection, uri: str, epoch: int, made: Compacted, made_ms: int) -> SnapshotRow:

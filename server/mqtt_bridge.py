@@ -40,6 +40,8 @@ from server.store import Store, publication, to_ms
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+WARN_EVERY_S = 86_400.0
+"""How often it is said again that a key or the trust list ends soon."""
 STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
@@ -61,7 +63,8 @@ class Parts:
     publishers: Sequence[Publisher]
     trust: TrustFiles
     resets: ClockResets
-    ack_key: Signer
+    ack_key: Callable[[], Signer]
+    warnings: Callable[[], list[str]]
     now: Callable[[], float]
 
 
@@ -101,6 +104,7 @@ class Bridge:
         self._connection_lock = threading.Lock()
         self._foreign = ForeignHeads(parts.store, config.lists.head_period_s)
         self._unfit_until: dict[str, float] = {}
+        self._warn_due = float("-inf")
         self._compacting: tuple[Publisher, Future[Compacted]] | None = None
         self._compactor = ThreadPoolExecutor(1, "snapshot")
         self._client = self._make_client(config.broker)
@@ -251,7 +255,7 @@ class Bridge:
 
     def _send_watermarks(self, watermarks: Sequence[Watermark]) -> None:
         for watermark in watermarks:
-            payload = write(watermark, self._parts.ack_key)
+            payload = write(watermark, self._parts.ack_key())
             self._publish([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
 
     def _answer_one(self) -> None:
@@ -270,6 +274,10 @@ class Bridge:
         parts = self._parts
         if parts.trust.refresh():
             self._take_over_trust()
+        if time.monotonic() >= self._warn_due:
+            self._warn_due = time.monotonic() + WARN_EVERY_S
+            for line in parts.warnings():
+                log.warning("%s", line)
         if self._announce.is_set():
             self._announce.clear()
             self._publish_retained()
@@ -294,6 +302,7 @@ class Bridge:
     def _take_over_trust(self) -> None:
         trusted = self._parts.trust.current
         log.info("trust list %d is in force", trusted.head.version)
+        self._warn_due = time.monotonic()
         with self._parts.store.write() as tx:
             publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
         self._publish([Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)])

@@ -147,11 +147,15 @@ def list_heads(connection: Connection) -> list[HeadRow]:
 
 
 def insert_snapshot(connection: Connection, uri: str, row: SnapshotRow, body: bytes, keep: int = 2) -> None:
-    """Stores a signed snapshot and forgets all of the list but the `keep` newest, so that a unit can finish what it is fetching."""
+    """Stores a signed snapshot and forgets all of the list but the `keep` newest, so that a unit can finish what it is fetching.
+
+    One of the same version, signed anew by another key, takes the place of the one before.
+    """
     connection.execute(
         text(
             "INSERT INTO snapshots (uri, epoch, version, sha256, size, made_ms, body)"
-            " VALUES (:uri, :epoch, :version, :sha256, :size, :made_ms, :body) ON CONFLICT DO NOTHING"
+            " VALUES (:uri, :epoch, :version, :sha256, :size, :made_ms, :body) ON CONFLICT (uri, epoch, version)"
+            " DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, made_ms = excluded.made_ms, body = excluded.body"
         ),
         {"uri": uri, "body": body, **vars(row)},
     )

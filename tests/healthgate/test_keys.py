@@ -17,9 +17,9 @@ from healthcode.messages import TrustHead, TrustList
 from healthcode.terms import Form, Use
 from healthcode.trust import KeyRing
 from healthgate import keyring_files
-from healthgate.keyring_files import CLOCK_MARGIN_S, DAY_S, KeysError, Lifetimes
+from healthgate.keyring_files import DAY_S, KeysError, Lifetimes
 from healthgate.keys import app
-from server.keys import load_signer, read_trust
+from server.keys import CLOCK_MARGIN_S, load_signer, read_trust
 
 NOW = 1_584_345_600
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
@@ -63,7 +63,7 @@ def test_a_new_folder_is_what_a_server_and_units_take(folder: Path) -> None:
     assert (trust_list.version, trust_list.signed_at, trust_list.expires_at) == (1, NOW, NOW + 400 * DAY_S)
     ring = KeyRing.of(trust_list)
     for use in (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK):
-        signer = load_signer(folder, use)
+        signer = load_signer(folder, use, ring, NOW)
         (candidate,) = ring.find(signer.kid, use)
         assert candidate.entry.key == signer.public
         assert candidate.entry.sign_from == NOW - CLOCK_MARGIN_S
@@ -101,7 +101,7 @@ def test_recognised_and_withdrawn(folder: Path, other: Path) -> None:
     assert (added.version, added.signed_at, added.expires_at) == (2, NOW + 1, NOW + 1 + 400 * DAY_S)
     assert len(added.entries) == 6
     assert keyring_files.recognise(folder, entries, NOW + 2).version == 2
-    kid = load_signer(other, Use.TOKEN).kid
+    kid = load_signer(other, Use.TOKEN, KeyRing.of(held(other)), NOW).kid
     left = keyring_files.withdraw(folder, kid, NOW + 3)
     assert held(folder) == left
     assert left.version == 3

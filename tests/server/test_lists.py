@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from healthcode import topics
-from healthcode.cose import SoftwareKey
+from healthcode.cose import Signer, SoftwareKey
 from healthcode.messages import (
     ChunkAnswer,
     ChunkRequest,
@@ -36,10 +38,17 @@ from tests.server.test_registry import add
 LISTS = Lists()
 
 
-def publisher(office: Office, town: Town, clock: Clock, settings: Lists = LISTS, most_changes: int = 20_000) -> Publisher:
+def publisher(
+    office: Office,
+    town: Town,
+    clock: Clock,
+    settings: Lists = LISTS,
+    most_changes: int = 20_000,
+    signer: Callable[[], Signer] | None = None,
+) -> Publisher:
     return Publisher(
         office.store,
-        town.keys[Use.LIST],
+        signer or (lambda: town.keys[Use.LIST]),
         issuer=ISSUER,
         uri=URI,
         capacity=CAPACITY,
@@ -234,7 +243,7 @@ def test_without_a_list_key_in_the_trust_list_nothing_is_published(office: Offic
 
 def answers(office: Office, town: Town, clock: Clock) -> Answers:
     trust = TrustFiles(town.folder / "keys", load_roots(office.config.roots))
-    return Answers(office.store, town.keys[Use.TIME], lambda: trust.current, clock)
+    return Answers(office.store, lambda: town.keys[Use.TIME], lambda: trust.current, clock)
 
 
 def test_ranges_chunks_and_the_time_are_answered(office: Office, town: Town, clock: Clock) -> None:
@@ -338,3 +347,56 @@ def test_what_a_full_list_has_no_room_for_is_published_on_the_next_one(town: Tow
         assert len({item.topic for item in published if item.retain}) == 2, "each list has a retained head of its own"
     finally:
         office.store.close()
+
+
+def test_after_a_rotation_the_new_key_signs_and_the_snapshot_is_made_anew_though_nothing_changed(
+    office: Office, town: Town, clock: Clock
+) -> None:
+    """Else the list would be lost, at the gates and here, on the day on which the old key counts no more."""
+    signing = [town.keys[Use.LIST]]
+    source = publisher(office, town, clock, signer=lambda: signing[0])
+    source.step()
+    held = source.copy_for_snapshot()
+    assert held is None, "nothing has changed"
+    with office.store.read() as tx:
+        before = publication.newest_snapshot(tx, URI)
+    old, fresh = signing[0], SoftwareKey.generate()
+    now = int(clock())
+    limits = {"sign_until": now + 100, "verify_until": now + 1000}
+    others = [each for each in town.entries if each.use is not Use.LIST]
+    town.publish([*others, msgspec.structs.replace(entry(old, Use.LIST), **limits), entry(fresh, Use.LIST)])
+    signing[0] = fresh
+    source.reload()
+    clock.at += 50
+    add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    gate = Follower(town, clock)
+    gate.take(source.step())
+    assert gate.held.version == 1, "deltas and heads of the new key, at once"
+    copy = source.copy_for_snapshot()
+    assert copy is not None
+    source.take_snapshot(source.compact(copy))
+    assert source.copy_for_snapshot() is None
+    clock.at += 2000
+    again = publisher(office, town, clock, signer=lambda: signing[0])
+    gate.take(again.step())
+    with office.store.read() as tx:
+        after = publication.newest_snapshot(tx, URI)
+    assert before is not None
+    assert after is not None
+    assert (after.epoch, after.version) == (before.epoch, 1)
+
+
+def test_a_snapshot_of_the_same_version_signed_anew_takes_the_place_of_the_old(office: Office, town: Town, clock: Clock) -> None:
+    signing = [town.keys[Use.LIST]]
+    source = publisher(office, town, clock, signer=lambda: signing[0])
+    source.step()
+    signing[0] = SoftwareKey.generate()
+    copy = source.copy_for_snapshot()
+    assert copy is not None
+    made = source.compact(copy)
+    source.take_snapshot(made)
+    with office.store.read() as tx:
+        row = publication.newest_snapshot(tx, URI)
+        assert row is not None
+        assert row.sha256 == hashlib.sha256(made.body).digest()
+        assert publication.snapshot_chunk(tx, URI, row.epoch, row.version, 0, row.size) == (row.size, made.body)
