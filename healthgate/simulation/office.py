@@ -70,7 +70,7 @@ class Keys:
         trust = TrustList(version=version, signed_at=NOON, expires_at=FAR, entries=entries)
         body = write(trust, self.root)
         head = TrustHead(version=version, size=len(body), sha256=hashlib.sha256(body).digest(), signed_at=NOON)
-        return Trusted(KeyRing.of(trust), head, body, write(head, self.root))
+        return Trusted(KeyRing.of(trust), head, body, write(head, self.root), FAR)
 
 
 class Office:
@@ -210,7 +210,7 @@ class Office:
         self.is_up = True
         self._publisher = Publisher(
             self.store,
-            self.keys.of[Use.LIST],
+            lambda: self.keys.of[Use.LIST],
             issuer=ISSUER,
             uri=URI,
             capacity=CAPACITY,
@@ -219,7 +219,7 @@ class Office:
             now=self.now,
             most_changes=self._most_changes,
         )
-        self._answers = Answers(self.store, self.keys.of[Use.TIME], lambda: self.trusted, self.now, chunk_bytes=self._chunk_bytes)
+        self._answers = Answers(self.store, lambda: self.keys.of[Use.TIME], lambda: self.trusted, self.now, chunk_bytes=self._chunk_bytes)
         self._intake = Intake(self.store, self.registry, lambda: self.trusted.ring, self.now, fevers_an_hour=10)
         self.trusted = self._signed
         self._later(0.0, self._connect)
