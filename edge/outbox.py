@@ -54,6 +54,8 @@ Person = tuple[str, int]
 """(list uri, index): all that a unit knows of a person."""
 
 _PENDING, _ACKNOWLEDGED, _SPOILED = 0, 1, 2
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""What SQLite says where there is no room: for the database and its log, and for the log's index."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS boots (number INTEGER PRIMARY KEY, boot_id TEXT NOT NULL UNIQUE);
@@ -129,7 +131,8 @@ class Outbox:
     ) -> None:
         """Opens or makes the database; `connect` takes what sqlite3's own does.
 
-        OutboxFault where the disk does not let it; ValueError where `boot_id` has been used before.
+        Where the disk is full this boot is not in it yet: each later call tries again, and raises OutboxFault until there is room.
+        OutboxFault where the disk does not let it for another reason; ValueError where `boot_id` has been used before.
         """
         self.boot_id = boot_id
         self.damaged: Path | None = None
@@ -139,7 +142,8 @@ class Outbox:
         self._connect = connect
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._boot = 0
+        self._boot = 0  # until this boot is in the database
+        self._is_checked = False
         self._seq = 0
         self._unsure = False  # after a fault: whether the last append is on disk after all
         self._rows = 0
@@ -149,6 +153,10 @@ class Outbox:
         with self._lock:
             try:
                 self._start()
+            except OutboxFault as wrong:
+                self.close()
+                if getattr(wrong.__cause__, "sqlite_errorcode", None) not in _FULL:
+                    raise
             except BaseException:
                 self.close()
                 raise
@@ -278,23 +286,25 @@ class Outbox:
 
     def _start(self) -> None:
         try:
-            connection = self._open(check=True)
+            connection = self._open(check=not self._is_checked)
         except sqlite3.DatabaseError as wrong:
             if isinstance(wrong, sqlite3.OperationalError) or not self._path.exists():
-                raise OutboxFault(f"{self._path}: {wrong}") from None
+                raise OutboxFault(f"{self._path}: {wrong}") from wrong
             self._set_aside()
             connection = self._reopen()
         except OSError as wrong:
             raise OutboxFault(f"{self._path}: {wrong}") from None
         self._connection = connection
-        with self._transaction():
-            self._boot = int(connection.execute("SELECT coalesce(max(number), 0) + 1 FROM boots").fetchone()[0])
+        self._is_checked = True
+        with self._commit():
+            boot = int(connection.execute("SELECT coalesce(max(number), 0) + 1 FROM boots").fetchone()[0])
             try:
-                connection.execute("INSERT INTO boots VALUES (?, ?)", (self._boot, self.boot_id))
+                connection.execute("INSERT INTO boots VALUES (?, ?)", (boot, self.boot_id))
             except sqlite3.IntegrityError:
                 raise ValueError(f"boot_id {self.boot_id}: used before, expected fresh random bits") from None
-            self._rows, self._pending = connection.execute("SELECT count(*), coalesce(sum(state = 0), 0) FROM events").fetchone()
-            self._recent = {(uri, index): at for uri, index, at in connection.execute("SELECT uri, idx, at FROM passages")}
+            rows, pending = connection.execute("SELECT count(*), coalesce(sum(state = 0), 0) FROM events").fetchone()
+            recent = {(uri, index): at for uri, index, at in connection.execute("SELECT uri, idx, at FROM passages")}
+        self._boot, self._rows, self._pending, self._recent = boot, rows, pending, recent
 
     def _open(self, *, check: bool) -> sqlite3.Connection:
         make_folder(self._path.parent)
@@ -317,7 +327,7 @@ class Outbox:
         try:
             return self._open(check=False)
         except (sqlite3.Error, OSError) as wrong:
-            raise OutboxFault(f"{self._path}: {wrong}") from None
+            raise OutboxFault(f"{self._path}: {wrong}") from wrong
 
     def _set_aside(self) -> None:
         kept = sorted(self._path.parent.glob(f"{self._path.name}.damaged-*"), key=lambda file: file.stat().st_mtime)
@@ -330,6 +340,14 @@ class Outbox:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One commit, after this boot's start where that had to wait."""
+        if not self._boot:
+            self._start()
+        with self._commit() as connection:
+            yield connection
+
+    @contextmanager
+    def _commit(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection = self._connection or self._reopen()
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -189,6 +189,38 @@ def test_a_disk_that_fails_is_one_fault_and_leaves_no_gap(path: Path) -> None:
     assert outbox.append([event("after")]) == [2]
 
 
+def narrow(pages: list[int]) -> Callable[..., sqlite3.Connection]:
+    """Connections to databases of at most `pages[0]` pages, as on a disk that is full."""
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = sqlite3.connect(*args, **options)
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")
+        return connection
+
+    return connect
+
+
+def test_a_disk_that_is_full_at_the_start_is_tried_again_and_nothing_of_before_is_forgotten(path: Path) -> None:
+    before = open_outbox(path, BOOT)
+    before.append([event(), event()], used={ANNA: NOON})
+    before.close()
+    filler = sqlite3.connect(path, isolation_level=None)
+    filler.execute("INSERT INTO boots VALUES (100, hex(zeroblob(2005)))")  # leaves no room for another boot on its page of 4096 bytes
+    pages = list(filler.execute("PRAGMA page_count").fetchone())
+    outbox = open_outbox(path, NEXT_BOOT, connect=narrow(pages))
+    with pytest.raises(OutboxFault, match="full"):
+        outbox.append([event("started")])
+    with pytest.raises(OutboxFault, match="full"):
+        outbox.pending(10)
+    filler.execute("DELETE FROM boots WHERE number = 100")
+    filler.close()
+    pages[0] = 1000
+    assert outbox.append([event("started")]) == [1]
+    assert outbox.recent == {ANNA: NOON}
+    assert places(outbox.pending(10)) == [(BOOT, 1), (BOOT, 2), (NEXT_BOOT, 1)]
+    assert outbox.waiting == 3
+
+
 MANY = 12 * SLICE
 
 
