@@ -35,7 +35,7 @@ class Watched(sqlite3.Connection):
         run = super().execute
         setting = _SYNCHRONOUS.fullmatch(sql)
         if setting:
-            self.disk.database_is_synced = setting[1] == "FULL" and self.disk.tells_the_truth
+            self.disk.database_is_synced = setting[1] == "FULL" and self.disk.syncs_database
         if sql == "COMMIT" or "wal_checkpoint" in sql:
             return self.disk.around(lambda: run(sql, parameters), is_checkpoint=sql != "COMMIT")
         return run(sql, parameters)
@@ -44,13 +44,13 @@ class Watched(sqlite3.Connection):
 class Disk:
     """One unit's card, in `folder`: `files` for what is written as files, `database` for the outbox.
 
-    Whether `tells_the_truth`: one that does not says that it has synced and has not, to show that the simulation finds it.
+    A test that takes `syncs_files` or `syncs_database` away has a disk that says that it has synced and has not.
     """
 
-    def __init__(self, folder: Path, random: Random, *, tells_the_truth: bool = True) -> None:
+    def __init__(self, folder: Path, random: Random) -> None:
         self.files = folder / "files"
         self.database = folder / "database"
-        self.tells_the_truth = tells_the_truth
+        self.syncs_files = self.syncs_database = True
         self.database_is_synced = True
         self._random = random
         self._operations_left: int | None = None
@@ -85,7 +85,7 @@ class Disk:
         is_last = self._is_last()
         if is_last and self._random.random() < 0.5:
             raise Crash
-        if self.tells_the_truth:
+        if self.syncs_files:
             self._keep(descriptor)
         if is_last:
             raise Crash

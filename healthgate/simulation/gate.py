@@ -60,12 +60,11 @@ class Gate:
         roots: Sequence[PublicKey],
         history: History,
         ledger: Ledger,
-        tells_the_truth: bool = True,
     ) -> None:
         self.name = name
         self.clock_off_s = random.choice([0.0, 0.0, -5.0, 30.0, -3600.0])
         self.is_up = False
-        self.disk = Disk(folder, random, tells_the_truth=tells_the_truth)
+        self.disk = Disk(folder, random)
         self.memory = Memory(name)
         self._schedule = schedule
         self._random = random
@@ -90,9 +89,9 @@ class Gate:
             return
         self._life += 1
         self.is_up = True
-        self.boot_id = self.draw_boot_id()
-        self._trace.note(self._schedule.now, self.name, f"starts, boot {self.boot_id[:8]}")
         try:
+            self.boot_id = self.draw_boot_id()
+            self._trace.note(self._schedule.now, self.name, f"starts, boot {self.boot_id[:8]}")
             self._open()
         except Crash:
             self.crash(cuts_power=self._random.random() < 0.5)

@@ -40,7 +40,7 @@ class History:
         """Takes in what the server has stored since the last time."""
         with self.store.read() as tx:
             row = publication.newest_snapshot(tx, self.uri)
-            if row is None:
+            if row is None or row.epoch < self.newest[0]:  # nothing is published yet, or a restored database waits for its new epoch
                 return
             if row.epoch != self.newest[0]:
                 self._begin(row.epoch, row.made_ms // 1000)

@@ -208,6 +208,7 @@ class Office:
 
     def _up(self) -> None:
         self.is_up = True
+        self._is_compacting = False
         self._publisher = Publisher(
             self.store,
             lambda: self.keys.of[Use.LIST],
@@ -292,12 +293,14 @@ class Office:
             self._publisher.reload()
         self._later(POLL_S, self._poll)
         self._publish_due()
-        copy = self._publisher.copy_for_snapshot()
+        copy = None if self._is_compacting else self._publisher.copy_for_snapshot()
         if copy is not None:
+            self._is_compacting = True
             made = self._publisher.compact(copy)
-            self._later(self._random.uniform(0.0, 1.5), lambda: self._take_snapshot(made))
+            self._later(self._random.uniform(0.0, 6.0), lambda: self._take_snapshot(made))
 
     def _take_snapshot(self, made: Compacted) -> None:
+        self._is_compacting = False
         self._publisher.take_snapshot(made)
         self.history.catch_up()
 

@@ -44,16 +44,16 @@ class Outcome:
     last: tuple[str, ...] = ()
 
 
-def run(seed: int, *, hours: float, units: int, make_gate: Callable[..., Gate] = Gate, tells_the_truth: bool = True) -> Outcome:
+def run(seed: int, *, hours: float, units: int, make_gate: Callable[..., Gate] = Gate) -> Outcome:
     """Runs the town of `seed` for so many virtual hours with faults, and until it is at rest without.
 
-    `make_gate` and `tells_the_truth` are for tests that break a unit or its disk on purpose.
+    `make_gate` is for tests that break a unit, or its disk, on purpose.
     """
     folder = Path(tempfile.mkdtemp(prefix="healthgate-town-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None))
     with quiet():
         town = None
         try:
-            town = Town(seed, folder, hours=hours, units=units, make_gate=make_gate, tells_the_truth=tells_the_truth)
+            town = Town(seed, folder, hours=hours, units=units, make_gate=make_gate)
             return town.run()
         finally:
             if town is not None:
@@ -64,7 +64,7 @@ def run(seed: int, *, hours: float, units: int, make_gate: Callable[..., Gate] =
 class Town:
     """Units, server, broker, and what befalls them."""
 
-    def __init__(self, seed: int, folder: Path, *, hours: float, units: int, make_gate: Callable[..., Gate], tells_the_truth: bool) -> None:
+    def __init__(self, seed: int, folder: Path, *, hours: float, units: int, make_gate: Callable[..., Gate]) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.schedule = Schedule()
@@ -90,7 +90,6 @@ class Town:
                 roots=[self.office.keys.root.public_key],
                 history=self.office.history,
                 ledger=self.ledger,
-                tells_the_truth=tells_the_truth,
             )
             for name in names
         ]
@@ -267,7 +266,7 @@ class Town:
         stored = self._stored()
         for name, said in self.ledger.kept.items():
             if stored.get(name) != said and not (name in self._may_be_missing and name not in stored):
-                raise Failure(f"event {_told(name)}, {said!r}, was on disk at its unit; the server has {stored.get(name, 'nothing')!r}")
+                raise Failure(f"event {_told(name)}, {said!r}, was on disk at its unit; the server has {stored.get(name)!r}")
         seen: dict[str, EventName] = {}
         for name, said in stored.items():
             if said in seen:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from healthgate.simulate import app
+from healthgate.simulate import SHORT_HOURS, SHORT_UNITS, app
 from healthgate.simulation.town import run
+from tests.healthgate.planted import PLANTS
 
 SHORT = 0.03
 
@@ -29,3 +31,21 @@ def test_what_the_command_says_of_several_seeds() -> None:
     assert told.stdout.startswith("3 seeds, 0.03 virtual hours, 2 units: all held")
     for wrong in (["--seeds", "2-1"], ["--seeds", "0-2", "--seed", "1"], []):
         assert CliRunner().invoke(app, wrong).exit_code == 2
+
+
+SEEDS = 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    plant = PLANTS[name]
+    plant.patch(monkeypatch)
+    for seed in range(SEEDS):
+        outcome = run(seed, hours=SHORT_HOURS, units=SHORT_UNITS, make_gate=plant.make_gate)
+        if outcome.failure:
+            with capsys.disabled():
+                print(f"\n{name}: seed {seed}: {outcome.failure}")
+            return
+    pytest.fail(f"{name}: not found in {SEEDS} seeds")
