@@ -39,6 +39,7 @@ _ECDSA = ec.ECDSA(hashes.SHA256())
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
 
 _SIMPLE = frozenset({int, str, bytes})
+_PLAIN = _SIMPLE | {bool, float, type(None)}
 _TAG_AND_ARRAY, _EMPTY_MAP, _SHORT = b"\xd2\x84", b"\xa0", 0x40
 """Tag 18 before an array of four; a map of nothing; the head of a byte string of no bytes (RFC 8949, appendix B)."""
 
@@ -129,7 +130,7 @@ def load_cbor(data: bytes, *, deterministic: bool = True, dates: bool = False) -
     tags = _TAGS_WITH_DATES if dates else _TAGS
     try:
         value: object = cbor2.loads(data, semantic_decoders=tags, allow_duplicate_keys=False)
-        again = cbor2.dumps(value, canonical=not _is_ordered(value)) if deterministic else data
+        again = _written(value) if deterministic else data
     except DECODE_ERRORS as wrong:
         raise NotCbor(f"not CBOR: {str(wrong)[:80]}") from None
     if again != data:
@@ -137,6 +138,27 @@ def load_cbor(data: bytes, *, deterministic: bool = True, dates: bool = False) -
     if not deterministic and _is_cbor(data[:-1], tags):
         raise NotCbor("bytes after the end of the CBOR item")
     return value
+
+
+def _written(value: object) -> bytes:
+    """`value` in deterministic CBOR; ValueError where a map has a key of another kind than numbers and strings.
+
+    To sort a map, cbor2 writes each of its keys twice over: maps as keys of maps, n of them deep, would take 2^n times as long.
+    """
+    if _is_ordered(value):
+        return cbor2.dumps(value)
+    if not _has_plain_keys(value):
+        raise ValueError("a map has a key that is neither a number nor a string")
+    return cbor2.dumps(value, canonical=True)
+
+
+def _has_plain_keys(value: object) -> bool:
+    """Whether all keys of all maps in `value` are numbers, strings or the simple values."""
+    if isinstance(value, Mapping):
+        return all(map(_PLAIN.__contains__, map(type, value))) and all(map(_has_plain_keys, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_has_plain_keys, value))
+    return _has_plain_keys(value.value) if isinstance(value, cbor2.CBORTag) else True
 
 
 def _is_ordered(value: object) -> bool:

@@ -13,7 +13,7 @@ from tests.healthcode.keys import SIGNERS, STRANGER
 
 numbers = st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats(allow_nan=False)
 simple = st.none() | numbers | st.text(max_size=5) | st.binary(max_size=5)
-keys = st.integers(-(2**40), 2**40) | st.text(max_size=4) | st.booleans() | st.binary(max_size=2)
+keys = st.integers(-(2**40), 2**40) | st.text(max_size=4) | st.booleans() | st.binary(max_size=2) | st.none()
 values = st.recursive(simple, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5), max_leaves=12)
 
 
@@ -32,6 +32,25 @@ def test_what_is_ordered_is_deterministic_without_sorting(value: object) -> None
         assert not is_deterministic
     else:
         assert is_deterministic
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_maps_as_keys_of_maps_take_no_time(wrapped: bool) -> None:
+    deep = b"\xa1" * 100 + b"\x01" + b"\x02" * 100
+    data = b"\xd2\x84" + deep + b"\xa0\x40\x40" if wrapped else deep
+    with pytest.raises(cose.NotCbor, match="a key that is neither a number nor a string"):
+        cose.load_cbor(data)
+    with pytest.raises(cose.NotCbor):
+        cose.parse(data)
+    with pytest.raises((cose.NotCbor, cose.NotSign1)):
+        cose.parse(data, strict=False)
+
+
+@pytest.mark.parametrize("deep", [b"\x81" * 3000 + b"\x01", b"\xa1\x01" * 3000 + b"\x01", b"\xd2" * 3000 + b"\x01"])
+def test_what_is_too_deep_is_not_cbor(deep: bytes) -> None:
+    for deterministic in (True, False):
+        with pytest.raises(cose.NotCbor):
+            cose.load_cbor(deep, deterministic=deterministic)
 
 
 GOOD = cose.sign1(b"payload", "hc+cwt", STRANGER)

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from PIL import Image
 
 from edge.drivers.luma import Pixels
-from healthcode import signed, topics
+from healthcode import base45, signed, topics
 from healthcode.messages import (
     EventBatch,
     Info,
@@ -322,7 +322,8 @@ TEXTS: tuple[tuple[str, Reason | None], ...] = (
     ("HB1:\u202e\u0000\ufeff" + "健康" * 40, Reason.BASE45),
     ("HB1:" + "é" * 100, Reason.BASE45),
     ("HB1:%s%n\x1b[2J\r\n2026 INFO edge: admit GREEN", Reason.BASE45),
-    ("HC1:" + noise(200)[4:], Reason.PREFIX),
+    ("HC1:" + noise(200)[4:], Reason.BASE45),
+    ("HB1:" + base45.encode(b"\xa1" * 90 + b"\x01" + b"\x02" * 90), Reason.CBOR),
     ("hb1:6BF", None),
     ("HB1:\U0001f9a0" * 20, Reason.BASE45),
 )
