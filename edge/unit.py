@@ -29,6 +29,7 @@ from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
+from edge.transitions import OPENING
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Health, Judged, Lane, Standing, Verdict, decide, standing
 from healthcode import dcc, token
@@ -229,12 +230,19 @@ class Unit:
             self._step(lane.Notice(at, Signal.FEVER))
 
     def _show_hint(self, found: Screened, at: float) -> None:
-        hint = (found.hint, found.tries)
-        if hint == self._hint:
+        """Shows what to do, once for each hint and try; and what goes on, where that was last shown for its time and is not over."""
+        hint, is_over = (found.hint, found.tries), at >= self._state.notice_until
+        if hint == self._hint and not is_over:
             return
         self._hint = hint
-        if found.hint is not None and found.hint.value in Reason.__members__ and found.hint is not Screening.FEVER_SUSPECTED:
-            self._step(lane.Notice(at, SIGNAL_OF_REASON[Reason(found.hint.value)]))
+        if found.hint is Screening.FEVER_SUSPECTED:
+            signal = Signal.FEVER if is_over else None
+        elif found.hint is not None and found.hint.value in Reason.__members__:
+            signal = SIGNAL_OF_REASON[Reason(found.hint.value)]
+        else:
+            signal = Signal.MEASURING if is_over else None
+        if signal is not None and self._state.stage not in OPENING:
+            self._step(lane.Notice(at, signal))
 
     def _conclude(self, shown: Presentation, verdict: Verdict, found: Screened | None, at: float) -> None:
         """A final verdict: the event on disk, then the lane. A disk that fails turns an admission into a call for the guard."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge import lane
+from edge.config import ScreeningPolicy
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, Sample
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import EventsDone, ListChanged, Requested, TrustChanged
@@ -206,6 +207,34 @@ def test_whoever_comes_back_with_a_suspicion_is_measured_a_second_time_and_not_a
     bench.show(bench.code(FIRST), FEVER_C)
     assert bench.verdicts()[-1] == refused(Reason.FEBRILE)
     assert bench.pulses() == 0
+
+
+def test_a_long_wait_for_the_second_measurement_is_shown_to_its_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, screening=ScreeningPolicy(retest_after_s=30.0, retest_within_s=60.0))
+    try:
+        bench.show(bench.code(FIRST), FEVER_C)
+        for _ in range(29):
+            bench.see(bench.code(FIRST))
+            bench.wait(1.0)
+            assert bench.unit.state.light is Signal.FEVER, "not white: nobody else is to step up"
+        bench.see(bench.code(FIRST))
+        bench.wait(2.0)
+        bench.show(bench.code(FIRST), FEVER_C)
+        assert bench.verdicts()[-1] == refused(Reason.FEBRILE)
+    finally:
+        bench.close()
+
+
+def test_a_measurement_with_much_patience_is_shown_to_its_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, screening=ScreeningPolicy(give_up_s=60.0))
+    try:
+        bench.see(bench.code(FIRST))
+        for _ in range(59):
+            bench.see(bench.code(FIRST))
+            bench.wait(0.9)
+            assert bench.unit.state.light is Signal.MEASURING
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize("cooled_c", [34.9, 33.0], ids=["36.9", "36.4"])

@@ -94,13 +94,22 @@ class WatchedGate:
 class Bench:
     """One unit and everything around it. `restart` begins a new boot on the same disk."""
 
-    def __init__(self, folder: Path, *, most_rows: int = 500_000, trust: bool = True, knows_time: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        most_rows: int = 500_000,
+        trust: bool = True,
+        knows_time: bool = True,
+        screening: ScreeningPolicy = ScreeningPolicy(retest_after_s=5.0),  # noqa: B008  frozen
+    ) -> None:
         self.at = START
         self.folder = folder
         self.clock_is_off_s = 0.0
         self.answers: list[tuple[str, Response]] = []
         self.relay_at_append: list[bool] = []
         self._most_rows = most_rows
+        self._screening = screening
         self._boots = count(1)
         self._marks = count()
         self.province = Province(trust=trust_list(1, list_entry(), TOKEN_ENTRY, expires_at=NOON + 90 * 86_400))
@@ -119,7 +128,7 @@ class Bench:
             data=str(self.folder),
             roots=("root",),
             world=str(self.folder / "w"),
-            screening=ScreeningPolicy(retest_after_s=5.0),
+            screening=self._screening,
         )
         self.inputs: queue.SimpleQueue[lane.Input] = queue.SimpleQueue()
         self.outbox = SlowOutbox(self.folder / "outbox.sqlite", f"{number:032x}", most_rows=self._most_rows)
