@@ -204,7 +204,10 @@ class Publisher:
             raise ListError(f"{self._uri} is at epoch {self._snapshot.epoch}, trust list {self._keys().version} says {entry.epoch}")
         with self._store.read() as tx:
             self._snapshot_kid = cose.parse(_body(tx, self._uri, self._snapshot)).kid
-            return load_list(tx, self._uri, self._keys(), self._now())
+            held = load_list(tx, self._uri, self._keys(), self._now())
+            said = (head.as_of for head in publication.list_heads(tx) if (head.uri, head.epoch) == (self._uri, held.epoch))
+            held.as_of = max([held.as_of, *said])  # the clock may be behind what the last head said
+            return held
 
     def _begin_epoch(self, epoch: int) -> StatusList:
         """A new chain at version 0, holding what the registry says now."""

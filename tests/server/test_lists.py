@@ -176,6 +176,19 @@ def test_a_restarted_publisher_goes_on_where_the_other_stopped(office: Office, t
     assert gate.held.version == 3
 
 
+def test_a_restarted_publisher_whose_clock_is_behind_says_no_earlier_time_than_was_said(office: Office, town: Town, clock: Clock) -> None:
+    gate = Follower(town, clock)
+    clock.at += 100
+    gate.take(publisher(office, town, clock).step())
+    said = gate.held.as_of
+    clock.at -= 50
+    source = publisher(office, town, clock)
+    add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    delta = read(source.step()[0].payload, Delta, town.ring(), clock())
+    assert isinstance(delta, Signed)
+    assert delta.message.as_of == said
+
+
 def test_many_changes_make_consecutive_versions(office: Office, town: Town, clock: Clock) -> None:
     source, gate = publisher(office, town, clock, most_changes=3), Follower(town, clock)
     gate.take(source.step())
