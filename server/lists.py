@@ -45,6 +45,7 @@ class Publication:
 class Compacted:
     """A snapshot that was made and not stored yet."""
 
+    epoch: int
     version: int
     body: bytes
 
@@ -130,13 +131,18 @@ class Publisher:
 
     def compact(self, copy: StatusList) -> Compacted:
         """The signed snapshot of a copy. Takes seconds for a full list; touches nothing else."""
-        return Compacted(copy.version, copy.snapshot(self._signer(), copy.as_of, smallest))
+        return Compacted(copy.epoch, copy.version, copy.snapshot(self._signer(), copy.as_of, smallest))
 
     def take_snapshot(self, made: Compacted) -> None:
-        """Stores a snapshot, so that the next head names it, and forgets deltas that nobody can ask for any more."""
+        """Stores a snapshot, so that the next head names it, and forgets deltas that nobody can ask for any more.
+
+        One of an epoch that has ended while it was made is of no use: its version means nothing in the new one.
+        """
         held = self._held()
+        if made.epoch != held.epoch:
+            return
         with self._store.write() as tx:
-            self._snapshot = _store_snapshot(tx, self._uri, held.epoch, made, to_ms(self._now()))
+            self._snapshot = _store_snapshot(tx, self._uri, made, to_ms(self._now()))
             self._snapshot_kid = cose.parse(made.body).kid
             publication.drop_deltas(tx, self._uri, held.epoch, min(made.version, max(0, held.version - self._settings.keep_deltas)))
         self._last_head = float("-inf")
@@ -215,8 +221,8 @@ class Publisher:
             at = int(self._now())
             fresh = StatusList.empty(self._uri, epoch, self._capacity, as_of=at)
             publication.drop_deltas(tx, self._uri, epoch, 0)
-            first = Compacted(0, fresh.snapshot(self._signer(), at))
-            self._snapshot, self._snapshot_kid = _store_snapshot(tx, self._uri, epoch, first, to_ms(at)), cose.parse(first.body).kid
+            first = Compacted(epoch, 0, fresh.snapshot(self._signer(), at))
+            self._snapshot, self._snapshot_kid = _store_snapshot(tx, self._uri, first, to_ms(at)), cose.parse(first.body).kid
             entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
             order = sorted(entries)
             for begin in range(0, len(order), self._most_changes):
@@ -327,8 +333,8 @@ def _body(tx: Connection, uri: str, row: SnapshotRow) -> bytes:
     return chunk[1] if chunk else b""
 
 
-def _store_snapshot(tx: Connection, uri: str, epoch: int, made: Compacted, made_ms: int) -> SnapshotRow:
-    row = SnapshotRow(epoch, made.version, hashlib.sha256(made.body).digest(), len(made.body), made_ms)
+def _store_snapshot(tx: Connection, uri: str, made: Compacted, made_ms: int) -> SnapshotRow:
+    row = SnapshotRow(made.epoch, made.version, hashlib.sha256(made.body).digest(), len(made.body), made_ms)
     publication.insert_snapshot(tx, uri, row, made.body)
     return row
 

@@ -178,9 +178,12 @@ def test_a_restarted_publisher_goes_on_where_the_other_stopped(office: Office, t
 
 def test_a_restarted_publisher_whose_clock_is_behind_says_no_earlier_time_than_was_said(office: Office, town: Town, clock: Clock) -> None:
     gate = Follower(town, clock)
+    source = publisher(office, town, clock)
+    source.step()
     clock.at += 100
-    gate.take(publisher(office, town, clock).step())
+    gate.take(source.step())
     said = gate.held.as_of
+    assert said == int(clock())
     clock.at -= 50
     source = publisher(office, town, clock)
     add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
@@ -220,6 +223,30 @@ def test_compaction_and_what_can_still_be_asked_for(office: Office, town: Town, 
     assert source.copy_for_snapshot() is None
     again = publisher(office, town, clock, settings)
     gate.take(again.step())
+
+
+def test_a_snapshot_that_was_under_way_when_the_epoch_was_raised_is_let_go(office: Office, town: Town, clock: Clock) -> None:
+    source = publisher(office, town, clock, LISTS)
+    source.step()
+    add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
+    clock.at += 700
+    source.step()
+    copy = source.copy_for_snapshot()
+    assert copy is not None
+    made = source.compact(copy)
+    town.publish([entry(key, use, epoch=2) for use, key in town.keys.items()])
+    source.reload()
+    source.step()
+    source.take_snapshot(made)
+    with office.store.read() as tx:
+        row = publication.newest_snapshot(tx, URI)
+    assert row is not None
+    assert (row.epoch, row.version) == (2, 0)
+    clock.at += 60
+    head = read(source.step()[-1].payload, Head, town.ring(), clock())
+    assert isinstance(head, Signed)
+    assert head.message.snapshot.sha256 == row.sha256
+    assert publisher(office, town, clock).step(), "a restarted server still reads its list"
 
 
 def test_a_raised_epoch_begins_anew_with_what_the_registry_knows(office: Office, town: Town, clock: Clock) -> None:
