@@ -16,7 +16,7 @@ from edge.config import Config
 from edge.devices import Devices
 from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
-from edge.foreign import Guest, recognise
+from edge.judge import Judge
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, TrustChanged
 from edge.outbox import OutboxFault
@@ -31,19 +31,13 @@ from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
 from edge.transitions import OPENING
 from edge.verdict import Crowd as SeveralPeople
-from edge.verdict import Health, Judged, Lane, Standing, Verdict, decide, standing
-from healthcode import dcc, token
-from healthcode.dcc_policy import judge
+from edge.verdict import Verdict
 from healthcode.messages import AnyEvent, Response
 from healthcode.terms import ClockState, Decision, LaneMode, Reason, Screening
-from healthcode.token import HealthCode, TokenFault
-from healthcode.trust import KeyRing
 
 log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
-FUTURE_S = 60.0
-"""A passage that was remembered this far ahead of now was dated by a clock that was wrong; it says nothing."""
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
 """Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
 
@@ -56,6 +50,7 @@ class Unit:
         self.devices = Devices()
         self._config = config
         self._keeps = keeps
+        self._judge = Judge(config, keeps)
         self._state = passage.initial(keeps.monotonic(), keeps.modes.kept)
         self._shown: Presentation | None = None
         self._suspects: dict[Key, Screened] = {}
@@ -167,7 +162,7 @@ class Unit:
         if shown is not None and shown.text == seen.text:
             self._shown = presentation.sighted(shown, seen.at)
             return
-        subject = self._read(seen.text, seen.at)
+        subject = self._judge.read(seen.text, seen.at)
         if shown is not None and shown.key == presentation.key_of(subject, seen.text):
             self._shown = replace(presentation.sighted(shown, seen.at), text=seen.text, subject=subject)
             return
@@ -275,41 +270,7 @@ class Unit:
         return may
 
     def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
-        clock = self._keeps.clock
-        now = clock.now(at)
-        keys = self._keeps.knowledge.keys(now)
-        subject = shown.subject
-        if isinstance(subject, HealthCode | Guest):  # by the keys of now, at the time when the code was last in view
-            subject = self._read(shown.text, shown.last_at)
-        seen: Standing | Judged | TokenFault | SeveralPeople
-        match subject:
-            case HealthCode():
-                seen = standing(subject, self._keeps.knowledge.lists)
-            case Guest(certificate=certificate):
-                seen = Judged(judge(certificate, keys.certificates if keys is not None else None, now))
-            case _:
-                seen = subject
-        used_at = self._keeps.outbox.recent.get(shown.person) if shown.person is not None else None
-        if used_at is not None and used_at > now + FUTURE_S:
-            used_at = None
-        return decide(
-            seen,
-            screening,
-            Lane(self._state.mode, passage.busy(self._state), self._state.fire),
-            None if used_at is None else max(0.0, now - used_at),
-            Health(clock.state(), trust_held=keys is not None, outbox_ok=not self._recorder.unsaved),
-            at=now,
-            statements=self._config.statements,
-            replay_s=self._config.lane.replay_s,
-        )
-
-    def _read(self, text: str, at: float) -> HealthCode | Guest | TokenFault:
-        now = self._keeps.clock.now(at)
-        keys = self._keeps.knowledge.keys(now) or KeyRing(0, ())
-        if not text.startswith(dcc.PREFIX):
-            return token.read(text, keys, now)
-        found = dcc.read(text, keys, now)
-        return found if isinstance(found, TokenFault) else recognise(found, self._keeps.certificate_key)
+        return self._judge.decide(shown, screening, self._state, at, outbox_ok=not self._recorder.unsaved)
 
     def _on_request(self, asked: Requested) -> None:
         """A command that shows something and changes nothing, and so needs no signature."""
