@@ -240,10 +240,6 @@ class Sync:
             outputs.append(self._ask_chunk(TRUST, fetch, at))
         return outputs
 
-    def next_due(self) -> float | None:
-        """When `tick` has something to do next; None where nothing is planned."""
-        return min((wait.due for wait in self._waits() if wait.due is not None), default=None)
-
     def _plan(self, uri: str, mine: _List, at: float) -> None:
         """Sets up what is missing; `tick` does the asking."""
         held, head = self._held(uri), mine.head

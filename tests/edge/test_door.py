@@ -121,18 +121,17 @@ def test_who_asks_while_the_unit_is_in_the_middle_of_a_turn_is_heard(tmp_path: P
 
 def test_a_question_that_was_taken_and_not_answered_is_not_called_unheard(tmp_path: Path) -> None:
     (tmp_path / "mode.answer").mkdir()
-    unit, door = Unit(), Door(tmp_path)
-    done = threading.Event()
+    unit, is_over = Unit(), threading.Event()
 
     def turn() -> None:
-        while not done.wait(0.01):
-            door.attend(time.monotonic(), unit.decide)
+        while not unit.asked and not is_over.wait(0.01):
+            Door(tmp_path).attend(time.monotonic(), unit.decide)
 
     loop = threading.Thread(target=turn)
     loop.start()
     try:
-        assert ask(tmp_path, Asked(LaneMode.LOCKED, time.monotonic()), limit_s=2 * LOOK_EVERY_S) is Silence.UNTOLD
+        assert ask(tmp_path, Asked(LaneMode.LOCKED, time.monotonic()), limit_s=1.0) is Silence.UNTOLD
     finally:
-        done.set()
+        is_over.set()
         loop.join()
     assert len(unit.asked) == 1, "the lane is locked, and nobody may say that nothing was changed"
