@@ -113,6 +113,11 @@ class Disk:
 
     # ---- the power switch
 
+    def written_back(self) -> None:
+        """The process was killed and the power stayed: the kernel brings to the disk on its own what it was given."""
+        if self.syncs_files:
+            self._all_is_safe()
+
     def power_cut(self) -> Callable[[], None]:
         """The power is gone now. Call what comes back once the process has let go of its files: it puts the folder into its new state."""
         database = self._database_found()

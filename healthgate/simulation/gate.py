@@ -114,7 +114,9 @@ class Gate:
         self._broker.forget(self.name)
         settle = self.disk.power_cut() if cuts_power else None
         self._let_go()
-        if settle is not None:
+        if settle is None:
+            self.disk.written_back()
+        else:
             settle()
             self._powered_at = self._schedule.now
             if not self._has_battery:
