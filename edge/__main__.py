@@ -204,7 +204,6 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             cache=cache,
             outbox=outbox,
             clock=clock,
-            roots=roots,
             random=random,
             at=time.monotonic(),
             resend_s=config.link.resend_s,

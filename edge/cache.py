@@ -24,15 +24,18 @@ from edge.files import Fsync, write_atomically
 from edge.listfolder import Base, ListFolder
 from healthcode import signed
 from healthcode.cose import PublicKey
-from healthcode.messages import Delta, Head, TrustList
+from healthcode.messages import MAX_CHAIN, BadPayload, Delta, Head, Message, RootChain, TrustList
+from healthcode.roots import Root, Roots, RotationFault, proofs
 from healthcode.signed import Signed, SignedFault
 from healthcode.status import DeltaFault, StatusList, read_snapshot
 from healthcode.terms import Use
 from healthcode.trust import GRACE_S, KeyRing
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 log = logging.getLogger(__name__)
 
+ROOTS_FILE = "roots"
 HEAD_EVERY_S = 300
 """How much newer a head must be than the one on disk to be written: a card lives longer, and as_of after a start is at most this older."""
 
@@ -46,6 +49,7 @@ class CacheFault(StrEnum):
     NOT_WANTED = "NOT_WANTED"
     NOT_HELD = "NOT_HELD"
     DIFFERENT = "DIFFERENT"
+    NO_ROOTS = "NO_ROOTS"
     FUTURE = "FUTURE"
 
 
@@ -74,7 +78,7 @@ class Cache:
         self.disk_error = ""
         self._folder = folder
         self._fsync = fsync
-        self._roots = tuple(roots)
+        self._roots = Roots(tuple(roots))
         self._issuers = tuple(issuers)
         self._most_lists = most_lists
         self._trust: TrustList | None = None
@@ -88,6 +92,11 @@ class Cache:
     def lists(self) -> Mapping[str, StatusList]:
         """The lists held, by uri."""
         return MappingProxyType(self._lists)
+
+    @property
+    def roots(self) -> Roots:
+        """The root keys of the enrolment, and those that followed them."""
+        return self._roots
 
     @property
     def trust(self) -> TrustList | None:
@@ -130,8 +139,9 @@ class Cache:
     def load(self, at: float) -> None:
         """Takes in from the disk what verifies at `at` and is not held yet. Files that do not verify stay: the time may be wrong."""
         if self._trust is None:
+            self._roots = self._got(partial(load_roots, self._folder, self._roots), self._roots)
             data = self._got((self._folder / "trust").read_bytes, b"")
-            found = signed.read_rooted(data, TrustList, self._roots)
+            found = self.read_rooted(data, TrustList)
             if isinstance(found, TrustList):
                 self._set_trust(found, data)
         keys = self.keys(at)
@@ -141,9 +151,28 @@ class Cache:
             if uri not in self._lists:
                 self._load_list(uri, epoch, keys, at)
 
+    def read_rooted(self, data: bytes, kind: type[M]) -> M | SignedFault:
+        """The message in `data`, signed by a root that counts at its version, or at that of the trust list held."""
+        return self._roots.read(data, kind, 0 if self._trust is None else self._trust.version)
+
+    def accept_roots(self, chain: RootChain) -> tuple[Root, ...] | SignedFault | RotationFault | CacheFault:
+        """Takes what follows from a chain of rotations: the roots that are new or whose end is; where none are, why one did not count.
+
+        NO_ROOTS where the trust list held would no longer be a root's: better the roots that are held than no trust list.
+        """
+        before = self._roots
+        after, faults = before.offer(chain.rotations)
+        if after == before:
+            return next(iter(faults.values()), ())
+        if self._trust is not None and isinstance(after.read(self._trust_bytes, TrustList, self._trust.version), SignedFault):
+            return CacheFault.NO_ROOTS
+        self._roots = after
+        self._done(partial(write_atomically, self._folder / ROOTS_FILE, signed.pack(RootChain(rotations=proofs(after.links))), self._fsync))
+        return tuple(root for root in after.known() if root not in before.known())
+
     def accept_trust(self, data: bytes, at: float) -> TrustTaken | SignedFault | CacheFault:
         """Takes a trust list signed by a root, if it is newer; drops the lists that it no longer vouches for."""
-        found = signed.read_rooted(data, TrustList, self._roots)
+        found = self.read_rooted(data, TrustList)
         if isinstance(found, SignedFault):
             return found
         if self._trust is not None and found.version <= self._trust.version:
@@ -290,6 +319,28 @@ class Cache:
             self.disk_faults += 1
             self.disk_error = str(wrong)
             return default
+
+
+def load_roots(folder: Path, given: Roots) -> Roots:
+    """`given` and what follows them by the chain that a unit keeps in `folder`, its cache; OSError where the disk does not give it."""
+    path = folder / ROOTS_FILE
+    if not path.exists():
+        return given
+    try:
+        return given.offer(signed.unpack(path.read_bytes(), RootChain, MAX_CHAIN).rotations)[0]
+    except BadPayload as wrong:
+        log.error("%s: %s: the roots of the enrolment alone count", path, wrong)
+        return given
+
+
+def held_roots(folder: Path, given: Sequence[PublicKey]) -> tuple[Roots, int]:
+    """The roots that a unit keeps in `folder`, its cache, and the version of the trust list there (0: none that verifies).
+
+    For commands beside a unit that may be running; OSError where the disk does not give it.
+    """
+    roots, path = load_roots(folder, Roots(tuple(given))), folder / "trust"
+    found = roots.read(path.read_bytes(), TrustList, 0) if path.exists() else SignedFault.SIZE
+    return roots, found.version if isinstance(found, TrustList) else 0
 
 
 def _follow(held: StatusList, deltas: Sequence[bytes], keys: KeyRing, at: float) -> list[bytes]:

@@ -7,13 +7,12 @@ own cure. A reset is signed by a root. Both must name this unit. A reset comes o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edge.clock import Clock, ResetLetter
 from edge.linkwords import ClockAnswered, ClockWasReset
 from edge.timekeeping import AnswerOutcome, ResetOutcome, told
 from healthcode import signed
-from healthcode.cose import PublicKey
 from healthcode.messages import ClockReset, TimeAnswer
 from healthcode.signed import SignedFault
 from healthcode.trust import KeyRing
@@ -28,12 +27,14 @@ Complain = Callable[[str, str], None]
 
 
 class ClockTalk:
-    """One unit's. `complain` hears of everything that does not count."""
+    """One unit's. `read` gives a reset that a root signed; `complain` hears of everything that does not count."""
 
-    def __init__(self, unit: str, clock: Clock, roots: Sequence[PublicKey], letter: ResetLetter | None, complain: Complain) -> None:
+    def __init__(
+        self, unit: str, clock: Clock, read: Callable[[bytes], ClockReset | SignedFault], letter: ResetLetter | None, complain: Complain
+    ) -> None:
         self._unit = unit
         self._clock = clock
-        self._roots = tuple(roots)
+        self._read = read
         self._letter = letter
         self._complain = complain
         self._look_at = float("-inf")
@@ -57,7 +58,7 @@ class ClockTalk:
 
     def reset(self, payload: bytes, at: float) -> ClockWasReset | None:
         """A reset came at `at`; None where it changes nothing. OSError where the disk does not take it, and it does not count."""
-        reset = signed.read_rooted(payload, ClockReset, self._roots)
+        reset = self._read(payload)
         if isinstance(reset, SignedFault):
             self._complain(f"reset_{reset.value}", f"clock reset: not accepted: {reset.value}")
             return None

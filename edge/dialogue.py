@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import cast
 
@@ -18,23 +19,25 @@ from edge.cache import Cache, CacheFault, TrustTaken
 from edge.clock import Clock, ResetLetter
 from edge.clocktalk import ClockTalk
 from edge.dispatch import Dispatch
-from edge.linkwords import EventsDone, ListChanged, News, Publish, Requested, Resubscribe, Saying, TrustChanged
+from edge.linkwords import EventsDone, ListChanged, News, Publish, Requested, Resubscribe, RootsChanged, Saying, TrustChanged
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing
 from edge.timekeeping import AnswerOutcome
 from healthcode import signed, topics
-from healthcode.cose import PublicKey
 from healthcode.messages import (
+    MAX_CHAIN,
     MAX_HEAD,
     MAX_SIGNED,
     BadPayload,
     ChunkAnswer,
+    ClockReset,
     Delta,
     DeltaAnswer,
     Head,
     Info,
     Request,
+    RootChain,
     SyncAnswer,
     TimeAnswerEnvelope,
     TrustHead,
@@ -42,6 +45,7 @@ from healthcode.messages import (
     decode,
     encode,
 )
+from healthcode.roots import RotationFault, describe_root
 from healthcode.signed import SignedFault
 from healthcode.status import DeltaFault
 from healthcode.terms import ClockState
@@ -69,7 +73,6 @@ class Dialogue:
         cache: Cache,
         outbox: Outbox,
         clock: Clock,
-        roots: Sequence[PublicKey],
         random: Random,
         at: float,
         resend_s: float = 30.0,
@@ -88,8 +91,7 @@ class Dialogue:
         self._outbox = outbox
         self._dispatch = Dispatch(self._unit, outbox, resend_s)
         self._clock = clock
-        self._clocktalk = ClockTalk(info.unit, clock, roots, letter, self._complain)
-        self._roots = tuple(roots)
+        self._clocktalk = ClockTalk(info.unit, clock, partial(cache.read_rooted, kind=ClockReset), letter, self._complain)
         self._is_connected = False
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
         self._flush_due = at + FLUSH_EVERY_S
@@ -167,6 +169,8 @@ class Dialogue:
                 return self._delta(payload, at)
             case topics.TRUST_HEAD:
                 return self._trust_head(payload, at)
+            case topics.TRUST_ROOTS:
+                return self._follow_roots(payload, at)
             case DownTopic(unit=self._unit, channel="ack"):
                 return self._watermark(payload, at)
             case DownTopic(unit=self._unit, channel="sync"):
@@ -198,10 +202,21 @@ class Dialogue:
         return self._do(self._sync.delta(delta, payload, at), at)
 
     def _trust_head(self, payload: bytes, at: float) -> list[Saying]:
-        head = signed.read_rooted(payload, TrustHead, self._roots)
+        head = self._cache.read_rooted(payload, TrustHead)
         if isinstance(head, SignedFault):
             return self._unsigned("trust_head", head)
         return self._do(self._sync.trust_head(head, at), at)
+
+    def _follow_roots(self, payload: bytes, at: float) -> list[Saying]:
+        """Whatever a new root has signed may have come before it: everything retained is asked for again."""
+        found = self._cache.accept_roots(signed.unpack(payload, RootChain, MAX_CHAIN))
+        if isinstance(found, SignedFault | RotationFault | CacheFault):
+            self._complain(f"roots_{found.value}", f"a rotation of a root is not taken: {found.value}")
+            return []
+        if not found:
+            return []
+        self.news.append(RootsChanged("; ".join(map(describe_root, found)), at))
+        return [Resubscribe()]
 
     def _watermark(self, payload: bytes, at: float) -> list[Saying]:
         keys = self._cache.keys(self._clock.now())

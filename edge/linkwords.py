@@ -43,6 +43,14 @@ class TrustChanged:
 
 
 @dataclass(frozen=True)
+class RootsChanged:
+    """Another root key counts, or one has an end; `detail` is one line for people."""
+
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True)
 class ClockAnswered:
     """A time key answered this unit's question; `doubt` is one line for people where the answer raises one."""
 
@@ -77,4 +85,4 @@ class EventsDone:
     at: float
 
 
-News = EventsDone | ListChanged | TrustChanged | ClockAnswered | ClockWasReset | Requested
+News = EventsDone | ListChanged | TrustChanged | RootsChanged | ClockAnswered | ClockWasReset | Requested

@@ -115,6 +115,7 @@ class Reporter:
             lists_held=len(ages),
             list_age_s=round(max(ages), 1) if ages else None,
             trust_version=trust.version if trust is not None else None,
+            roots_held=len(self._cache.roots.signing(trust.version if trust is not None else 0)),
             clock_trusted=int(self._clock.state() is ClockState.TRUSTED),
             passes=sum(unit.counts.values()),
             admitted=unit.counts[Decision.ADMIT],

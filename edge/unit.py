@@ -18,7 +18,7 @@ from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.judge import Judge
 from edge.link import LinkDown, LinkUp
-from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, TrustChanged
+from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, RootsChanged, TrustChanged
 from edge.outbox import OutboxFault
 from edge.parts import Keeps, Posted
 from edge.presentation import Key, Presentation, Subject
@@ -121,6 +121,9 @@ class Unit:
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
                 log.info("trust list %d is in force", version)
+            case RootsChanged(detail=detail):
+                log.warning("roots: %s", detail)
+                self._recorder.record([records.unit_event("roots_changed", detail, self._moment(item.at))])
             case ClockWasReset(detail=detail):
                 self._recorder.record([records.unit_event("clock_reset", detail, self._moment(item.at))])
             case ClockAnswered():

@@ -24,6 +24,8 @@ MAX_SIGNED = 256 * 1024
 MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
 MAX_BATCH = 256 * 1024
+MAX_ROTATIONS = 16
+MAX_CHAIN = MAX_ROTATIONS * (MAX_HEAD + 3) + 16
 
 UnitId = Annotated[
     str,
@@ -159,6 +161,7 @@ class UnitStatus(Message, frozen=True):
     lists_held: Count
     list_age_s: Annotated[float, Meta(ge=-1e12, le=1e12)] | None = None
     trust_version: Version | None = None
+    roots_held: Count = 0
     clock_trusted: Count = 0
     passes: Count = 0
     admitted: Count = 0
@@ -399,6 +402,25 @@ class TrustHead(Message, frozen=True):
     size: Annotated[int, Meta(ge=1, le=MAX_TRUST)]
     sha256: Digest
     signed_at: Seconds
+
+
+class RootRotation(Message, frozen=True):
+    """Signed by the root that comes, `key`, and over that by the root before, whose identifier is `old` (`healthcode.roots`).
+
+    The new root signs trust lists from version `since` on; from version `until` on the old one signs none (None: not decided yet).
+    """
+
+    old: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    algorithm: Literal["ES256", "Ed25519"]
+    key: Annotated[bytes, Meta(min_length=32, max_length=65)]
+    since: Version
+    until: Version | None = None
+
+
+class RootChain(Message, frozen=True):
+    """all/trust/roots: every rotation of a root so far. It needs no signature of its own, for each has two."""
+
+    rotations: Annotated[list[Annotated[bytes, Meta(max_length=MAX_HEAD)]], Meta(max_length=MAX_ROTATIONS)]
 
 
 class BadPayload(ValueError):

@@ -112,7 +112,7 @@ def read(data: bytes, kind: type[T], keys: KeyRing, at: float) -> Signed[T] | Si
     what = KINDS[kind]
     if what.use is None:
         raise TypeError(f"{kind.__name__} is signed by a root key: use read_rooted")
-    sign1 = _parse(data, what)
+    sign1 = parse_as(data, what)
     if isinstance(sign1, SignedFault):
         return sign1
     verified = verify(sign1, keys.find(sign1.kid, what.use))
@@ -131,7 +131,7 @@ def read(data: bytes, kind: type[T], keys: KeyRing, at: float) -> Signed[T] | Si
 def read_rooted(data: bytes, kind: type[T], roots: Sequence[PublicKey]) -> T | SignedFault:
     """The trust list, trust head or clock reset in `data`, signed by one of the root keys. Whether it is too old the caller must ask."""
     what = KINDS[kind]
-    sign1 = _parse(data, what)
+    sign1 = parse_as(data, what)
     if isinstance(sign1, SignedFault):
         return sign1
     if what.use is not None:
@@ -177,7 +177,8 @@ def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:
     return fits and entry.sign_from <= said_at <= entry.sign_until and at <= entry.verify_until
 
 
-def _parse(data: bytes, what: Kind) -> cose.Sign1 | SignedFault:
+def parse_as(data: bytes, what: Kind) -> cose.Sign1 | SignedFault:
+    """The unverified object of this kind in `data`: the stages SIZE to ALGORITHM."""
     if len(data) > what.limit:
         return SignedFault.SIZE
     try:

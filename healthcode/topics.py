@@ -11,6 +11,7 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _MARK = re.compile(r"[0-9a-f]{8}")
 
 TRUST_HEAD = f"{ROOT}/all/trust/head"
+TRUST_ROOTS = f"{ROOT}/all/trust/roots"
 ALL_DOWN = f"{ROOT}/all/#"
 ALL_UP = f"{ROOT}/gates/+/up/#"
 BRIDGE_STATE = f"{ROOT}/bridge/state"
@@ -87,8 +88,8 @@ def list_topic(issuer: str, uri: str, channel: str) -> str:
 
 
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
-    """What a topic means; TRUST_HEAD and BRIDGE_STATE come back as they are, anything that is not ours is None."""
-    if topic in (TRUST_HEAD, BRIDGE_STATE):
+    """What a topic means; TRUST_HEAD, TRUST_ROOTS and BRIDGE_STATE come back as they are, anything that is not ours is None."""
+    if topic in (TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE):
         return topic
     prefix = ROOT + "/"
     if not topic.startswith(prefix) or len(topic) > 200:

@@ -12,6 +12,8 @@ import typer
 
 from edge import config as configuration
 from edge.__main__ import check_password, check_thresholds, load_roots, main
+from edge.cache import held_roots
+from healthcode.roots import describe_root
 from healthcode.setting_keys import example_toml
 from healthgate.calibrate import calibrate
 from healthgate.edge_clock import reset_clock
@@ -48,6 +50,16 @@ def fault_of(look: Callable[[configuration.Config], object], config: configurati
     return None
 
 
+def roots_of(config: configuration.Config) -> list[str]:
+    """The root keys that the unit goes by, a line each: those of its configuration, and those that it has learnt of since."""
+    try:
+        roots, version = held_roots(Path(config.data) / "cache", load_roots(config))
+    except OSError as wrong:
+        return [f"roots: those that the unit has learnt of cannot be read from {config.data}: {wrong.strerror}"]
+    signing = roots.signing(version)
+    return [f"{describe_root(root)}{'' if root.key in signing else ': does not count'}" for root in roots.known()]
+
+
 @app.command()
 def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", help="Print every key with its value.")] = False) -> None:
     """Read a configuration and the files that it names, roots and password, and say all that is wrong with them; nothing is started."""
@@ -62,6 +74,8 @@ def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", he
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
     else:
         typer.echo(f"{config}: unit {found.unit}, hardware {found.hardware}: good")
+        for line in roots_of(found):
+            typer.echo(line)
 
 
 @app.command()

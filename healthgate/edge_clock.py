@@ -10,11 +10,12 @@ import typer
 
 from edge import config as configuration
 from edge.__main__ import load_roots
+from edge.cache import held_roots
 from edge.clock import FloorFile, ResetLetter
 from edge.timekeeping import Anchor, ResetOutcome, Timekeeper, told
-from healthcode.cose import PublicKey
 from healthcode.messages import MAX_HEAD, ClockReset
-from healthcode.signed import SignedFault, read_rooted
+from healthcode.roots import Roots
+from healthcode.signed import SignedFault
 from healthgate.errors import one_line_errors
 
 WAIT_S = 5.0
@@ -35,8 +36,8 @@ def reset_clock(
     A running unit takes it within seconds, one that is down when it starts. Each reset counts once.
     """
     found = configuration.load(config)
-    data, reset = read_reset(file, found.unit, load_roots(found))
     folder = Path(found.data)
+    data, reset = read_reset(file, found.unit, *held_roots(folder / "cache", load_roots(found)))
     kept = FloorFile(folder / "floor")
     check(reset, kept)
     letter = ResetLetter(folder)
@@ -55,14 +56,14 @@ def reset_clock(
         raise ResetError(f"unit {found.unit} has read the reset and not taken it: its log says why")
 
 
-def read_reset(file: Path, unit: str, roots: tuple[PublicKey, ...]) -> tuple[bytes, ClockReset]:
-    """The reset in `file` as bytes and as what they say; ResetError where no root signed it, or it names another unit."""
+def read_reset(file: Path, unit: str, roots: Roots, held: int) -> tuple[bytes, ClockReset]:
+    """The reset in `file` as bytes and as what they say; ResetError where it is another unit's, or no root signed it that counts."""
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_HEAD + 1)
     except OSError as wrong:
         raise ResetError(f"{file}: cannot be read: {wrong.strerror}") from None
-    reset = read_rooted(data, ClockReset, roots)
+    reset = roots.read(data, ClockReset, held)
     if isinstance(reset, SignedFault):
         raise ResetError(f"{file}: {reset.value}: expected a clock reset signed by a root of this unit")
     if reset.unit != unit:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.cache import held_roots
 from edge.listfolder import ListFolder
 from healthcode import cose, signed
 from healthcode.cose import PublicKey
-from healthcode.messages import MAX_SIGNED, Delta, TrustList
-from healthcode.signed import SignedFault, read_rooted
+from healthcode.messages import MAX_SIGNED, Delta
+from healthcode.roots import Roots
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class GateFiles:
 
     def trust_version(self) -> int | None:
         """The version of the trust list held; None where there is none that verifies."""
-        path = self._folder / "cache" / "trust"
-        found = read_rooted(path.read_bytes(), TrustList, self._roots) if path.exists() else SignedFault.SIZE
-        return found.version if isinstance(found, TrustList) else None
+        return held_roots(self._folder / "cache", self._roots)[1] or None
+
+    def roots(self) -> Roots:
+        """The root keys that count there, those of the enrolment and those that followed."""
+        return held_roots(self._folder / "cache", self._roots)[0]
 
     def held_list(self, uri: str) -> HeldList | None:
         """How far list `uri` is; None where it is not held. What is there is read, not verified: that is the gate's business."""

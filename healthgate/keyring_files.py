@@ -213,14 +213,14 @@ def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
 
     Its serial is one above that of the unit's last reset, which is read from the file that the new one replaces.
     """
-    root = _root_of(folder)
+    root = open_root(folder / ROOT_FILE)
     try:
         path = folder / RESETS_FOLDER / f"{topics.check_id(unit)}.cbor"
     except ValueError as wrong:
         raise KeysError(str(wrong)) from None
     last = 0
     if path.exists():
-        held = signed.read_rooted(_read_file(path), ClockReset, (PublicKey.from_raw(root.algorithm, root.public),))
+        held = signed.read_rooted(_read_file(path), ClockReset, known_roots(folder))
         if isinstance(held, SignedFault):
             raise KeysError(f"{path}: {held.value}: expected the unit's last reset, signed by the root {root.kid.hex()}")
         last = held.serial
@@ -234,7 +234,7 @@ def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
 
 def export(folder: Path, at: float) -> PublicEntries:
     """What another province needs to recognise this one: the token and list entries of its own issuer."""
-    held = read_trust(folder / TRUST_FILE, (read_root(folder / ROOT_PUBLIC_FILE),))
+    held = read_trust(folder / TRUST_FILE, known_roots(folder))
     own = own_issuer(folder, held)
     entries = [entry for entry in held.entries if entry.issuer == own and entry.use in RECOGNISED_USES]
     if not entries:
@@ -314,9 +314,8 @@ def read_trust(path: Path, roots: Sequence[PublicKey] | None) -> TrustList:
 def open_trust(folder: Path) -> tuple[Signer | None, TrustList]:
     """The root's signer (None: it is elsewhere) and the trust list to change: the one in the folder, or the request made since."""
     is_elsewhere = (folder / ROOT_PUBLIC_FILE).exists() and not (folder / ROOT_FILE).exists()
-    root = None if is_elsewhere else _root_of(folder)
-    public = read_root(folder / ROOT_PUBLIC_FILE) if root is None else PublicKey.from_raw(root.algorithm, root.public)
-    held = read_trust(folder / TRUST_FILE, (public,))
+    root = None if is_elsewhere else open_root(folder / ROOT_FILE)
+    held = read_trust(folder / TRUST_FILE, known_roots(folder))
     waiting = read_request(folder / REQUEST_FILE) if (folder / REQUEST_FILE).exists() else None
     return root, held if waiting is None or waiting.version <= held.version else waiting
 
@@ -368,11 +367,17 @@ def sign_trust(folder: Path, trust_list: TrustList, root: Signer) -> None:
         raise KeysError(f"{folder / TRUST_FILE}: cannot be written: {wrong.strerror}") from None
 
 
-def _root_of(folder: Path) -> Signer:
+def open_root(path: Path) -> Signer:
+    """The private root key in the file `path`."""
     try:
-        return open_signer(str(folder / ROOT_FILE))
+        return open_signer(str(path))
     except SignerError as wrong:
         raise KeysError(str(wrong)) from None
+
+
+def known_roots(folder: Path) -> tuple[PublicKey, ...]:
+    """The root of a keys folder and those before it, root-*.pub.pem: whose signatures its own files may bear."""
+    return tuple(read_root(path) for path in (folder / ROOT_PUBLIC_FILE, *sorted(folder.glob("root-*.pub.pem"))))
 
 
 def _read_file(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from healthgate import keyring_files, keys_dcc
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from healthgate.keys_inspect import inspect
-from healthgate.keys_rotation import rotate, sign
+from healthgate.keys_rotation import as_kid, rotate, rotate_root, sign
 from healthgate.keys_shown import Shown, changed, show_trust
 from healthgate.times import LATEST, BadTime, moment, rfc3339
 from server.keys import TRUST_FILE
@@ -112,11 +112,7 @@ def withdraw(
 
     Of a key that was stolen, first make the next one: `keys rotate FOLDER USE --now`. A list whose key is withdrawn begins anew.
     """
-    try:
-        wanted = bytes.fromhex(kid)
-    except ValueError:
-        raise KeysError(f"kid {kid[:40]!r}: expected 16 hexadecimal digits") from None
-    show_trust(changed(folder, keyring_files.withdraw(folder, wanted, time.time())), as_json)
+    show_trust(changed(folder, keyring_files.withdraw(folder, as_kid(kid), time.time())), as_json)
 
 
 @app.command("renew")
@@ -133,6 +129,7 @@ def renew(
 
 app.command("rotate")(rotate)
 app.command("sign")(sign)
+app.command("rotate-root")(rotate_root)
 app.command("inspect")(inspect)
 
 
@@ -180,7 +177,7 @@ def policy(
     if source is not None or drop:
         held = keyring_files.set_policy(folder, None if source is None else keys_dcc.read_policy(source), time.time())
     else:
-        held = keyring_files.read_trust(folder / TRUST_FILE, (keyring_files.read_root(folder / keyring_files.ROOT_PUBLIC_FILE),))
+        held = keyring_files.read_trust(folder / TRUST_FILE, keyring_files.known_roots(folder))
     typer.echo(keys_dcc.policy_lines(held.certificates), nl=False)
 
 

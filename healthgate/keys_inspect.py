@@ -14,7 +14,8 @@ import typer
 
 from healthcode import cose, signed, token
 from healthcode.cose import PublicKey, Sign1, Signer
-from healthcode.messages import MAX_SNAPSHOT, Message, TrustList
+from healthcode.messages import MAX_CHAIN, MAX_SNAPSHOT, Message, RootChain, RootRotation, TrustList
+from healthcode.roots import ACCEPTED, ROTATION, Roots, describe_root
 from healthcode.signed import KINDS, Signed, SignedFault
 from healthcode.status import SNAPSHOT_TYP, SUB, read_snapshot
 from healthcode.trust import KeyRing
@@ -60,7 +61,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Say what FILE is, who signed it and what it says: trust lists and heads, list heads, deltas, snapshots, watermarks, time answers,
-    clock resets, requests, and keys.
+    clock resets, rotations of roots, requests, and keys.
 
     Exit status 1 where a signature was checked and does not count. A private key is named, never shown.
     """
@@ -102,7 +103,7 @@ def look_at(file: Path, walls: Walls) -> Found:
     except cose.NotCbor as wrong:
         raise KeysError(f"{file}: {wrong}: expected a signed object, a request or a key in PEM") from None
     except cose.NotSign1 as wrong:
-        return _unsigned(file, data, str(wrong))
+        return _unsigned(file, data, str(wrong), walls)
     return _signed(file, data, sign1, walls)
 
 
@@ -114,7 +115,11 @@ def _key(file: Path, data: bytes) -> Found:
     return Found("public key", kid=public.kid.hex(), algorithm=public.algorithm, says={"public": public.raw.hex()})
 
 
-def _unsigned(file: Path, data: bytes, why: str) -> Found:
+def _unsigned(file: Path, data: bytes, why: str, walls: Walls) -> Found:
+    try:
+        return _chain(signed.unpack(data, RootChain, MAX_CHAIN), walls)
+    except ValueError:  # no chain, or one of what are no rotations
+        pass
     try:
         request = keyring_files.read_request(file)
     except KeysError:
@@ -123,8 +128,27 @@ def _unsigned(file: Path, data: bytes, why: str) -> Found:
     return Found(f"request for trust list {request.version}, not signed", says=says, trust_list=request)
 
 
+def _rotation(data: bytes, sign1: Sign1, roots: Sequence[PublicKey]) -> Found:
+    """A rotation is good where it follows one of the roots named, and the new root has signed it too."""
+    inner = signed.parse_as(sign1.payload, ACCEPTED)
+    says = {} if isinstance(inner, SignedFault) else _readable(signed.unpack(inner.payload, RootRotation, ACCEPTED.limit))
+    taken = Roots(tuple(roots)).take(data)
+    signature = NOT_CHECKED if not roots else "good" if isinstance(taken, Roots) else taken.value
+    return Found("rotation of a root", signature, sign1.kid.hex(), sign1.algorithm or "", says)
+
+
+def _chain(chain: RootChain, walls: Walls) -> Found:
+    after, faults = Roots(tuple(walls.roots)).offer(chain.rotations)
+    signature = NOT_CHECKED if not walls.roots else next((fault.value for fault in faults.values()), "good")
+    said = [_readable(signed.unpack(cose.parse(cose.parse(raw).payload).payload, RootRotation, ACCEPTED.limit)) for raw in chain.rotations]
+    says = {"rotations": said, "roots": [describe_root(root) for root in after.known()]}
+    return Found(f"chain of {len(said)} rotations of roots", signature, says=says)
+
+
 def _signed(file: Path, data: bytes, sign1: Sign1, walls: Walls) -> Found:
     kid, algorithm = sign1.kid.hex(), sign1.algorithm or "unknown algorithm"
+    if sign1.typ == ROTATION.typ:
+        return _rotation(data, sign1, walls.roots)
     if sign1.typ == SNAPSHOT_TYP:
         return _snapshot(file, data, kid, algorithm, walls)
     kind = next((kind for kind, what in KINDS.items() if what.typ == sign1.typ), None)

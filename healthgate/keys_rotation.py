@@ -12,7 +12,7 @@ from rich.table import Table
 
 from healthcode.cose import PublicKey
 from healthcode.terms import Use
-from healthgate import keyring_files, rotation
+from healthgate import keyring_files, root_rotation, rotation
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
@@ -20,7 +20,7 @@ from healthgate.keys_shown import Shown, as_dict, changed, print_table, show_tru
 from healthgate.rotation import OVERLAPS, Overlap, Rotated
 from healthgate.signers import SignerError, open_signer
 from healthgate.times import rfc3339
-from server.keys import TRUST_FILE, USES
+from server.keys import ROOTS_FILE, TRUST_FILE, USES
 
 in_one_line = one_line_errors("healthgate keys", KeysError, SignerError)
 
@@ -77,6 +77,41 @@ def sign(
             raise KeysError(f"{request}: version {trust_list.version}: {before} has version {held.version}, expected a later one")
     keyring_files.sign_trust(folder, trust_list, root)
     show_trust(Shown(before, trust_list, True), as_json)
+
+
+@in_one_line
+def rotate_root(
+    folder: Annotated[Path, typer.Argument(help="The keys folder, with the root's private key.", show_default=False)],
+    keep_old: Annotated[bool, typer.Option("--keep-old", help="Let the old root count beside the new one, until --end.")] = False,
+    end: Annotated[str, typer.Option(help="End this root, which was kept: 16 hexadecimal digits.", show_default=False)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Make the next root: both sign that it follows, and it signs the trust list from the next version on.
+
+    Units learn of it from the server, also those that were off line for the whole of it. New units get the new root.pub.pem. Keep the old
+    public key; destroy the old private key when nothing is left for it to say.
+    """
+    if end and keep_old:
+        raise KeysError("--end and --keep-old: expected one of them")
+    now = time.time()
+    done = root_rotation.end_root(folder, as_kid(end), now) if end else root_rotation.rotate_root(folder, now, keep_old=keep_old)
+    if as_json:
+        said = {"old": done.old.kid.hex(), "new": done.new.kid.hex(), "old_counts": not done.is_over}
+        typer.echo(json.dumps(as_dict(changed(folder, done.trust_list)) | {"roots": said}))
+        return
+    show_trust(changed(folder, done.trust_list), as_json=False)
+    typer.echo(
+        f"\nroot {done.new.kid.hex()} follows root {done.old.kid.hex()}, which {'counts no more' if done.is_over else 'still counts'}"
+    )
+    typer.echo(f"the server hands {folder / ROOTS_FILE} to the units; new units get {folder / keyring_files.ROOT_PUBLIC_FILE}")
+
+
+def as_kid(text: str) -> bytes:
+    """A key's identifier as somebody types it."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise KeysError(f"kid {text[:40]!r}: expected 16 hexadecimal digits") from None
 
 
 def _what_holds_when(done: Rotated) -> Table:

@@ -89,7 +89,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
             for uri, capacity in registry.capacities.items()
         ],
         trust=trust,
-        resets=ClockResets(folder, roots),
+        resets=ClockResets(folder, lambda: trust.current.roots),
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,

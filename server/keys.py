@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from healthcode.cose import PublicKey, Signer, SoftwareKey
-from healthcode.messages import TrustEntry, TrustHead, TrustList
-from healthcode.signed import SignedFault, read_rooted
+from healthcode.messages import MAX_CHAIN, BadPayload, RootChain, TrustEntry, TrustHead, TrustList
+from healthcode.roots import Roots
+from healthcode.signed import SignedFault, unpack
 from healthcode.terms import Use
 from healthcode.trust import KeyRing
 from server.sealing import SealError, read_private
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TRUST_FILE = "trust.cbor"
 TRUST_HEAD_FILE = "trust-head.cbor"
+ROOTS_FILE = "roots.cbor"
+"""The chain of rotations that leads from a unit's root to the one that signs now."""
 RESETS_FOLDER = "clock-resets"
 USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
 """What a server signs with keys of its own."""
@@ -39,13 +42,15 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True)
 class Trusted:
-    """A verified trust list with its head, as bytes to publish and as a ring to check with."""
+    """A verified trust list with its head, as bytes to publish and as a ring to check with; `roots` are all that ever counted."""
 
     ring: KeyRing
     head: TrustHead
     list_bytes: bytes
     head_bytes: bytes
     expires_at: int
+    roots: tuple[PublicKey, ...] = ()
+    roots_bytes: bytes = b""
 
 
 def read_signers(folder: Path, use: Use) -> list[SoftwareKey]:
@@ -126,15 +131,30 @@ def read_trust(folder: Path, roots: Sequence[PublicKey]) -> Trusted:
         head_bytes = (folder / TRUST_HEAD_FILE).read_bytes()
     except OSError as wrong:
         raise KeyFileError(f"{wrong.filename}: cannot be read: {wrong.strerror}") from None
-    trust_list = read_rooted(list_bytes, TrustList, roots)
+    roots_bytes, chain = read_chain(folder)
+    counting, _ = Roots(tuple(roots)).offer(chain.rotations)
+    trust_list = counting.read(list_bytes, TrustList, 0)
     if isinstance(trust_list, SignedFault):
         raise KeyFileError(f"{folder / TRUST_FILE}: {trust_list.value}: expected a trust list signed by one of the roots")
-    head = read_rooted(head_bytes, TrustHead, roots)
+    head = counting.read(head_bytes, TrustHead, 0)
     if isinstance(head, SignedFault):
         raise KeyFileError(f"{folder / TRUST_HEAD_FILE}: {head.value}: expected a trust head signed by one of the roots")
     if (head.version, head.size, head.sha256) != (trust_list.version, len(list_bytes), hashlib.sha256(list_bytes).digest()):
         raise KeyFileError(f"{folder / TRUST_HEAD_FILE}: version {head.version} is not that of {TRUST_FILE}, {trust_list.version}")
-    return Trusted(KeyRing.of(trust_list), head, list_bytes, head_bytes, trust_list.expires_at)
+    known = tuple(root.key for root in counting.known())
+    return Trusted(KeyRing.of(trust_list), head, list_bytes, head_bytes, trust_list.expires_at, known, roots_bytes)
+
+
+def read_chain(folder: Path) -> tuple[bytes, RootChain]:
+    """The rotations of roots in the keys folder, as bytes to publish (empty for none) and read; KeyFileError where they are none."""
+    path = folder / ROOTS_FILE
+    try:
+        data = path.read_bytes() if path.exists() else b""
+        return data, unpack(data, RootChain, MAX_CHAIN) if data else RootChain(rotations=[])
+    except OSError as wrong:
+        raise KeyFileError(f"{path}: cannot be read: {wrong.strerror}") from None
+    except BadPayload as wrong:
+        raise KeyFileError(f"{path}: {wrong}: expected what `keys rotate-root` wrote") from None
 
 
 class TrustFiles:
@@ -154,7 +174,7 @@ class TrustFiles:
         try:
             fresh = read_trust(self._folder, self._roots)
         except KeyFileError as wrong:
-            if look is not None and None not in look:
+            if None not in look[:2]:
                 log.warning("trust list not taken over: %s", wrong)
             self._seen = look
             return False
@@ -162,7 +182,7 @@ class TrustFiles:
         if fresh.head.version < self.current.head.version:
             log.warning("trust list %d not taken over: %d is in force", fresh.head.version, self.current.head.version)
             return False
-        changed = fresh.head_bytes != self.current.head_bytes
+        changed = (fresh.head_bytes, fresh.roots_bytes) != (self.current.head_bytes, self.current.roots_bytes)
         self.current = fresh
         return changed
 
@@ -174,7 +194,7 @@ class TrustFiles:
         return [f"trust list {self.current.head.version} {_ends_in(left_s, 'counts')}: `healthgate keys renew`"]
 
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stat(self._folder / name) for name in (TRUST_FILE, TRUST_HEAD_FILE))
+        return tuple(_stat(self._folder / name) for name in (TRUST_FILE, TRUST_HEAD_FILE, ROOTS_FILE))
 
 
 def find_missing(ring: KeyRing, signers: dict[Use, Signer], uri: str) -> list[str]:

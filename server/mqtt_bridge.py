@@ -32,7 +32,7 @@ from server.bounded import Bounded
 from server.config import Broker, Config, ConfigError
 from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake
-from server.keys import TrustFiles
+from server.keys import Trusted, TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
 from server.resets import ClockResets
 from server.store import Store, publication, to_ms
@@ -305,13 +305,13 @@ class Bridge:
         self._warn_due = time.monotonic()
         with self._parts.store.write() as tx:
             publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
-        self._publish([Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)])
+        self._publish(_trust(trusted))
         for publisher in self._parts.publishers:
             publisher.reload()
 
     def _publish_retained(self) -> None:
         """Everything retained anew: a broker that was killed may have forgotten it."""
-        self._publish([Publication(topics.TRUST_HEAD, self._parts.trust.current.head_bytes, retain=True)])
+        self._publish(_trust(self._parts.trust.current))
         self._foreign.again()
         self._parts.resets.again()
         with self._parts.store.read() as tx:
@@ -339,6 +339,12 @@ class Bridge:
         for item in publications:
             if self._client.is_connected():
                 self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
+
+
+def _trust(trusted: Trusted) -> list[Publication]:
+    """The head of the trust list, and before it the rotations by which a unit knows the root that signed it."""
+    roots = [Publication(topics.TRUST_ROOTS, trusted.roots_bytes, retain=True)] if trusted.roots_bytes else []
+    return [*roots, Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)]
 
 
 def _warn_now_and_then(times: int, what: str, whom: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from healthcode import topics
@@ -22,10 +22,10 @@ LOOK_S = 1.0
 class ClockResets:
     """The files {unit}.cbor of the folder: each is published when it is new or has changed."""
 
-    def __init__(self, keys: Path, roots: Sequence[PublicKey]) -> None:
-        """`keys` is the keys folder, `roots` are whose signatures count; a unit checks again."""
+    def __init__(self, keys: Path, roots: Callable[[], Sequence[PublicKey]]) -> None:
+        """`keys` is the keys folder, `roots` gives whose signatures count; a unit checks again."""
         self._folder = keys / RESETS_FOLDER
-        self._roots = tuple(roots)
+        self._roots = roots
         self._seen: dict[str, bytes] = {}
         self._looked = float("-inf")
 
@@ -40,7 +40,7 @@ class ClockResets:
             if self._seen.get(path.stem) == data:
                 continue
             self._seen[path.stem] = data
-            reset = read_rooted(data, ClockReset, self._roots)
+            reset = read_rooted(data, ClockReset, self._roots())
             if isinstance(reset, SignedFault) or reset.unit != path.stem:
                 why = reset.value if isinstance(reset, SignedFault) else f"it names {reset.unit}"
                 log.warning("%s is not published: %s: expected a reset that a root signed for unit %s", path, why, path.stem[:32])

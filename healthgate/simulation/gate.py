@@ -188,7 +188,6 @@ class Gate:
             cache=self.cache,
             outbox=self.outbox,
             clock=self.clock,
-            roots=self._roots,
             random=self._random,
             at=self._mono(),
             timing=Timing(),

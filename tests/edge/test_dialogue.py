@@ -82,7 +82,6 @@ class Unit:
             cache=self.cache,
             outbox=self.outbox,
             clock=self.clock,
-            roots=ROOTS,
             random=Random(0),
             at=self.hands.mono,
             timing=Timing(jitter_s=0.0),

@@ -164,7 +164,6 @@ class Unit:
             cache=self.cache,
             outbox=self.outbox,
             clock=self.clock,
-            roots=ROOTS,
             random=Random(0),
             at=time.monotonic(),
             resend_s=2.0,

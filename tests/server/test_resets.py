@@ -26,7 +26,7 @@ def lay(folder: Path, name: str, unit: str, serial: int = 1, key: SoftwareKey = 
 
 
 def test_each_reset_goes_out_once_on_its_unit_s_retained_topic_and_again_when_the_broker_has_forgotten(tmp_path: Path) -> None:
-    resets = ClockResets(tmp_path, (ROOT.public_key,))
+    resets = ClockResets(tmp_path, lambda: (ROOT.public_key,))
     assert resets.due(0.0) == [], "no folder, no resets"
     first = lay(tmp_path, "north", "north")
     assert resets.due(0.5) == [], "it is looked once a second"
@@ -45,7 +45,7 @@ def test_what_no_root_signed_or_names_another_unit_stays_here_and_is_said_once(t
     lay(tmp_path, "south", "north")
     (tmp_path / "clock-resets" / "west.cbor").write_bytes(bytes(5000))
     (tmp_path / "clock-resets" / "notes.txt").write_text("not one of ours")
-    resets = ClockResets(tmp_path, (ROOT.public_key,))
+    resets = ClockResets(tmp_path, lambda: (ROOT.public_key,))
     with caplog.at_level(logging.WARNING):
         assert resets.due(0.0) == []
         assert resets.due(1.0) == []
