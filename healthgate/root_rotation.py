@@ -51,8 +51,9 @@ def rotate_root(folder: Path, at: float, *, keep_old: bool = False) -> RootRotat
         _write_chain(folder, [*chain, write_rotation(root, fresh, since, since if is_over else None)])
     trust_list = write_next(folder, new, held, held.entries, at)
     write_atomically(folder / ROOT_PUBLIC_FILE, _public(new).to_pem())
-    (folder / ROOT_FILE).rename(_file(folder, old))
-    _file(folder, _public(new)).rename(folder / ROOT_FILE)
+    if not _file(folder, old).exists():
+        _file(folder, old).hardlink_to(folder / ROOT_FILE)  # so that root.pem is there at every moment
+    _file(folder, _public(new)).replace(folder / ROOT_FILE)
     return RootRotated(trust_list, old, _public(new), is_over)
 
 

@@ -158,6 +158,8 @@ class Town:
         keyring_files.init(self.keys, ISSUER, URI, now)
         keyring_files.init(self.other_keys, OTHER_ISSUER, OTHER_URI, now)
         made = keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
+        self.enrolled = self.folder / "root.pub.pem"
+        self.enrolled.write_bytes((self.keys / "root.pub.pem").read_bytes())  # what a gate is given stays, whatever root follows
         self.broker = self._make_broker(gates)
         (self.folder / "server.toml").write_text(
             SERVER_CONFIG.format(issuer=ISSUER, uri=URI, port=self.broker.port, password_file="bridge.password")  # noqa: S106
@@ -272,7 +274,7 @@ class Town:
             GATE_CONFIG.format(
                 unit=unit,
                 data=self.folder / unit,
-                roots=self.keys / "root.pub.pem",
+                roots=self.enrolled,
                 world=socket_path,
                 port=self.broker.port,
                 password_file=self.folder / f"{unit}.password",

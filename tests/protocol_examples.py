@@ -23,6 +23,7 @@ AT = 1_584_345_600  # 16 March 2020, 08:00 UTC
 URI = "https://hb.example/s/1"
 BOOT = "5f0c9a1e7b3d48268c1f2a6be4d90713"
 KEY = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))  # for examples and for nothing else
+NEXT_ROOT = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))  # as worthless
 CLAIMS = token.Claims("CN-HB", URI, 4711, Colour.GREEN, Form.LIVE, AT - 3600, AT, AT + 150)
 
 _at, _clock = stamp(AT + 12.5), ClockState.TRUSTED
@@ -41,6 +42,7 @@ JSON: dict[str, Message] = {
         lists_held=2,
         list_age_s=11.2,
         trust_version=3,
+        roots_held=1,
         clock_trusted=1,
         passes=1840,
         admitted=1802,
@@ -135,6 +137,8 @@ CBOR: dict[str, Message] = {
             test=messages.SampleRule(naa_hours=72, rat_hours=24),
         ),
     ),
+    "root-rotation": messages.RootRotation(old=KEY.kid, algorithm=NEXT_ROOT.algorithm, key=NEXT_ROOT.public, since=4, until=4),
+    "root-chain": messages.RootChain(rotations=[b"\xd2\x84"]),
     "trust-head": messages.TrustHead(version=3, size=1_234, sha256=hashlib.sha256(b"trust list").digest(), signed_at=AT),
 }
 """Payloads in CBOR, the signed ones without their signature, by the name of their example."""
