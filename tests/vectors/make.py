@@ -2,7 +2,7 @@
 
 All keys are TEST KEYS, derived from their names: anybody can make them, and nothing that they sign is worth anything. The clock stands
 at NOW. codes.json says for each stage of reading a code whether it passes, and holds what the stages give; signed.json and list.json
-do so for the other signed objects. Bytes are in hexadecimal, times in seconds since 1970.
+do so for the other signed objects, roots.json for roots that follow one another. Bytes are in hexadecimal, times in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from healthcode.messages import (
     TrustList,
     Watermark,
 )
+from healthcode.roots import ACCEPTED, ROTATION, Roots, write_rotation
 from healthcode.status import StatusList
 from healthcode.terms import Colour, Fault, Form, Status, Use
 from healthcode.token import Claims
@@ -281,6 +282,46 @@ def status_list() -> dict[str, Any]:
     }
 
 
+def roots() -> dict[str, Any]:
+    """roots.json: the roots of a unit that was given ROOT, after each rotation, and rotations that it must refuse then."""
+    second, third = make_test_key("root 2"), make_test_key("root 3", "Ed25519")
+    kept, ended = write_rotation(ROOT, second, 10, None), write_rotation(ROOT, second, 10, 15)
+    steps = [kept, ended, write_rotation(second, third, 20, 20)]
+    followed = Roots((ROOT.public_key,)).offer(steps)[0]
+    unsigned = cose.sign1(cose.sign1(b"\xa0", ACCEPTED.typ, STRANGER), ROTATION.typ, ROOT)
+    refused = {
+        "by a stranger": write_rotation(STRANGER, second, 10, 15),
+        "of a root that has another successor": write_rotation(ROOT, STRANGER, 10, 15),
+        "that ends a root twice": write_rotation(ROOT, second, 10, 40),
+        "that closes a circle": write_rotation(third, ROOT, 30, 30),
+        "before its root's own time": write_rotation(third, STRANGER, 19, 19),
+        "without content": unsigned,
+        "cut short": steps[0][:-1],
+        "that the new root did not sign": cose.sign1(cose.parse(steps[0]).payload[:-1] + b"\x00", ROTATION.typ, ROOT),
+        "a trust list": signed.write(TRUST_LISTS["trust.cbor"], ROOT)[:1024],
+    }
+    after = [Roots((ROOT.public_key,)).offer(steps[: number + 1])[0] for number in range(len(steps))]
+    return {
+        "root": ROOT.kid.hex(),
+        "steps": [
+            {"data": raw.hex(), "signing": {str(version): [key.kid.hex() for key in held.signing(version)] for version in VERSIONS}}
+            for raw, held in zip(steps, after, strict=True)
+        ],
+        "refused": {name: {"data": raw.hex(), "fault": fault_of(followed, raw)} for name, raw in refused.items()},
+    }
+
+
+VERSIONS = (0, 9, 10, 14, 15, 19, 20, 1000)
+
+
+def fault_of(held: Roots, raw: bytes) -> str:
+    """Why a rotation is refused; ValueError where it is not."""
+    taken = held.take(raw)
+    if isinstance(taken, Roots):
+        raise ValueError("a rotation that is to be refused is taken")
+    return taken.value
+
+
 def in_hex(value: Any) -> Any:
     """`value` with all bytes in hexadecimal."""
     match value:
@@ -298,7 +339,8 @@ def main() -> None:
     (HERE / "root.pub.pem").write_bytes(ROOT.public_key.to_pem())
     for name, trust_list in TRUST_LISTS.items():
         (HERE / name).write_bytes(signed.write(trust_list, ROOT))
-    for name, content in (("codes.json", codes()), ("signed.json", signed_objects()), ("list.json", status_list())):
+    made = {"codes.json": codes(), "signed.json": signed_objects(), "list.json": status_list(), "roots.json": roots()}
+    for name, content in made.items():
         (HERE / name).write_text(json.dumps(content, indent=1, ensure_ascii=True) + "\n")
 
 

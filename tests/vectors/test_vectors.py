@@ -12,6 +12,7 @@ import pytest
 from healthcode import base45, cose, messages, signed, token
 from healthcode.cose import PublicKey
 from healthcode.messages import Delta, TrustList
+from healthcode.roots import Roots
 from healthcode.signed import KINDS, Signed, SignedFault
 from healthcode.status import DeltaFault, StatusList, read_snapshot
 from healthcode.terms import Colour, Fault, Form, Status
@@ -23,6 +24,7 @@ HERE = Path(__file__).parent
 ROOTS = (PublicKey.from_pem((HERE / "root.pub.pem").read_bytes()),)
 CODES: list[dict[str, Any]] = json.loads((HERE / "codes.json").read_text())
 SIGNED: list[dict[str, Any]] = json.loads((HERE / "signed.json").read_text())
+CHAIN: dict[str, Any] = json.loads((HERE / "roots.json").read_text())
 LIST: dict[str, Any] = json.loads((HERE / "list.json").read_text())
 
 
@@ -116,3 +118,16 @@ def test_the_status_list_step_by_step() -> None:
 
 def test_a_golden_code_is_a_health_code() -> None:
     assert isinstance(token.read(CODES[0]["text"], key_ring("trust.cbor"), CODES[0]["at"]), HealthCode)
+
+
+def test_roots_follow_one_another() -> None:
+    held = Roots(ROOTS)
+    for step in CHAIN["steps"]:
+        taken = held.take(bytes.fromhex(step["data"]))
+        assert isinstance(taken, Roots)
+        held = taken
+        assert {version: [key.kid.hex() for key in held.signing(int(version))] for version in step["signing"]} == step["signing"]
+    for refused in CHAIN["refused"].values():
+        taken = held.take(bytes.fromhex(refused["data"]))
+        assert not isinstance(taken, Roots)
+        assert taken.value == refused["fault"]
