@@ -21,10 +21,12 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from edge.files import Fsync, write_atomically
-from edge.listfolder import Base, ListFolder
+from edge.listfolder import PART, Base, ListFolder
+from edge.partfile import PartFile
+from edge.syncwords import Part
 from healthcode import signed
 from healthcode.cose import PublicKey
-from healthcode.messages import MAX_CHAIN, BadPayload, Delta, Head, Message, RootChain, TrustList
+from healthcode.messages import MAX_CHAIN, BadPayload, Delta, Head, Message, RootChain, SnapshotRef, TrustList
 from healthcode.roots import Root, Roots, RotationFault, proofs
 from healthcode.signed import Signed, SignedFault
 from healthcode.status import DeltaFault, StatusList, read_snapshot
@@ -87,6 +89,7 @@ class Cache:
         self._lists: dict[str, StatusList] = {}
         self._folders: dict[str, ListFolder] = {}
         self._heads: dict[str, int] = {}
+        self._parts: dict[str, PartFile] = {}
 
     @property
     def lists(self) -> Mapping[str, StatusList]:
@@ -221,7 +224,21 @@ class Cache:
             folder.close()
         self._folders[uri] = folder
         self._lists = {**self._lists, uri: fresh}
+        self.forget_part(uri)
         return None
+
+    def part(self, uri: str) -> Part | None:
+        """What an earlier run, or this one, has kept of a snapshot of `uri` that is not whole."""
+        return self._got(self._part(uri).read, None)
+
+    def keep_part(self, uri: str, epoch: int, ref: SnapshotRef, offset: int, piece: bytes) -> None:
+        """Keeps a piece of a snapshot on disk, unverified, for the next start to go on from."""
+        self._done(partial(self._part(uri).add, epoch, ref, offset, piece))
+
+    def forget_part(self, uri: str) -> None:
+        """What was kept of a snapshot is of no use any more."""
+        self._done(self._part(uri).remove)
+        del self._parts[uri]
 
     def adopt(self, head: Signed[Head], raw: bytes) -> CacheFault | None:
         """Takes over as_of from a verified head that states exactly what is held; None where it does."""
@@ -237,6 +254,7 @@ class Cache:
 
     def drop(self, uri: str) -> None:
         """Forgets a list, in memory and on disk."""
+        self.forget_part(uri)
         self._lists = {each: held for each, held in self._lists.items() if each != uri}
         self._heads.pop(uri, None)
         folder = self._folders.pop(uri, None) or ListFolder(self._path(uri), self._fsync)
@@ -246,12 +264,16 @@ class Cache:
         """Waits until the card has every delta."""
         for folder in self._folders.values():
             self._done(folder.flush)
+        for part in self._parts.values():
+            self._done(part.flush)
 
     def close(self) -> None:
         """Flushes and closes the files."""
         self.flush()
         for folder in self._folders.values():
             self._done(folder.close)
+        for part in self._parts.values():
+            self._done(part.close)
 
     def _set_trust(self, trust: TrustList, data: bytes) -> None:
         self._trust, self._trust_bytes, self._ring = trust, data, KeyRing.of(trust)
@@ -293,9 +315,14 @@ class Cache:
 
     def _remove_others(self, wanted: Mapping[str, int]) -> None:
         known = {self._path(uri) for uri in wanted}
+        for uri in [uri for uri in self._parts if uri not in wanted]:
+            self._parts.pop(uri).close()
         for folder in list(self._folder.iterdir()):
             if folder.is_dir() and folder not in known:
                 ListFolder(folder, self._fsync).remove()
+
+    def _part(self, uri: str) -> PartFile:
+        return self._parts.setdefault(uri, PartFile(self._path(uri) / PART, self._fsync))
 
     def _path(self, uri: str) -> Path:
         return self._folder / hashlib.sha256(uri.encode()).hexdigest()[:32]

@@ -22,7 +22,7 @@ from edge.dispatch import Dispatch
 from edge.linkwords import EventsDone, ListChanged, News, Publish, Requested, Resubscribe, RootsChanged, Saying, TrustChanged
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
-from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing
+from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Position, Swap, Timing
 from edge.timekeeping import AnswerOutcome
 from healthcode import signed, topics
 from healthcode.messages import (
@@ -96,7 +96,7 @@ class Dialogue:
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
         self._flush_due = at + FLUSH_EVERY_S
         self._purge_due = at
-        self._sync = Sync(self._position, self._trust_version, random, timing)
+        self._sync = Sync(self._position, self._trust_version, random, timing, cache.part)
         self._sync.want(cache.wanted(), at)
 
     @property
@@ -305,6 +305,10 @@ class Dialogue:
                 case Ask(request):
                     self.counts["asked"] += 1
                     said.append(Publish(topics.up(self._unit, "sync"), encode(request)))
+                case Keep(uri, epoch, ref, offset, piece):
+                    self._cache.keep_part(uri, epoch, ref, offset, piece)
+                case Forget(uri):
+                    self._cache.forget_part(uri)
                 case Swap(uri, data) if uri == TRUST:
                     said += self._swap_trust(data, at)
                 case Swap(uri, data):
@@ -322,6 +326,7 @@ class Dialogue:
         if fault is not None:
             self._missed |= fault is CacheFault.FUTURE
             self._complain(f"snapshot_{fault.value}", f"snapshot of {uri} is not taken: {fault.value}")
+            self._cache.forget_part(uri)
             self._sync.refused(uri, at)
             return []
         self.news.append(ListChanged(uri, self._cache.lists[uri].version, at))

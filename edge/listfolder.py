@@ -3,6 +3,7 @@
     list-{epoch}-{version}.snapshot     the issuer's signed snapshot, put in place by one rename
     list-{epoch}-{version}.log          the signed deltas after it: length (4 bytes), CRC-32 (4 bytes), delta; again and again
     head                                the newest adopted head, for its as_of
+    part                                a snapshot that is on its way (edge.partfile)
 
 A snapshot's log is written before its rename, so that the rename alone decides. What follows the first damaged record of a log is as if
 it were not there, and goes when the next delta is appended. A record is in the kernel's hands at once (kill -9 loses nothing) and on
@@ -25,6 +26,7 @@ from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
 
 _RECORD = struct.Struct(">II")
 _NAME = re.compile(r"list-(\d{1,16})-(\d{1,16})\.snapshot")
+PART = "part"
 MAX_LOG = 64 * 1024 * 1024
 """Bytes of a log that are read at most; the unit fetches a new snapshot long before."""
 
@@ -83,7 +85,7 @@ class ListFolder:
     def open(self, base: Base, deltas: Sequence[bytes]) -> None:
         """Goes on with this snapshot after those deltas of its log; whatever else is in the folder goes."""
         self.close()
-        keep = {self._path(base, "snapshot").name, self._path(base, "log").name, "head"}
+        keep = {self._path(base, "snapshot").name, self._path(base, "log").name, "head", PART}
         for file in list(self.folder.iterdir()):
             if file.name not in keep:
                 file.unlink()

@@ -13,6 +13,8 @@ Verified messages and ticks go in, with the monotonic time `at`; what to do come
 
 One range and one chunk of each object are under way at a time. What is not answered is asked again with exponential full-jitter back-off.
 A snapshot is put together in memory up to the size and checked against the SHA-256 that the signed head names, then swapped in one step.
+Its pieces are kept on disk as they come (Keep), so a restart goes on with it, or with the one before where that is the shorter way.
+No more is asked for within an hour than `healthcode.budget` allows; what would be more waits.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing, Why
-from healthcode.messages import ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, SnapshotRef, TrustHead
+from edge.pace import PATIENCE, Pace, Wait
+from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Part, Position, Swap, Timing, Why
+from healthcode.messages import MAX_CHUNK, ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, SnapshotRef, TrustHead
 from healthcode.signed import Signed
 
 RANGE = 64
@@ -38,25 +41,16 @@ LONG_LOG = 5000
 
 
 @dataclass
-class _Wait:
-    """A request to be sent at `due` (None: none), or under way until then; `tries` without progress so far."""
-
-    due: float | None = None
-    tries: int = 0
-    is_sent: bool = False
-
-    def clear(self) -> None:
-        self.due, self.tries, self.is_sent = None, 0, False
-
-
-@dataclass
 class _Fetch:
     """An object that comes in chunks."""
 
     epoch: int
     ref: SnapshotRef
     data: bytearray = field(default_factory=bytearray)
-    wait: _Wait = field(default_factory=_Wait)
+    wait: Wait = field(default_factory=Wait)
+    piece: int = MAX_CHUNK
+    asked_at: float = 0.0
+    patience_s: float = 0.0
 
 
 @dataclass
@@ -65,7 +59,7 @@ class _List:
     head: Head | None = None
     early: dict[int, tuple[Signed[Delta], bytes]] = field(default_factory=dict)
     early_bytes: int = 0
-    range: _Wait = field(default_factory=_Wait)
+    range: Wait = field(default_factory=Wait)
     range_to: int = 0
     fetch: _Fetch | None = None
     refused: int = 0
@@ -76,13 +70,18 @@ class Sync:
     """The unit's end of the sync protocol, for all lists and the trust list."""
 
     def __init__(
-        self, held: Callable[[str], Position | None], held_trust: Callable[[], int], random: Random, timing: Timing | None = None
+        self,
+        held: Callable[[str], Position | None],
+        held_trust: Callable[[], int],
+        random: Random,
+        timing: Timing | None = None,
+        kept: Callable[[str], Part | None] = lambda _: None,
     ) -> None:
-        """`held` gives what is held of a list, `held_trust` the version of the trust list held (-1: none)."""
+        """`held` gives what is held of a list, `held_trust` the version of the trust list held (-1: none), `kept` what a Keep has kept."""
         self._held = held
         self._held_trust = held_trust
-        self._random = random
-        self._timing = timing or Timing()
+        self._pace = Pace(random, timing or Timing())
+        self._kept = kept
         self._lists: dict[str, _List] = {}
         self._trust_head: TrustHead | None = None
         self._trust_fetch: _Fetch | None = None
@@ -95,6 +94,7 @@ class Sync:
             uri: self._lists[uri] if uri in self._lists and self._lists[uri].epoch == epoch else _List(epoch)
             for uri, epoch in wanted.items()
         }
+        self._pace.forget_others({TRUST, *wanted})
         return self.tick(at)
 
     def connected(self, at: float) -> list[Output]:
@@ -117,6 +117,8 @@ class Sync:
             return [Ignored(message.uri, Why.NOT_WANTED)]
         if message.epoch != mine.epoch:
             return [Ignored(message.uri, Why.EPOCH)]
+        if mine.range.is_sent and message.to <= mine.range_to:
+            self._pace.spend(message.uri, max(0, len(raw) - DELTA_BYTES), at)
         if held is not None and message.to <= held.version:
             return [Ignored(message.uri, Why.OLD)]
         if held is None or message.start != held.version:
@@ -126,7 +128,7 @@ class Sync:
         followers = self._followers(mine, message.to)
         if mine.range.is_sent:
             reached = followers[-1].delta.message.to if followers else message.to
-            mine.range = _Wait(at) if reached >= mine.range_to else _Wait(at + self._timing.answer_s, is_sent=True)
+            mine.range = Wait(at) if reached >= mine.range_to else Wait(at + self._pace.timing.answer_s, is_sent=True)
         return [Apply(delta, raw), *followers]
 
     def head(self, head: Signed[Head], raw: bytes, at: float) -> list[Output]:
@@ -154,7 +156,7 @@ class Sync:
         if self._trust_head is not None and head.version == self._trust_head.version and self._trust_fetch is not None:
             return [Ignored(TRUST, Why.KEPT)]
         self._trust_head = head
-        self._trust_fetch = _Fetch(0, _ref(head), wait=_Wait(self._soon(at)))
+        self._trust_fetch = _Fetch(0, _ref(head), wait=Wait(self._pace.soon(at)))
         return self.tick(at)
 
     def chunk(self, chunk: ChunkAnswer, at: float) -> list[Output]:
@@ -166,13 +168,16 @@ class Sync:
         if chunk.offset != len(fetch.data) or chunk.total != fetch.ref.size or len(fetch.data) + len(chunk.body) > fetch.ref.size:
             return [Ignored(chunk.uri, Why.CHUNK)]
         fetch.data += chunk.body
+        fetch.piece, fetch.patience_s = len(chunk.body), PATIENCE * (at - fetch.asked_at)
         if len(fetch.data) < fetch.ref.size:
-            fetch.wait = _Wait(at)
-            return self.tick(at)
+            fetch.wait = Wait(at)
+            keep = [] if mine is None else [Keep(chunk.uri, fetch.epoch, fetch.ref, chunk.offset, chunk.body)]
+            return [*keep, *self.tick(at)]
         data = bytes(fetch.data)
         if hashlib.sha256(data).digest() != fetch.ref.sha256:
             self.refused(chunk.uri, at)
-            return [Ignored(chunk.uri, Why.DIGEST)]
+            false = Ignored(chunk.uri, Why.DIGEST)
+            return [false] if mine is None else [Forget(chunk.uri), false]
         if mine is None:
             self._trust_fetch = None
         else:
@@ -209,14 +214,14 @@ class Sync:
         if uri == TRUST:
             self._trust_refused += 1
             if self._trust_head is not None:
-                self._trust_fetch = _Fetch(0, _ref(self._trust_head), wait=self._later(self._trust_refused, at))
+                self._trust_fetch = _Fetch(0, _ref(self._trust_head), wait=self._pace.later(self._trust_refused, at))
             return
         mine = self._lists.get(uri)
         if mine is not None:
             mine.early.clear()
             mine.early_bytes = 0
             mine.refused += 1
-            mine.range = self._later(mine.refused, at)
+            mine.range = self._pace.later(mine.refused, at)
             mine.fetch = None
             mine.not_before = mine.range.due or at
 
@@ -232,12 +237,12 @@ class Sync:
             if mine.fetch is not None and mine.fetch.wait.due is not None and at >= mine.fetch.wait.due:
                 if mine.fetch.wait.tries > 1 and mine.head is not None and mine.head.snapshot != mine.fetch.ref:
                     mine.fetch = _Fetch(mine.epoch, mine.head.snapshot, wait=mine.fetch.wait)
-                outputs.append(self._ask_chunk(uri, mine.fetch, at))
+                outputs.append(self._ask_chunk(uri, mine.fetch, mine.head.snapshot.size if mine.head else mine.fetch.ref.size, at))
         fetch = self._trust_fetch
         if fetch is not None and fetch.wait.due is None:
-            fetch.wait.due = self._soon(at)
+            fetch.wait.due = self._pace.soon(at)
         if fetch is not None and fetch.wait.due is not None and at >= fetch.wait.due:
-            outputs.append(self._ask_chunk(TRUST, fetch, at))
+            outputs.append(self._ask_chunk(TRUST, fetch, fetch.ref.size, at))
         return outputs
 
     def _plan(self, uri: str, mine: _List, at: float) -> None:
@@ -246,14 +251,25 @@ class Sync:
         if held is not None and held.epoch != mine.epoch:
             held = None
         if mine.fetch is None and head is not None and (held is None or self._wants_snapshot(mine, held, head)):
-            mine.fetch = _Fetch(mine.epoch, head.snapshot, wait=_Wait(max(self._soon(at), mine.not_before)))
+            mine.fetch = self._begin(uri, mine.epoch, held, head)
+            mine.fetch.wait = Wait(max(self._pace.soon(at), mine.not_before))
         if mine.fetch is not None and mine.fetch.wait.due is None:
-            mine.fetch.wait = _Wait(self._soon(at))
+            mine.fetch.wait = Wait(self._pace.soon(at))
         leaps = held is None or (mine.fetch is not None and mine.fetch.ref.version > held.version)
         if held is None or leaps or self._target(mine) <= held.version:
             mine.range.clear()
         elif mine.range.due is None:
-            mine.range = _Wait(self._soon(at))
+            mine.range = Wait(self._pace.soon(at))
+
+    def _begin(self, uri: str, epoch: int, held: Position | None, head: Head) -> _Fetch:
+        """The snapshot that the head names; or what was kept of it or of one before, where deltas lead on and less is left to fetch."""
+        part, newest = self._kept(uri), head.snapshot
+        if part is None or part.epoch != epoch or (held is not None and part.ref.version <= held.version):
+            return _Fetch(epoch, newest)
+        behind = newest.version - part.ref.version
+        left = part.ref.size - len(part.data) + behind * DELTA_BYTES
+        leads_on = behind > 0 and part.ref.version >= head.oldest and left < newest.size
+        return _Fetch(epoch, part.ref, bytearray(part.data)) if part.ref == newest or leads_on else _Fetch(epoch, newest)
 
     def _wants_snapshot(self, mine: _List, held: Position, head: Head) -> bool:
         ref = head.snapshot
@@ -269,29 +285,22 @@ class Sync:
         held = self._held(uri)
         if held is None:
             return []
-        self._put_off(mine.range, at)
-        mine.range_to = min(self._target(mine), held.version + RANGE)
+        gap_ends = min((start for start in mine.early if start > held.version), default=held.version + RANGE)
+        to = min(self._target(mine), held.version + RANGE, gap_ends)
+        size = mine.head.snapshot.size if mine.head else 0
+        if not self._pace.may(uri, (to - held.version) * DELTA_BYTES, size, mine.range, at):
+            return [Ignored(uri, Why.SPENT)]
+        self._pace.put_off(mine.range, at)
+        mine.range_to = to
         return [Ask(RangeRequest(uri=uri, epoch=mine.epoch, from_version=held.version, to_version=mine.range_to))]
 
-    def _ask_chunk(self, uri: str, fetch: _Fetch, at: float) -> Output:
-        self._put_off(fetch.wait, at)
+    def _ask_chunk(self, uri: str, fetch: _Fetch, size: int, at: float) -> Output:
+        if not self._pace.may(uri, min(fetch.piece, fetch.ref.size - len(fetch.data)), size, fetch.wait, at):
+            return Ignored(uri, Why.SPENT)
+        if fetch.wait.tries == 0:
+            fetch.asked_at = at
+        self._pace.put_off(fetch.wait, at, fetch.patience_s)
         return Ask(ChunkRequest(uri=uri, epoch=fetch.epoch, version=fetch.ref.version, offset=len(fetch.data)))
-
-    def _put_off(self, wait: _Wait, at: float) -> None:
-        """The request goes out now; it is sent again after the answer's time and a random part of a back-off that doubles."""
-        longest = min(self._timing.most_s, self._timing.answer_s * 2.0 ** min(wait.tries, 16))
-        wait.due = at + self._timing.answer_s + self._random.uniform(0, longest)
-        wait.tries += 1
-        wait.is_sent = True
-
-    def _later(self, tries: int, at: float) -> _Wait:
-        wait = _Wait(tries=tries)
-        self._put_off(wait, at)
-        wait.is_sent = False
-        return wait
-
-    def _soon(self, at: float) -> float:
-        return at + self._random.uniform(0, self._timing.jitter_s)
 
     def _keep(self, mine: _List, delta: Signed[Delta], raw: bytes) -> Output:
         message = delta.message
@@ -318,7 +327,7 @@ class Sync:
             mine.early_bytes -= len(found[1])
         return found
 
-    def _waits(self) -> list[_Wait]:
+    def _waits(self) -> list[Wait]:
         waits = [mine.range for mine in self._lists.values()]
         waits += [mine.fetch.wait for mine in self._lists.values() if mine.fetch is not None]
         return waits if self._trust_fetch is None else [*waits, self._trust_fetch.wait]

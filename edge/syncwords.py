@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from healthcode.messages import ChunkRequest, Delta, Head, RangeRequest
+from healthcode.messages import ChunkRequest, Delta, Head, RangeRequest, SnapshotRef
 from healthcode.signed import Signed
 
 TRUST = ""
@@ -42,6 +42,7 @@ class Why(StrEnum):
     NOT_ASKED = "NOT_ASKED"
     CHUNK = "CHUNK"
     DIGEST = "DIGEST"
+    SPENT = "SPENT"
     BEHIND = "BEHIND"
     AHEAD = "AHEAD"
 
@@ -70,6 +71,33 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The first bytes of the snapshot `ref`, unverified: what an earlier run has kept of it."""
+
+    epoch: int
+    ref: SnapshotRef
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep this piece of the snapshot `ref` of `uri`, for a restart to go on from. The first one, at offset 0, replaces what was kept."""
+
+    uri: str
+    epoch: int
+    ref: SnapshotRef
+    offset: int
+    piece: bytes
+
+
+@dataclass(frozen=True)
+class Forget:
+    """What was kept of a snapshot of `uri` is false or of no use any more."""
+
+    uri: str
+
+
+@dataclass(frozen=True)
 class Swap:
     """A whole snapshot of `uri`, or, with the uri TRUST, a whole trust list, as its head announced it."""
 
@@ -92,4 +120,4 @@ class Ignored:
     why: Why
 
 
-Output = Apply | Adopt | Ask | Swap | Drop | Ignored
+Output = Apply | Adopt | Ask | Keep | Forget | Swap | Drop | Ignored

@@ -1,10 +1,16 @@
-"""Answers to units that ask: a bounded range of deltas, a chunk of a snapshot or of the trust list, the time."""
+"""Answers to units that ask: a bounded range of deltas, a chunk of a snapshot or of the trust list, the time.
+
+A unit is sent no more of a list within an hour than `healthcode.budget` says, however often it connects anew. What goes beyond is not
+answered: the unit asks again, ever more slowly, and people are told which unit it is.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from healthcode import topics
+from healthcode.budget import Accounts, most
 from healthcode.cose import Signer
 from healthcode.messages import (
     MAX_CHUNK,
@@ -22,7 +28,12 @@ from healthcode.messages import (
 from healthcode.signed import pack, write
 from server.keys import Trusted
 from server.lists import Publication
-from server.store import Store, publication, to_ms
+from server.store import Store, events, publication, to_ms
+
+log = logging.getLogger(__name__)
+
+ALERT = "sync_budget"
+"""The alert that names a unit which asks for more than its budget."""
 
 MOST_DELTAS = 64
 MOST_BYTES = 512 * 1024
@@ -47,48 +58,70 @@ class Answers:
         self._time_key = time_key
         self._trusted = trusted
         self._now = now
+        self._accounts = Accounts()
 
     def answer(self, unit: str, payload: bytes) -> list[Publication]:
         """What to send the unit; nothing where what it asks for is not there. BadPayload where it asks for no such thing."""
         request = decode_sync_request(payload)
         match request:
             case TimeRequest():
-                answers: list[SyncAnswer] = [self._time(unit, request)]
+                answers: list[SyncAnswer] = self._time(unit, request)
             case RangeRequest():
-                answers = self._range(request)
+                answers = self._range(unit, request)
             case ChunkRequest():
-                answers = self._chunk(request)
+                answers = self._chunk(unit, request)
             case _:
                 raise BadPayload("expected a range, chunk or time request")
         topic = topics.down(unit, "sync")
         return [Publication(topic, pack(answer), retain=False) for answer in answers]
 
-    def _time(self, unit: str, request: TimeRequest) -> SyncAnswer:
+    def _time(self, unit: str, request: TimeRequest) -> list[SyncAnswer]:
+        """The time counts with the trust list, of which both are a small part."""
         answer = TimeAnswer(unit=unit, nonce=request.nonce, at_ms=to_ms(self._now()))
-        return TimeAnswerEnvelope(body=write(answer, self._time_key()))
+        body = write(answer, self._time_key())
+        return [TimeAnswerEnvelope(body=body)] if self._may(unit, "", len(self._trusted().list_bytes), len(body)) else []
 
-    def _range(self, request: RangeRequest) -> list[SyncAnswer]:
+    def _range(self, unit: str, request: RangeRequest) -> list[SyncAnswer]:
         with self._store.read() as tx:
+            newest = publication.newest_snapshot(tx, request.uri)
             deltas = publication.list_deltas(tx, request.uri, request.epoch, request.from_version, request.to_version, MOST_DELTAS)
         answers: list[SyncAnswer] = []
         size = 0
         for body in deltas:
             size += len(body)
-            if answers and size > MOST_BYTES:
+            is_full = bool(answers) and size > MOST_BYTES
+            if newest is None or is_full or not self._may(unit, request.uri, newest.size, len(body)):
                 break
             answers.append(DeltaAnswer(body=body))
         return answers
 
-    def _chunk(self, request: ChunkRequest) -> list[SyncAnswer]:
+    def _chunk(self, unit: str, request: ChunkRequest) -> list[SyncAnswer]:
         if request.uri:
             with self._store.read() as tx:
+                newest = publication.newest_snapshot(tx, request.uri)
                 found = publication.snapshot_chunk(tx, request.uri, request.epoch, request.version, request.offset, self._chunk_bytes)
+            snapshot = 0 if newest is None else newest.size
         else:
             trusted = self._trusted()
             is_current = request.version == trusted.head.version
             whole = trusted.list_bytes
             found = (len(whole), whole[request.offset : request.offset + self._chunk_bytes]) if is_current else None
-        if found is None or not found[1]:
+            snapshot = len(whole)
+        if found is None or not found[1] or not self._may(unit, request.uri, snapshot, len(found[1])):
             return []
         total, body = found
         return [ChunkAnswer(uri=request.uri, epoch=request.epoch, version=request.version, offset=request.offset, total=total, body=body)]
+
+    def _may(self, unit: str, uri: str, snapshot: int, amount: int) -> bool:
+        """Whether `amount` bytes of `uri` are within the unit's budget; they then count. Otherwise people hear of it, once an hour."""
+        at = self._now()
+        if amount <= self._accounts.left(unit, uri, snapshot, at):
+            self._accounts.spend(unit, uri, amount, at)
+            return True
+        times = self._accounts.refuse(unit, uri, at)
+        if times:
+            detail = f"asks for more of {uri or 'the trust list'} than {most(snapshot)} bytes an hour; not answered ({times} so far)"
+            log.warning("%s: %s", unit, detail)
+            with self._store.write() as tx:
+                events.raise_alert(tx, ALERT, unit, detail, to_ms(at))
+        return False

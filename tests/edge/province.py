@@ -59,6 +59,8 @@ class Province:
         self.at = NOON
         self.trust = trust or trust_list(1, list_entry(epoch, key, uri))
         self.trust_bytes = signed.write(self.trust, ROOT)
+        self.before: dict[int, bytes] = {}
+        self.snapshot, self.snapshot_version = b"", 0
         self.compact()
 
     @property
@@ -74,6 +76,9 @@ class Province:
         return self.deltas[-1]
 
     def compact(self) -> None:
+        """A newer snapshot; the one before is still there, by its version."""
+        if self.list.version and self.list.version != self.snapshot_version:
+            self.before = {self.snapshot_version: self.snapshot}
         self.snapshot = self.list.snapshot(self.key, self.at)
         self.snapshot_version = self.list.version
 

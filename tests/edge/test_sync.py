@@ -6,14 +6,18 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.cache import Cache, CacheFault, TrustTaken
+from edge.partfile import PartFile
 from edge.sync import RANGE, Sync
-from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Ignored, Output, Position, Swap, Timing, Why
+from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Position, Swap, Timing, Why
 from healthcode import signed
+from healthcode.budget import most
 from healthcode.messages import MAX_CHUNK, ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, TrustHead
 from healthcode.signed import Signed
 from healthcode.status import DeltaFault
@@ -43,7 +47,13 @@ class Town:
     chunk_bytes: int = MAX_CHUNK
 
     def __post_init__(self) -> None:
-        self.sync = Sync(self.position, self.trust_version, Random(self.seed), PROMPT)
+        self.start()
+
+    def start(self) -> None:
+        """The unit's process begins, with what its disk holds."""
+        self.cache.load(NOON)
+        self.sync = Sync(self.position, self.trust_version, Random(self.seed), PROMPT, self.cache.part)
+        self.sync.want(self.cache.wanted(), self.now)
         self.do(self.sync.connected(self.now))
 
     def position(self, uri: str) -> Position | None:
@@ -64,6 +74,10 @@ class Town:
                 case Ask(request):
                     self.asked.append(request)
                     self.serve(request)
+                case Keep(uri, epoch, ref, offset, piece):
+                    self.cache.keep_part(uri, epoch, ref, offset, piece)
+                case Forget(uri):
+                    self.cache.forget_part(uri)
                 case Swap(uri, data) if uri == TRUST:
                     assert isinstance(self.cache.accept_trust(data, NOON), TrustTaken)
                     self.do(self.sync.swapped(TRUST, self.now))
@@ -89,6 +103,8 @@ class Town:
             return
         data = province.trust_bytes if request.uri == TRUST else province.snapshot
         version = province.trust.version if request.uri == TRUST else province.snapshot_version
+        if request.uri != TRUST and request.version in province.before:
+            data, version = province.before[request.version], request.version
         body = data[request.offset : request.offset + self.chunk_bytes]
         if request.version == version and request.epoch == (0 if request.uri == TRUST else province.list.epoch) and body:
             self.send(
@@ -133,6 +149,13 @@ class Town:
             if turn % 60 == 59:
                 self.heads()
             self.do(self.sync.tick(self.now))
+
+    def settle_trust(self) -> None:
+        """Delivers until the trust list is held."""
+        while self.cache.trust is None:
+            self.deliver(self.wire.pop(0))
+        self.wire.clear()
+        self.deliver(self.province.head)
 
     def in_step(self) -> bool:
         held = self.cache.lists.get(self.province.list.uri)
@@ -179,7 +202,7 @@ def test_a_gap_is_asked_for_once_and_what_came_early_is_used(filled: Town) -> No
     filled.send(deltas[0], deltas[3], filled.province.head)
     filled.settle()
     assert filled.in_step()
-    assert filled.asked == [RangeRequest(uri=URI, epoch=0, from_version=1, to_version=4)]
+    assert filled.asked == [RangeRequest(uri=URI, epoch=0, from_version=1, to_version=3)]
 
 
 def test_a_long_gap_is_asked_for_in_bounded_ranges(filled: Town) -> None:
@@ -296,6 +319,163 @@ def test_a_false_snapshot_is_fetched_again_but_not_at_once(town: Town) -> None:
     assert town.in_step()
 
 
+def list_chunks(town: Town) -> list[ChunkRequest]:
+    return [request for request in town.asked if isinstance(request, ChunkRequest) and request.uri == URI]
+
+
+@pytest.fixture
+def halfway(town: Town) -> Town:
+    """Ten of the snapshot's pieces have come, the eleventh is on the wire."""
+    for index in range(0, 4000, 3):
+        town.province.list.packed[index // 4] |= np.uint8(index % 251)
+    town.province.compact()
+    town.chunk_bytes = len(town.province.snapshot) // 20
+    town.heads()
+    while len(list_chunks(town)) < 11:
+        if town.wire:
+            town.deliver(town.wire.pop(0))
+        else:
+            town.heads()
+            town.do(town.sync.tick(town.now))
+    return town
+
+
+def restart(town: Town) -> None:
+    """The process is killed and begins anew: what was under way is gone, what is on the disk is there."""
+    town.cache = Cache(town.cache._folder, ROOTS)
+    town.wire.clear()
+    town.asked.clear()
+    town.start()
+    town.heads()
+
+
+def test_after_a_new_connection_a_fetch_goes_on_where_it_was(halfway: Town) -> None:
+    halfway.sync.disconnected()
+    halfway.wire.clear()
+    halfway.asked.clear()
+    halfway.do(halfway.sync.connected(halfway.now))
+    halfway.heads()
+    halfway.settle()
+    assert halfway.in_step()
+    assert list_chunks(halfway)[0].offset == 10 * halfway.chunk_bytes
+
+
+def test_after_a_restart_too(halfway: Town) -> None:
+    restart(halfway)
+    halfway.settle()
+    assert halfway.in_step()
+    assert list_chunks(halfway)[0].offset == 10 * halfway.chunk_bytes
+    assert halfway.cache.part(URI) is None, "what was kept on the way is gone"
+
+
+def test_a_fetch_of_the_snapshot_before_goes_on_where_less_of_it_is_left(halfway: Town) -> None:
+    begun = halfway.province.snapshot_version
+    halfway.province.change({1: Status.RED})
+    halfway.province.compact()
+    halfway.province.snapshot += bytes(3000)
+    restart(halfway)
+    halfway.settle()
+    assert halfway.in_step()
+    assert {request.version for request in list_chunks(halfway)} == {begun}
+
+
+def test_a_snapshot_that_is_stored_no_more_gives_way_to_the_newest(halfway: Town) -> None:
+    halfway.province.change({1: Status.RED})
+    halfway.province.compact()
+    halfway.province.before.clear()
+    restart(halfway)
+    halfway.settle()
+    assert halfway.in_step()
+    assert list_chunks(halfway)[-1].version == halfway.province.snapshot_version
+
+
+def test_what_was_kept_and_is_false_costs_one_more_fetch_and_no_more(halfway: Town) -> None:
+    [part] = halfway.cache._folder.rglob("part")
+    kept = halfway.cache.part(URI)
+    assert kept is not None
+    false = PartFile(part)
+    false.add(kept.epoch, kept.ref, 0, kept.data[:-1] + bytes([kept.data[-1] ^ 1]))
+    false.close()
+    restart(halfway)
+    halfway.settle()
+    assert halfway.in_step()
+    offsets = [request.offset for request in list_chunks(halfway)]
+    assert offsets[0] == 10 * halfway.chunk_bytes
+    assert offsets.count(0) == 1
+
+
+def test_on_a_slow_line_no_piece_comes_twice_but_the_first(town: Town) -> None:
+    """A piece takes five seconds, and an answer is waited for two at first."""
+    town.province.snapshot += bytes(640_000)
+    town.heads()
+    town.settle_trust()
+    on_the_way: list[tuple[float, Wire]] = []
+    until = town.now + 300
+    while town.now < until and len({request.offset for request in list_chunks(town)}) < 10:
+        town.now += 0.25
+        free = max([town.now, *(arrives for arrives, _ in on_the_way)])
+        on_the_way += [(free + 5.0 * (place + 1), message) for place, message in enumerate(town.wire)]
+        town.wire.clear()
+        for arrives, message in list(on_the_way):
+            if arrives <= town.now:
+                on_the_way.remove((arrives, message))
+                town.deliver(message)
+        town.do(town.sync.tick(town.now))
+    asked = [request.offset for request in list_chunks(town)]
+    assert len(set(asked)) == 10
+    assert len(asked) <= 13
+
+
+@pytest.mark.parametrize("fault", ["silence", "false pieces"])
+def test_whatever_goes_wrong_no_hour_sees_more_asked_for_than_the_budget(filled: Town, fault: str) -> None:
+    """A province's snapshot that never comes whole: the unit asks for its two in an hour, and goes on with the next."""
+    province = filled.province
+    filled.cache.drop(URI)
+    province.snapshot += np.random.default_rng(1).bytes(850_000)
+    filled.deliver(province.head)
+    asked: list[tuple[float, int]] = []
+    while filled.now < 3 * 3600:
+        filled.now += 1.0
+        filled.asked.clear()
+        filled.wire.clear()
+        filled.do(filled.sync.tick(filled.now))
+        for message in filled.wire if fault == "false pieces" else []:
+            assert isinstance(message, ChunkAnswer)
+            filled.do(filled.sync.chunk(msgspec.structs.replace(message, body=bytes(len(message.body))), filled.now))
+        asked += [(filled.now, min(MAX_CHUNK, len(province.snapshot) - request.offset)) for request in list_chunks(filled)]
+    for end, _ in asked:
+        assert sum(size for at, size in asked if end - 3600 < at <= end) <= most(len(province.snapshot))
+    assert sum(size for _, size in asked) > 4 * 850_000
+    assert (Why.SPENT in filled.ignored) == (fault == "false pieces") or fault == "silence"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), stops=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8))
+def test_however_often_a_fetch_is_stopped_only_what_was_on_the_wire_is_sent_again(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, stops: list[tuple[int, bool]]
+) -> None:
+    town = Town(Cache(tmp_path_factory.mktemp("town"), ROOTS), seed)
+    town.chunk_bytes = 7
+    for count, is_restart in stops:
+        town.heads()
+        for _ in range(count):
+            if town.wire:
+                town.deliver(town.wire.pop(0))
+        if is_restart:
+            restart(town)
+        else:
+            town.wire.clear()
+            town.do(town.sync.connected(town.now))
+    town.served = 0
+    kept = town.cache.part(URI)
+    town.heads()
+    town.settle()
+    assert town.in_step()
+    again = len(town.province.trust_bytes) + len(town.province.trust_head) + len(town.province.head)
+    left = len(town.province.snapshot) - (len(kept.data) if kept else 0)
+    assert town.served <= left + 2 * again
+
+
 Step = tuple[str, int]
 
 
@@ -339,11 +519,8 @@ def test_whatever_the_wire_does_it_converges_and_versions_never_go_back(
                 town.do(town.sync.connected(town.now))
             case "restart":
                 town.cache = Cache(folder, ROOTS)
-                town.cache.load(NOON)
-                town.sync = Sync(town.position, town.trust_version, Random(seed), PROMPT)
-                town.sync.want(town.cache.wanted(), town.now)
                 town.wire.clear()
-                town.do(town.sync.connected(town.now))
+                town.start()
             case "epoch" if number < 10:
                 epoch = town.province.list.epoch + 1
                 town.province = Province(epoch=epoch, trust=trust_list(town.province.trust.version + 1, list_entry(epoch)))

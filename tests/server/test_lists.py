@@ -31,7 +31,7 @@ from server.colours import HandReason
 from server.config import Lists
 from server.keys import TrustFiles, load_roots
 from server.lists import ListError, Publication, Publisher, import_foreign, make_pair
-from server.store import publication
+from server.store import events, publication
 from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry
 from tests.server.test_registry import add
 
@@ -440,3 +440,37 @@ def test_a_snapshot_of_the_same_version_signed_anew_takes_the_place_of_the_old(o
         assert row is not None
         assert row.sha256 == hashlib.sha256(made.body).digest()
         assert publication.snapshot_chunk(tx, URI, row.epoch, row.version, 0, row.size) == (row.size, made.body)
+
+
+def test_a_unit_that_asks_over_and_over_is_sent_its_budget_and_named(
+    office: Office, town: Town, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Chunks, ranges, made up or honest: within any hour no more than twice the snapshot, or a megabyte of a list so small."""
+    source = publisher(office, town, clock)
+    source.step()
+    add(office.registry, colour=Colour.YELLOW, reason=HandReason.CLOSE_CONTACT)
+    clock.at += 1
+    source.step()
+    ask = answers(office, town, clock)
+    with office.store.write() as tx:  # a snapshot as long as a province's
+        body = bytes(700_000)
+        publication.insert_snapshot(tx, URI, publication.SnapshotRow(1, 1, bytes(32), len(body), 0), body)
+    requests = (ChunkRequest(uri=URI, epoch=1, version=1, offset=0), RangeRequest(uri=URI, epoch=1, from_version=0, to_version=1))
+    sent: list[tuple[float, int]] = []
+    for number in range(1100):
+        clock.at += 6.5
+        for item in ask.answer("north", encode(requests[number % 2])):
+            is_chunk = number % 2 == 0
+            body = unpack(item.payload, ChunkAnswer, 10**6).body if is_chunk else unpack(item.payload, DeltaAnswer, 10**6).body
+            sent.append((clock.at, len(body)))
+    for end, _ in sent:
+        assert sum(size for at, size in sent if end - 3600 < at <= end) <= 1_400_000
+    assert sum(size for _, size in sent) > 2 * 1_300_000, "and the next hour it is sent as much again"
+    lines = [record.getMessage() for record in caplog.records if "asks for more" in record.getMessage()]
+    assert len(lines) == 2, "once an hour"
+    assert lines[0] == f"north: asks for more of {URI} than 1400000 bytes an hour; not answered (1 so far)"
+    with office.store.read() as tx:
+        [(name, unit, times, _)] = events.list_alerts(tx)
+    assert (name, unit, times) == ("sync_budget", "north", 2)
+    assert ask.answer("south", encode(requests[0])), "another unit is sent what it asks for"
+    assert ask.answer("north", encode(TimeRequest(nonce="0" * 32))), "and this one the time"
