@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from healthcode import base45, cose
+from healthcode import base45, cbor, cose
 from healthcode.cose import KeyAlgorithm, Sign1
 from healthcode.terms import CertificateKind, Fault, Use
 from healthcode.token import LEEWAY_S, TokenFault
@@ -156,7 +156,7 @@ def parse(data: bytes) -> Sign1 | TokenFault:
         data = _SIGN1_TAG + data
     try:
         return cose.parse(data, strict=False)
-    except cose.NotCbor:
+    except cbor.NotCbor:
         return TokenFault(Fault.CBOR, "not one whole CBOR item")
     except cose.NotSign1 as wrong:
         return TokenFault(Fault.COSE, str(wrong))
@@ -199,8 +199,8 @@ def read_claims(payload: bytes) -> Claims | TokenFault:
 def load_payload(payload: bytes) -> Mapping[object, object] | TokenFault:
     """The claims of a payload, whatever they are."""
     try:
-        found = cose.load_cbor(payload, deterministic=False, dates=True)
-    except cose.NotCbor:
+        found = cbor.load(payload, deterministic=False, dates=True)
+    except cbor.NotCbor:
         return TokenFault(Fault.CLAIMS, "the payload is not one whole CBOR item")
     return found if isinstance(found, Mapping) else TokenFault(Fault.CLAIMS, "the payload is not a map of claims")
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import cbor2
 import msgspec
 
-from healthcode import cose
+from healthcode import cbor, cose
 from healthcode.cose import PublicKey, Signer
 from healthcode.messages import (
     MAX_HEAD,
@@ -88,8 +88,8 @@ def unpack(data: bytes, kind: type[T], limit: int) -> T:
     if len(data) > limit:
         raise BadPayload(f"{len(data)} bytes: expected at most {limit}")
     try:
-        return msgspec.convert(cose.load_cbor(data), type=kind, builtin_types=(bytes,))
-    except (cose.NotCbor, msgspec.ValidationError, RecursionError) as wrong:
+        return msgspec.convert(cbor.load(data), type=kind, builtin_types=(bytes,))
+    except (cbor.NotCbor, msgspec.ValidationError, RecursionError) as wrong:
         raise BadPayload(f"{wrong}: expected {getattr(kind, '__name__', kind)}") from None
 
 
@@ -183,7 +183,7 @@ def parse_as(data: bytes, what: Kind) -> cose.Sign1 | SignedFault:
         return SignedFault.SIZE
     try:
         sign1 = cose.parse(data)
-    except cose.NotCbor:
+    except cbor.NotCbor:
         return SignedFault.CBOR
     except cose.NotSign1:
         return SignedFault.COSE

@@ -15,7 +15,7 @@ import cbor2
 import numpy as np
 from numpy.typing import NDArray
 
-from healthcode import cose, signed
+from healthcode import cbor, cose, signed
 from healthcode.cose import Signer
 from healthcode.messages import MAX_CHANGES, MAX_SNAPSHOT, Delta, Head
 from healthcode.signed import SignedFault
@@ -185,7 +185,7 @@ def read_snapshot(data: bytes, uri: str, keys: KeyRing, at: float) -> StatusList
         return SignedFault.SIZE
     try:
         sign1 = cose.parse(data, strict=False)
-    except cose.NotCbor:
+    except cbor.NotCbor:
         return SignedFault.CBOR
     except cose.NotSign1:
         return SignedFault.COSE
@@ -209,8 +209,8 @@ def read_snapshot(data: bytes, uri: str, keys: KeyRing, at: float) -> StatusList
 
 def _read_list(payload: bytes, uri: str) -> StatusList | None:
     try:
-        claims = cose.load_cbor(payload, deterministic=False)
-    except cose.NotCbor:
+        claims = cbor.load(payload, deterministic=False)
+    except cbor.NotCbor:
         return None
     match claims:
         case {

@@ -12,7 +12,7 @@ from typing import Any
 
 import cbor2
 
-from healthcode import base45, cose, signed
+from healthcode import base45, cbor, cose, signed
 from healthcode.cose import Signer
 from healthcode.messages import TrustEntry
 from healthcode.signed import SignedFault
@@ -138,7 +138,7 @@ def unwrap(text: str) -> cose.Sign1 | TokenFault:
         return TokenFault(Fault.PREFIX, f"begins with {text[:4]!r}: expected {PREFIX!r}")
     try:
         sign1 = cose.parse(base45.decode(text[len(PREFIX) :]))
-    except cose.NotCbor as wrong:
+    except cbor.NotCbor as wrong:
         return TokenFault(Fault.CBOR, str(wrong))
     except cose.NotSign1 as wrong:
         return TokenFault(Fault.COSE, str(wrong))
@@ -154,8 +154,8 @@ def unwrap(text: str) -> cose.Sign1 | TokenFault:
 def read_claims(payload: bytes) -> Claims | TokenFault:
     """The claims in a verified payload: the stage CLAIMS. Unknown claims are passed over, as RFC 8392 section 3 asks."""
     try:
-        found = cose.load_cbor(payload)
-    except cose.NotCbor as wrong:
+        found = cbor.load(payload)
+    except cbor.NotCbor as wrong:
         return TokenFault(Fault.CLAIMS, str(wrong))
     try:
         issuer, expires, not_before, ruled_at, status, colour, form = _CLAIMS(found)

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from healthcode import cose, signed, token
+from healthcode import cbor, cose, signed, token
 from healthcode.cose import PublicKey, Sign1, Signer
 from healthcode.messages import MAX_CHAIN, MAX_SNAPSHOT, Message, RootChain, RootRotation, TrustList
 from healthcode.roots import ACCEPTED, ROTATION, Roots, describe_root
@@ -100,7 +100,7 @@ def look_at(file: Path, walls: Walls) -> Found:
         raise KeysError(f"{file}: the text of a code: `healthgate code read` reads those")
     try:
         sign1 = cose.parse(data)
-    except cose.NotCbor as wrong:
+    except cbor.NotCbor as wrong:
         raise KeysError(f"{file}: {wrong}: expected a signed object, a request or a key in PEM") from None
     except cose.NotSign1 as wrong:
         return _unsigned(file, data, str(wrong), walls)
@@ -180,7 +180,7 @@ def _word(read: Callable[[], Message | Signed[Message] | SignedFault]) -> str:
 
 def _snapshot(file: Path, data: bytes, kid: str, algorithm: str, walls: Walls) -> Found:
     """Its uri, version and place are within the signed claims, and are judged against the entry of the list that it says it is of."""
-    uri = cose.load_cbor(cose.parse(data).payload)
+    uri = cbor.load(cose.parse(data).payload)
     named = uri.get(SUB) if isinstance(uri, dict) else None
     if not isinstance(named, str):
         raise KeysError(f"{file}: a status list without the name of its list")

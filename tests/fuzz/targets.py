@@ -15,7 +15,7 @@ import cbor2
 
 from edge import scan_child
 from edge.nursery import Answer
-from healthcode import base45, cose, dcc, messages, signed, status, status_claim, token, topics
+from healthcode import base45, cbor, cose, dcc, messages, signed, status, status_claim, token, topics
 from healthcode.cose import PublicKey
 from healthcode.messages import MAX_BATCH, MAX_SIGNED, BadPayload, Delta, Message, SyncAnswer, TrustList
 from healthcode.signed import KINDS, Signed, SignedFault
@@ -83,7 +83,7 @@ def cose_object(data: bytes) -> None:
     for strict in (True, False):
         try:
             found = cose.parse(data, strict=strict)
-        except (cose.NotCbor, cose.NotSign1):
+        except (cbor.NotCbor, cose.NotSign1):
             continue
         ours = found if strict else ours
         assert found.typ is not None
@@ -148,8 +148,8 @@ def list_claims(data: bytes) -> None:
     held = status._read_list(data, LIST["uri"])
     assert held is None or isinstance(held, StatusList)
     try:
-        entries = status_claim.read_entries(cose.load_cbor(data, deterministic=False), 2**20)
-    except cose.NotCbor:
+        entries = status_claim.read_entries(cbor.load(data, deterministic=False), 2**20)
+    except cbor.NotCbor:
         return
     if entries is not None:
         entries.get(len(entries) - 1)
@@ -201,7 +201,7 @@ def _payload_of(data: bytes) -> bytes:
     """What a golden object holds; the object itself where it is none."""
     try:
         return cose.parse(data, strict=False).payload
-    except (cose.NotCbor, cose.NotSign1):
+    except (cbor.NotCbor, cose.NotSign1):
         return data
 
 
