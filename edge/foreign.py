@@ -28,7 +28,12 @@ class Guest:
 def recognise(certificate: Certificate, key: bytes) -> Guest:
     """The bearer of `certificate` to the unit that holds `key`."""
     digest = hmac.digest(key, b"healthgate certificate\0" + certificate.identifier.encode(), hashlib.sha256)
-    return Guest(certificate, (SCHEME + digest[:16].hex(), 0))
+    return Guest(certificate, person_of(digest[:16].hex()))
+
+
+def person_of(certificate: str) -> tuple[str, int]:
+    """Who stands behind the hash of a certificate: `hash_of` the other way round."""
+    return SCHEME + certificate, 0
 
 
 def hash_of(person: tuple[str, int]) -> str | None:

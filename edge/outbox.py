@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -206,6 +206,16 @@ class Outbox:
                     connection.execute("UPDATE events SET state = ? WHERE boot = ? AND seq = ?", (_SPOILED, boot, seq))
                     self._pending -= 1
             return found
+
+    def newest(self, limit: int) -> list[AnyEvent]:
+        """The last `limit` events, acknowledged or not, the oldest of them first; what cannot be read is left out."""
+        with self._lock, self._transaction() as connection:
+            rows = connection.execute("SELECT body FROM events ORDER BY boot DESC, seq DESC LIMIT ?", (limit,)).fetchall()
+        found: list[AnyEvent] = []
+        for (body,) in reversed(rows):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                found.append(_DECODER.decode(body))
+        return found
 
     def acknowledge(self, watermark: Watermark, at: float) -> Acknowledged | StaleWatermark:
         """Takes over what the database holds: what it has is done with, what it lacks waits again.

@@ -74,6 +74,9 @@ class Keeping(Protocol):
     def append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
         """Writes events to disk; OutboxFault where it cannot."""
 
+    def newest(self, limit: int) -> list[AnyEvent]:
+        """The last events on disk, the oldest of them first; OutboxFault where it cannot."""
+
 
 class Timing(Protocol):
     """The unit's clock."""

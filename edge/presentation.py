@@ -7,7 +7,7 @@ a first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from edge.foreign import Guest
@@ -113,9 +113,21 @@ def remember(suspects: Mapping[Key, Screened], shown: Presentation, found: Scree
 
     What counts against the next measurement is the highest of them all: a low one that cleared nobody must not become what clears.
     """
-    kept = {key: one for key, one in suspects.items() if key != shown.key and found.at - one.at <= SUSPECT_S}
+    return _note(suspects, shown.key, shown.earlier, found)
+
+
+def recall(passes: Iterable[tuple[Key, Screened]]) -> dict[Key, Screened]:
+    """The suspects after all these measurements, the oldest first, as `remember` would have left them: for a unit that starts again."""
+    suspects: dict[Key, Screened] = {}
+    for key, found in passes:
+        suspects = _note(suspects, key, suspects.get(key), found)
+    return suspects
+
+
+def _note(suspects: Mapping[Key, Screened], who: Key, earlier: Screened | None, found: Screened) -> dict[Key, Screened]:
+    kept = {key: one for key, one in suspects.items() if key != who and found.at - one.at <= SUSPECT_S}
     if found.screening not in SUSPICIOUS:
         return kept
-    known = [one for one in (found, shown.earlier) if one is not None and one.body_c is not None]
+    known = [one for one in (found, earlier) if one is not None and one.body_c is not None]
     evidence = max(known, key=lambda one: one.body_c or 0.0, default=None)
-    return kept if evidence is None else {**kept, shown.key: replace(evidence, screening=Screening.FEVER_SUSPECTED, at=found.at)}
+    return kept if evidence is None else {**kept, who: replace(evidence, screening=Screening.FEVER_SUSPECTED, at=found.at)}

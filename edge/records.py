@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from edge import lane
-from edge.foreign import Guest, hash_of
+from edge.foreign import Guest, hash_of, person_of
 from edge.presentation import Presentation
 from edge.screening import Screened
 from edge.verdict import Source, Verdict, standing
@@ -67,6 +67,22 @@ def pass_event(
     if isinstance(shown.subject, Guest):
         return msgspec.structs.replace(event, certificate=hash_of(shown.subject.person))
     return _with_code(event, shown.text, shown.subject, lists) if isinstance(shown.subject, HealthCode) else event
+
+
+def measurements(events: Iterable[AnyEvent], wall: float, at: float) -> Iterator[tuple[lane.Person, Screened]]:
+    """Who was measured and what was found, of those `events` that name somebody; `wall` (seconds since 1970) is now, and so is `at`.
+
+    What is dated later than now was dated by a clock that was wrong, or now is: it counts as just found.
+    """
+    for event in events:
+        if not isinstance(event, PassEvent) or event.screening is None:
+            continue
+        when = at - max(0.0, wall - event.at.timestamp())
+        found = Screened(event.screening, when, event.skin_c, event.ambient_c, event.body_c, event.samples)
+        if event.certificate is not None:
+            yield person_of(event.certificate), found
+        elif event.list is not None and event.index is not None:
+            yield (event.list, event.index), found
 
 
 def lane_event(event: lane.Event, moment: Moment) -> AnyEvent:

@@ -38,6 +38,8 @@ from healthcode.terms import ClockState, Decision, LaneMode, Reason, Screening
 log = logging.getLogger(__name__)
 
 READINGS_KEPT = 600
+RECALLED = 2000
+"""How many events are looked through at the start for fevers that were suspected: half an hour of a busy gate."""
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
 """Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
 
@@ -83,6 +85,7 @@ class Unit:
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""
         at = self._keeps.monotonic()
+        self._recall(at)
         news: list[AnyEvent] = [records.unit_event("started", detail, self._moment(at))]
         if self._keeps.modes.trouble:
             news.append(records.unit_event("mode_lost", self._keeps.modes.trouble, self._moment(at)))
@@ -91,6 +94,15 @@ class Unit:
             news.append(records.lane_event(kept, self._moment(at)))
         self._recorder.record(news)
         self._step(lane.Tick(at))
+
+    def _recall(self, at: float) -> None:
+        """Whom the process before suspected of a fever is still suspected. A disk that does not say who: then nobody is admitted either."""
+        try:
+            events = self._keeps.outbox.newest(RECALLED)
+        except OutboxFault as wrong:
+            log.warning("who was suspected of a fever is not known: %s", wrong)
+            return
+        self._suspects = presentation.recall(records.measurements(events, self._keeps.clock.now(at), at))
 
     def stop(self) -> None:
         """Says in the log that the unit ends in order; the gate is let go by whoever holds it."""

@@ -112,6 +112,14 @@ def test_fever_is_fever(bench: Bench) -> None:
     assert bench.verdicts()[-1] == (Decision.REFUSE, Reason.FEBRILE)
 
 
+def test_a_guest_s_fever_outlives_the_process(bench: Bench) -> None:
+    bench.show(text(), FEVER_C)
+    bench.leave()
+    bench.restart()
+    bench.show(text(), 34.9)
+    assert bench.verdicts()[-1] == (Decision.CALL_GUARD, Reason.NOT_CLEARED)
+
+
 def test_the_same_person_on_another_text_has_just_passed(bench: Bench) -> None:
     """A certificate that was issued anew, or carries another signature, says the same identifier."""
     one, other = text(), text()

@@ -221,6 +221,20 @@ def test_a_disk_that_is_full_at_the_start_is_tried_again_and_nothing_of_before_i
     assert outbox.waiting == 3
 
 
+def test_the_newest_events_come_in_their_order_whether_acknowledged_or_not(path: Path) -> None:
+    first = open_outbox(path, BOOT)
+    first.append([event("a"), event("b")])
+    first.acknowledge(watermark(1, mark(2)), NOON)
+    first.close()
+    second = open_outbox(path, NEXT_BOOT)
+    second.append([event("c")])
+    assert [each.what for each in second.newest(2) if isinstance(each, UnitEvent)] == ["b", "c"]
+    thief = sqlite3.connect(path, isolation_level=None)
+    thief.execute("UPDATE events SET body = 'x' WHERE boot = 1 AND seq = 2")
+    thief.close()
+    assert [each.what for each in second.newest(9) if isinstance(each, UnitEvent)] == ["a", "c"]
+
+
 MANY = 12 * SLICE
 
 

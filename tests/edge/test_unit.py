@@ -17,6 +17,7 @@ from edge.config import ScreeningPolicy
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, Sample
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import EventsDone, ListChanged, Requested, TrustChanged
+from edge.presentation import SUSPECT_S
 from edge.scan import Glimpse
 from edge.screening import Reading, SensorFault, SensorFaultKind
 from edge.signals import Signal
@@ -245,6 +246,33 @@ def test_a_forehead_that_stays_cool_after_a_fever_clears_nobody_however_often_it
         bench.show(bench.code(FIRST), cooled_c)
         assert bench.verdicts()[-1] == guard(Reason.NOT_CLEARED), "it lies over 1 C below the 38.2 C that called for it"
     assert bench.pulses() == 0
+
+
+def test_a_suspicion_outlives_the_process(bench: Bench) -> None:
+    bench.show(bench.code(FIRST), FEVER_C)
+    bench.leave()
+    bench.restart()
+    bench.show(bench.code(FIRST), 34.9)
+    assert bench.verdicts()[-1] == guard(Reason.NOT_CLEARED)
+    bench.leave()
+    bench.restart()
+    bench.show(bench.code(FIRST), 34.9)
+    assert bench.verdicts()[-1] == guard(Reason.NOT_CLEARED), "and the highest reading does, not the last"
+    bench.wait(SUSPECT_S)
+    bench.restart()
+    bench.show(bench.code(FIRST), 34.9)
+    assert bench.verdicts()[-1] == PASSED
+
+
+def test_a_suspicion_that_was_cleared_stays_so_over_a_restart(bench: Bench) -> None:
+    bench.show(bench.code(FIRST), 35.6)
+    bench.leave()
+    bench.show(bench.code(FIRST), 34.9)
+    assert bench.verdicts() == [refused(Reason.FEVER_SUSPECTED), PASSED]
+    bench.leave()
+    bench.restart()
+    bench.show(bench.code(FIRST), 33.0)
+    assert bench.verdicts()[-1] == PASSED
 
 
 def test_a_suspicion_that_was_cleared_is_over_and_the_next_time_is_a_first_one(bench: Bench) -> None:
