@@ -85,8 +85,7 @@ class Roots:
         if isinstance(found, SignedFault):
             return found
         version = found.version if isinstance(found, TrustList | TrustHead) else held
-        again = signed.read_rooted(data, kind, self.signing(version))
-        return SignedFault.SCOPE if isinstance(again, SignedFault) else again
+        return found if signed.is_by(data, self.signing(version)) else SignedFault.SCOPE
 
     def offer(self, rotations: Iterable[bytes]) -> tuple[Roots, dict[bytes, SignedFault | RotationFault]]:
         """These roots and all that follow by `rotations`, in whatever order they come; and why others do not count."""

@@ -136,11 +136,9 @@ def read_rooted(data: bytes, kind: type[T], roots: Sequence[PublicKey]) -> T | S
         return sign1
     if what.use is not None:
         raise TypeError(f"{kind.__name__} is not signed by a root key: use read")
-    found = [root for root in roots if root.kid == sign1.kid]
-    if not found:
+    if all(root.kid != sign1.kid for root in roots):
         return SignedFault.UNKNOWN_KEY
-    data_signed = cose.signed_bytes(sign1.protected, sign1.payload)
-    if not any(root.algorithm == sign1.algorithm and root.verify(sign1.signature, data_signed) for root in found):
+    if not _is_by(sign1, roots):
         return SignedFault.SIGNATURE
     try:
         message = unpack(sign1.payload, kind, what.limit)
@@ -149,6 +147,17 @@ def read_rooted(data: bytes, kind: type[T], roots: Sequence[PublicKey]) -> T | S
     except ValueError:
         return SignedFault.CONTENT
     return message
+
+
+def is_by(data: bytes, roots: Sequence[PublicKey]) -> bool:
+    """Whether one of these keys signed the object in `data`, which has been read before."""
+    return _is_by(cose.parse(data), roots)
+
+
+def _is_by(sign1: cose.Sign1, roots: Sequence[PublicKey]) -> bool:
+    signed_data = cose.signed_bytes(sign1.protected, sign1.payload)
+    named = (root for root in roots if (root.kid, root.algorithm) == (sign1.kid, sign1.algorithm))
+    return any(root.verify(sign1.signature, signed_data) for root in named)
 
 
 def verify(sign1: cose.Sign1, candidates: Sequence[Candidate], *, low_s: bool = True) -> tuple[Candidate, ...] | SignedFault:

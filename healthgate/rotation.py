@@ -108,21 +108,19 @@ def find_warnings(trust_list: TrustList, at: float) -> list[str]:
         ended = f"ended {-left / DAY_S:.0f} days ago: gates go on for 30 days after its end"
         ends = f"ends in {left / DAY_S:.0f} days" if left > 0 else ended
         lines.append(f"the trust list {ends}: `keys renew`")
-    groups: dict[tuple[str, Use], bool] = {}
+    own = {entry.issuer for entry in trust_list.entries if entry.use is Use.ACK}
+    groups: dict[tuple[str, Use], list[TrustEntry]] = {}
     for entry in trust_list.entries:
         if entry.use is not Use.DCC:
-            place = (entry.issuer, entry.use)
-            groups[place] = groups.get(place, False) or entry.sign_from <= at <= entry.sign_until
-    lines += [f"no {use.value} key of {issuer} may sign now: `keys rotate --now`" for (issuer, use), signs in groups.items() if not signs]
-    for entry in trust_list.entries:
-        others = [other for other in trust_list.entries if (other.issuer, other.use) == (entry.issuer, entry.use)]
-        if entry.use is Use.DCC or entry.sign_until < at or entry.sign_until < max(other.sign_until for other in others):
-            continue
-        left = entry.sign_until - at
-        if left < WARNING_S:
-            lines.append(
-                f"the {entry.use.value} key {entry.kid.hex()} of {entry.issuer} signs for {left / DAY_S:.0f} days more: `keys rotate`"
-            )
+            groups.setdefault((entry.issuer, entry.use), []).append(entry)
+    for (issuer, use), keys in groups.items():
+        last = max(keys, key=lambda key: key.sign_until)
+        if not any(key.sign_from <= at <= key.sign_until for key in keys):
+            lines.append(f"no {use.value} key of {issuer} may sign now{': `keys rotate --now`' if issuer in own else ''}")
+        elif last.sign_until - at < WARNING_S:
+            todo = "`keys rotate`" if issuer in own else "`keys add` when they send the next"
+            days = (last.sign_until - at) / DAY_S
+            lines.append(f"the {use.value} key {last.kid.hex()} of {issuer} signs for {days:.0f} days more: {todo}")
     return lines
 
 

@@ -21,7 +21,7 @@ from healthgate import keyring_files, rotation
 from healthgate.keyring_files import DAY_S, KeysError, Lifetimes
 from healthgate.keys import app
 from healthgate.rotation import KEPT_S, OVERLAPS, Overlap, find_warnings, rotate
-from server.keys import CLOCK_MARGIN_S, KeyFileError, Signers, choose, load_signer, read_signers
+from server.keys import CLOCK_MARGIN_S, KeyFileError, Signers, TrustFiles, choose, load_signer, read_signers
 
 NOW = 1_584_345_600
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
@@ -193,6 +193,28 @@ def test_a_key_that_ends_soon_is_warned_of_for_thirty_days(folder: Path) -> None
 )
 def test_the_end_of_the_trust_list_is_told_thirty_days_before_it(folder: Path, days: int, words: list[str]) -> None:
     assert find_warnings(held(folder), NOW + days * DAY_S) == words
+
+
+def test_of_another_province_s_keys_that_end_it_is_told_who_has_to_send_the_next(folder: Path, tmp_path: Path) -> None:
+    keyring_files.init(tmp_path / "hn", "CN-HN", OTHER_URI, NOW, lifetimes=Lifetimes(keys_days=40))
+    keyring_files.recognise(folder, keyring_files.export(tmp_path / "hn", NOW).entries, NOW)
+    token_line, list_line = find_warnings(held(folder), NOW + 20 * DAY_S)
+    assert token_line.startswith("the token key ")
+    assert list_line.endswith(" of CN-HN signs for 20 days more: `keys add` when they send the next")
+    assert find_warnings(held(folder), NOW + 41 * DAY_S)[0] == "no token key of CN-HN may sign now"
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (369, []),
+        (371, ["trust list 1 counts for 29 days more: `healthgate keys renew`"]),
+        (402, ["trust list 1 ended 2 days ago: `healthgate keys renew`"]),
+    ],
+)
+def test_the_server_says_so_too(folder: Path, days: int, words: list[str]) -> None:
+    trust = TrustFiles(folder, [keyring_files.read_root(folder / "root.pub.pem")])
+    assert trust.warnings(NOW + days * DAY_S) == words
 
 
 def test_a_use_whose_keys_all_lie_in_past_or_future_is_told(folder: Path) -> None:
