@@ -18,6 +18,7 @@ from edge.nursery import Answer
 from healthcode import base45, cbor, cose, dcc, messages, signed, status, status_claim, token, topics
 from healthcode.cose import PublicKey
 from healthcode.messages import MAX_BATCH, MAX_SIGNED, BadPayload, Delta, Message, SyncAnswer, TrustList
+from healthcode.roots import Roots
 from healthcode.signed import KINDS, Signed, SignedFault
 from healthcode.status import StatusList
 from healthcode.terms import Use
@@ -44,6 +45,10 @@ def _ring() -> KeyRing:
 RING = _ring()
 GOOD_CODES = frozenset(vector["text"] for vector in CODES)
 GOOD_SIGNED = frozenset(bytes.fromhex(vector["data"]) for vector in SIGNED)
+
+CHAIN: dict[str, Any] = json.loads((VECTORS / "roots.json").read_text())
+GOOD_ROTATIONS = frozenset(bytes.fromhex(each["data"]) for each in (*CHAIN["steps"], *CHAIN["refused"].values()))
+"""What the roots of the golden files signed; the refused among them are refused for what was said before."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,22 @@ def signed_object(data: bytes) -> None:
             read = signed.read(data, kind, RING, AT)
             found = read.message if isinstance(read, Signed) else read
         assert isinstance(found, SignedFault) or data in GOOD_SIGNED
+
+
+def root_rotation(data: bytes) -> None:
+    """A root that is said to follow another."""
+    assert not isinstance(Roots(ROOTS).take(data), Roots) or data in GOOD_ROTATIONS
+
+
+def root_chain(data: bytes) -> None:
+    """The chain of them that the network hands on: some root counts whatever is in it."""
+    try:
+        chain = signed.unpack(data, messages.RootChain, messages.MAX_CHAIN)
+    except BadPayload:
+        return
+    roots, _ = Roots(ROOTS).offer(chain.rotations)
+    assert {link.raw for link in roots.links} <= GOOD_ROTATIONS
+    assert all(roots.signing(version) for version in (0, 9, 10, 14, 15, 19, 20, 2**53))
 
 
 def signed_payload(data: bytes) -> None:
@@ -225,6 +246,11 @@ _EVENTS = (
     b'{"kind":"range","uri":"https://hb.example/s/1","epoch":1,"from_version":0,"to_version":3}',
 )
 
+
+def _chain() -> tuple[bytes, ...]:
+    return (signed.pack(messages.RootChain(rotations=[bytes.fromhex(each["data"]) for each in CHAIN["steps"]])),)
+
+
 TARGETS: dict[str, Target] = {
     "code_text": Target(code_text, _texts(GOOD_CODES)),
     "code_bytes": Target(code_bytes, _RAW),
@@ -234,6 +260,10 @@ TARGETS: dict[str, Target] = {
     "certificate_bytes": Target(certificate_bytes, _packed()),
     "certificate_claims": Target(certificate_claims, _PAYLOADS),
     "signed_object": Target(signed_object, _GOLDEN),
+    "root_rotation": Target(root_rotation, tuple(sorted(GOOD_ROTATIONS))),
+    "root_chain": Target(
+        root_chain, (signed.pack(messages.RootChain(rotations=[bytes.fromhex(each["data"]) for each in CHAIN["steps"]])),)
+    ),
     "signed_payload": Target(signed_payload, tuple(map(_payload_of, _GOLDEN))),
     "snapshot": Target(snapshot, (bytes.fromhex(LIST["snapshot"]), bytes.fromhex(LIST["snapshot_by_a_stranger"]))),
     "list_claims": Target(list_claims, (_payload_of(bytes.fromhex(LIST["snapshot"])), *_CLAIM)),
