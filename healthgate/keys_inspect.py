@@ -60,9 +60,9 @@ def inspect(
     at: Annotated[str, typer.Option(help="The time to judge at, ISO 8601.", show_default="now")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say what FILE is, who signed it and what it says: trust lists and heads, list heads, deltas, snapshots, watermarks, time answers,
-    clock resets, rotations of roots, requests, and keys.
+    """Say what FILE is, who signed it and what it says.
 
+    Trust lists and heads, list heads, deltas, snapshots, watermarks, time answers, clock resets, rotations of roots, requests, keys.
     Exit status 1 where a signature was checked and does not count. A private key is named, never shown.
     """
     roots = tuple(keyring_files.read_root(path) for path in root or ())
