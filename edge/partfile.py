@@ -14,7 +14,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from edge.files import Fsync
+from edge.files import Fsync, make_folder
 from edge.syncwords import Part
 from healthcode.messages import MAX_CHUNK, MAX_SNAPSHOT, SnapshotRef
 
@@ -66,7 +66,7 @@ class PartFile:
         """Keeps a piece that continues what is kept. The first piece of a snapshot begins the file anew; any other is left out."""
         if offset == 0:
             self.close()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent, self._fsync)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
             head = _HEAD.pack(epoch, ref.version, ref.size, ref.sha256, 0)[:-4]
             self._of, self._length = (epoch, ref), 0

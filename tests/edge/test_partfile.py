@@ -95,6 +95,7 @@ def test_a_full_card_costs_the_piece_and_nothing_else(path: Path) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     file = PartFile(path, full)
     file.add(1, REF, 0, WHOLE[:100])
     with pytest.raises(OSError, match="no space"):
