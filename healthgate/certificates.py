@@ -11,9 +11,11 @@ import base64
 import binascii
 import hashlib
 import re
+import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from healthcode.cose import PublicKey
@@ -97,10 +99,11 @@ def read_signer(der: bytes) -> Signer:
     outer = _children(_only(der).content)
     bare = _wrap(_SEQUENCE, b"".join(field.whole for field in fields[: _KEY + 1]))
     try:
-        rest = x509.load_der_x509_certificate(_wrap(_SEQUENCE, bare + outer[1].whole + outer[2].whole))
-        begins, ends = rest.not_valid_before_utc, rest.not_valid_after_utc
-        countries = [str(each.value) for each in rest.subject.get_attributes_for_oid(NameOID.COUNTRY_NAME)]
-    except ValueError as wrong:
+        with warnings.catch_warnings(action="ignore"):  # of odd names and numbers, which say nothing about the key
+            rest = x509.load_der_x509_certificate(_wrap(_SEQUENCE, bare + outer[1].whole + outer[2].whole))
+            begins, ends = rest.not_valid_before_utc, rest.not_valid_after_utc
+            countries = [str(each.value) for each in rest.subject.get_attributes_for_oid(NameOID.COUNTRY_NAME)]
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as wrong:
         raise ValueError(f"not a certificate: {wrong}") from None
     return Signer(
         kid_of(der),
