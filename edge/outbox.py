@@ -146,6 +146,7 @@ class Outbox:
         self._is_checked = False
         self._seq = 0
         self._unsure = False  # after a fault: whether the last append is on disk after all
+        self._is_counted = True  # not after a fault either: `_rows` and `_pending` are counted anew
         self._rows = 0
         self._pending = 0
         self._folded = 0  # how many rows this connection had changed when the log was last carried over
@@ -307,12 +308,15 @@ class Outbox:
         self._connection = connection
         self._is_checked = True
         with self._commit():
-            boot = int(connection.execute("SELECT coalesce(max(number), 0) + 1 FROM boots").fetchone()[0])
-            try:
-                connection.execute("INSERT INTO boots VALUES (?, ?)", (boot, self.boot_id))
-            except sqlite3.IntegrityError:
-                raise ValueError(f"boot_id {self.boot_id}: used before, expected fresh random bits") from None
-            rows, pending = connection.execute("SELECT count(*), coalesce(sum(state = 0), 0) FROM events").fetchone()
+            mine = connection.execute("SELECT number FROM boots WHERE boot_id = ?", (self.boot_id,)).fetchone()
+            if mine is not None and not self._unsure:  # unless it was we who wrote it, and the disk said that it had not
+                raise ValueError(f"boot_id {self.boot_id}: used before, expected fresh random bits")
+            if mine is None:
+                mine = connection.execute(
+                    "INSERT INTO boots SELECT coalesce(max(number), 0) + 1, ? FROM boots RETURNING number", (self.boot_id,)
+                ).fetchone()
+            boot = int(mine[0])
+            rows, pending = _count(connection)
             recent = {(uri, index): at for uri, index, at in connection.execute("SELECT uri, idx, at FROM passages")}
         self._boot, self._rows, self._pending, self._recent = boot, rows, pending, recent
 
@@ -361,10 +365,13 @@ class Outbox:
         connection = self._connection = self._connection or self._reopen()
         try:
             connection.execute("BEGIN IMMEDIATE")
+            if not self._is_counted:
+                self._rows, self._pending = _count(connection)
+                self._is_counted = True
             yield connection
             connection.execute("COMMIT")
         except sqlite3.Error as wrong:
-            self._unsure = True
+            self._unsure, self._is_counted = True, False
             self._close_after(connection.close)
             raise OutboxFault(f"{self._path}: {wrong}") from wrong
         except BaseException:
@@ -439,6 +446,12 @@ class Outbox:
         with self._transaction() as connection:
             gone = _forget(connection, FOREVER, max(wanted, min(SLICE, self._most_rows // 100)))
         self._rows -= gone
+
+
+def _count(connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many events there are, and how many of them wait."""
+    rows, pending = connection.execute("SELECT count(*), coalesce(sum(state = 0), 0) FROM events").fetchone()
+    return int(rows), int(pending)
 
 
 def _forget(connection: sqlite3.Connection, before: float, most: int = SLICE) -> int:

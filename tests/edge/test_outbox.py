@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,38 @@ def test_a_disk_that_fails_is_one_fault_and_leaves_no_gap(path: Path) -> None:
     thief.close()
     assert outbox.recent == {}
     assert outbox.append([event("after")]) == [2]
+
+
+class Doubtful(sqlite3.Connection):
+    """Says of a commit that it failed, though it is on disk."""
+
+    lies = 0
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        cursor = super().execute(sql, parameters)
+        if sql == "COMMIT" and Doubtful.lies:
+            Doubtful.lies -= 1
+            wrong = sqlite3.OperationalError("database or disk is full")
+            wrong.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise wrong
+        return cursor
+
+
+def test_what_a_disk_has_taken_and_said_it_had_not_is_counted_and_has_its_seq(path: Path) -> None:
+    Doubtful.lies = 1
+    outbox = open_outbox(path, BOOT, connect=partial(sqlite3.connect, factory=Doubtful))
+    assert outbox.append([event("z")]) == [1]
+    for _ in range(2):
+        Doubtful.lies = 1
+        with pytest.raises(OutboxFault):
+            outbox.append([event("a"), event("b")])
+    assert outbox.append([event("c")]) == [6]
+    assert outbox.waiting == 6
+    Doubtful.lies = 1
+    with pytest.raises(OutboxFault):
+        outbox.acknowledge(watermark(1, mark(3)), NOON)
+    outbox.acknowledge(watermark(2, mark(5)), NOON)
+    assert outbox.waiting == len(outbox.pending(10)) == 1
 
 
 def narrow(pages: list[int]) -> Callable[..., sqlite3.Connection]:
