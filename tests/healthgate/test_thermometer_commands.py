@@ -209,6 +209,7 @@ class Terminal:
         self.screen = ""
         self.pid, self._handle = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests in the background had it ignored
             os.execve(command[0], command, {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"})
 
     def wait_for(self, words: str) -> None:
@@ -225,8 +226,11 @@ class Terminal:
         os.write(self._handle, text.encode())
 
     def end(self) -> int:
-        """The exit status, once it has ended by itself."""
+        """The exit status, once it has ended by itself; one that does not is killed."""
+        until = time.monotonic() + LIMIT_S
         while True:
+            if not select.select([self._handle], [], [], max(0.0, until - time.monotonic()))[0]:
+                os.kill(self.pid, signal.SIGKILL)
             try:
                 if not os.read(self._handle, 65536):
                     break
