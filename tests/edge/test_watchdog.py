@@ -221,13 +221,15 @@ def test_a_systemd_that_does_not_listen_holds_nothing_up(tmp_path: Path) -> None
 
 
 HOLDS_THE_INTERPRETER = """
-import ctypes, sys, threading, time
+import ctypes, signal, sys, threading
 import edge.watchdog
 edge.watchdog.INTERPRETER_S = 2.0
 watchdog = edge.watchdog.Watchdog(edge.watchdog.Notifier(), backstop=edge.watchdog.Backstop(), turn_s=0.1)
 watchdog.start([], lambda: None)
 print("up", flush=True)
-time.sleep(1)
+wound_up = threading.Event()
+while not signal.getitimer(signal.ITIMER_REAL)[0]:
+    wound_up.wait(0.01)
 ctypes.PyDLL(None).sleep(100)
 """
 
