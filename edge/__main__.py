@@ -46,6 +46,7 @@ from edge.unit import Unit
 from edge.watchdog import Backstop, Loop, Notifier, Watchdog
 from healthcode.cose import PublicKey
 from healthcode.messages import Info, stamp
+from healthcode.settings import why_unread
 
 log = logging.getLogger("edge")
 
@@ -80,7 +81,7 @@ def load_roots(config: Config) -> tuple[PublicKey, ...]:
         try:
             roots.append(PublicKey.from_pem(Path(path).read_bytes()))
         except (OSError, ValueError) as wrong:
-            raise ConfigError(f"roots: {path}: {wrong}: expected a public key in PEM") from None
+            raise ConfigError(f"roots: {path}: {why_unread(wrong)}: expected a public key in PEM") from None
     return tuple(roots)
 
 
@@ -91,8 +92,7 @@ def check_password(config: Config) -> None:
         if file:
             Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        why = wrong.strerror if isinstance(wrong, OSError) else "no text in UTF-8"
-        raise ConfigError(f"link.password_file: {file}: {why}: expected a file with the broker's password") from None
+        raise ConfigError(f"link.password_file: {file}: {why_unread(wrong)}: expected a file with the broker's password") from None
 
 
 def check_thresholds(config: Config) -> None:

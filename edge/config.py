@@ -15,7 +15,7 @@ from msgspec import Meta
 from edge.config_rules import RULES, pin_rules
 from edge.mlx90614 import PARTS, REFRESH_S, PartName
 from healthcode.messages import IssuerId, UnitId
-from healthcode.settings import SettingsError, read_toml
+from healthcode.settings import SettingsError, read_toml, why_unread
 
 Bcm = Annotated[int, Meta(ge=2, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -303,5 +303,5 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        raise ConfigError(f"{path}: cannot be read: {wrong}") from None
+        raise ConfigError(f"{path}: cannot be read: {why_unread(wrong)}") from None
     return parse(text, str(path))

@@ -44,6 +44,13 @@ class Fault:
     text: str
 
 
+def why_unread(wrong: OSError | ValueError) -> str:
+    """Why a file could not be read, without its name, which whoever reports it says."""
+    if isinstance(wrong, UnicodeDecodeError):
+        return "no text in UTF-8"
+    return (wrong.strerror if isinstance(wrong, OSError) else None) or str(wrong)
+
+
 def read_toml(text: str, kind: type[T], name: str, rules: Sequence[Rule] = ()) -> T:
     """The `kind` in `text`, TOML, within which all `rules` hold; SettingsError says everything that is wrong with the file `name`."""
     try:

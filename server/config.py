@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from healthcode.messages import IssuerId, Uri
-from healthcode.settings import SettingsError, read_toml
+from healthcode.settings import SettingsError, read_toml, why_unread
 
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
 
@@ -128,5 +128,5 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        raise ConfigError(f"{path}: cannot be read: {wrong}") from None
+        raise ConfigError(f"{path}: cannot be read: {why_unread(wrong)}") from None
     return parse(text, str(path), path.resolve().parent)

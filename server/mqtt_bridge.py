@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from healthcode import topics
 from healthcode.cose import Signer
 from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload, Watermark
+from healthcode.settings import why_unread
 from healthcode.signed import write
 from server.answers import Answers
 from server.bounded import Bounded
@@ -359,7 +360,7 @@ def _read_password(path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as wrong:
-        raise ConfigError(f"broker.password_file {path}: cannot be read: {wrong}") from None
+        raise ConfigError(f"broker.password_file {path}: cannot be read: {why_unread(wrong)}") from None
 
 
 def _session(broker: Broker) -> Properties:
