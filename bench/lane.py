@@ -38,7 +38,7 @@ from healthgate.stage import NORMAL_SKIN_C, done
 from healthgate.town import Town, TownError
 from healthgate.witness import LIGHTS, RELAY, rows_of
 from healthgate.world import Entry
-from server.colours import HandReason
+from server.facts import HandReason
 from server.registry import Person, Resident
 from server.store import StoreError
 

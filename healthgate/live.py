@@ -18,7 +18,7 @@ from healthcode.terms import Colour, Decision, Reason
 from healthgate.stage import FEVER_SKIN_C, NORMAL_SKIN_C, Stage, is_final
 from healthgate.town import GATES, URI, Town
 from healthgate.witness import LIGHTS, RELAY, mark, wait_for_row, word_of_levels
-from server.colours import HandReason
+from server.facts import HandReason
 from server.registry import Resident
 
 SHAPES = {Decision.ADMIT: ("●", "green"), Decision.REFUSE: ("■", "red"), Decision.CALL_GUARD: ("▲", "yellow")}

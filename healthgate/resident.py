@@ -17,7 +17,7 @@ from healthgate.cells import cell
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
-from server.colours import HandReason
+from server.facts import HandReason
 from server.issuer import Issuer, Pack
 from server.keys import load_roots, load_signer, read_trust
 from server.registry import Person, Refused, Resident

@@ -14,7 +14,7 @@ from healthcode.terms import Colour, Form, Reason
 from healthgate.town import GATES, ISSUER, URI, Town
 from healthgate.witness import Mark, Row, light_colours, light_levels, mark, relay_pulses, rows_of, rows_since, wait_for_row
 from healthgate.world import Entry
-from server.colours import HandReason
+from server.facts import HandReason
 from server.issuer import Pack
 from server.registry import Person, Refused, Resident
 

@@ -25,7 +25,7 @@ from healthgate.stage import (
 )
 from healthgate.town import GATES, OTHER_ISSUER, OTHER_URI, URI, Town, TownError
 from healthgate.witness import mark, relay_pulses, rows_of, rows_since, wait_for_row
-from server.colours import HandReason
+from server.facts import HandReason
 
 SLOT_NEARLY_OVER_S = 112
 """How long before now the first pack begins: its first code has some seconds left, and its second is good already."""

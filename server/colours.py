@@ -12,42 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from healthcode.terms import ClockState, Colour
-
-
-class HandReason(StrEnum):
-    """Why a colour is set by hand: grounds of health and nothing else, each for the colours that it can lead to."""
-
-    REVIEWED = "reviewed"
-    CONFIRMED = "confirmed"
-    SUSPECTED = "suspected"
-    FEVER_CASE = "fever_case"
-    CLOSE_CONTACT = "close_contact"
-    HOME_ISOLATION = "home_isolation"
-    CENTRAL_ISOLATION = "central_isolation"
-    DISCHARGED = "discharged"
-    RULED_OUT = "ruled_out"
-    ISOLATION_ENDED = "isolation_ended"
-    RECORD_LAPSED = "record_lapsed"
-    CORRECTION = "correction"
-
-
-_EVERY = frozenset(Colour)
-COLOURS_OF_REASON: dict[HandReason, frozenset[Colour]] = {
-    HandReason.REVIEWED: frozenset({Colour.GREEN}),
-    HandReason.CONFIRMED: frozenset({Colour.RED}),
-    HandReason.SUSPECTED: frozenset({Colour.RED}),
-    HandReason.FEVER_CASE: frozenset({Colour.RED}),
-    HandReason.CLOSE_CONTACT: frozenset({Colour.YELLOW}),
-    HandReason.HOME_ISOLATION: frozenset({Colour.YELLOW}),
-    HandReason.CENTRAL_ISOLATION: frozenset({Colour.YELLOW}),
-    HandReason.DISCHARGED: frozenset({Colour.YELLOW}),
-    HandReason.RULED_OUT: frozenset({Colour.YELLOW}),
-    HandReason.ISOLATION_ENDED: frozenset({Colour.GREEN}),
-    HandReason.RECORD_LAPSED: frozenset({Colour.YELLOW}),
-    HandReason.CORRECTION: _EVERY,
-}
-"""The notice of 16 March 2020 (red, yellow, green) and the conversion rules printed on 3 March 2020."""
+from healthcode.terms import Colour
+from server.facts import Cleared, Fact, FeverAtGate, SetByHand
 
 
 class Rule(StrEnum):
@@ -56,44 +22,6 @@ class Rule(StrEnum):
     NOTHING_KNOWN = "nothing_known"
     SET_BY_HAND = "set_by_hand"
     FEVER_AT_GATE = "fever_at_gate"
-
-
-@dataclass(frozen=True)
-class SetByHand:
-    """An officer set the colour for a reason from the list. `at` in seconds since 1970; `by` names the role or account."""
-
-    at: float
-    colour: Colour
-    reason: HandReason
-    by: str
-
-
-@dataclass(frozen=True)
-class FeverAtGate:
-    """A gate measured fever twice in the holder of a code that was valid then. `body_c` is the estimate in degrees Celsius."""
-
-    at: float
-    unit: str
-    body_c: float | None
-    clock: ClockState
-
-
-@dataclass(frozen=True)
-class Cleared:
-    """An officer measured a normal temperature with a clinical thermometer: fevers found at gates before `at` no longer count."""
-
-    at: float
-    body_c: float
-    by: str
-
-
-Fact = SetByHand | FeverAtGate | Cleared
-FACTS: dict[str, type[SetByHand] | type[FeverAtGate] | type[Cleared]] = {
-    "set_by_hand": SetByHand,
-    "fever_at_gate": FeverAtGate,
-    "cleared": Cleared,
-}
-"""The word under which each kind of fact is stored."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +45,7 @@ def colour_of(facts: Iterable[Fact], at: float) -> Ruling:
                 base = fact
             case Cleared():
                 cleared_at = fact.at
-            case FeverAtGate():
+            case _:
                 pass
     if base is None:
         return Ruling(Colour.YELLOW, Rule.NOTHING_KNOWN, 0.0, "nothing is known of this person yet")
@@ -127,8 +55,3 @@ def colour_of(facts: Iterable[Fact], at: float) -> Ruling:
         first = fevers[0]
         return Ruling(Colour.YELLOW, Rule.FEVER_AT_GATE, first.at, f"fever found at gate {first.unit}; a clinical thermometer can clear it")
     return ruling
-
-
-def fits(reason: HandReason, colour: Colour) -> bool:
-    """Whether `reason` can lead to `colour`."""
-    return colour in COLOURS_OF_REASON[reason]

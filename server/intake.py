@@ -21,7 +21,7 @@ from healthcode.messages import AnyEvent, BadPayload, BootMark, EventBatch, Info
 from healthcode.terms import ClockState, Screening
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
-from server.colours import FeverAtGate
+from server.facts import FeverAtGate
 from server.marks import Mark, advance
 from server.registry import Registry
 from server.store import Store, events, to_ms

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from healthcode.status import CAPACITY
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status
-from server.colours import COLOURS_OF_REASON, FACTS, Cleared, Fact, HandReason, Rule, Ruling, SetByHand, colour_of, fits
+from server.colours import Rule, Ruling, colour_of
+from server.facts import COLOURS_OF_REASON, FACTS, Cleared, Fact, HandReason, SetByHand, fits
 from server.indices import permute
 from server.sealing import Seal
 from server.store import Store, people, publication, to_ms

@@ -25,8 +25,8 @@ from healthgate.simulation.history import History
 from healthgate.simulation.network import BRIDGE, RECONNECT_S, Broker, Client, Message
 from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
 from server.answers import Answers
-from server.colours import COLOURS_OF_REASON, HandReason
 from server.config import Lists
+from server.facts import COLOURS_OF_REASON, HandReason
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
 from server.keys import Trusted

@@ -37,7 +37,7 @@ from healthgate.stage import NORMAL_SKIN_C, Stage
 from healthgate.story import PASSED, refused
 from healthgate.town import GATES, ISSUER, OTHER_ISSUER, URI, Town
 from healthgate.witness import Mark, mark, relay_pulses, rows_since, wait_for_row
-from server.colours import HandReason
+from server.facts import HandReason
 from tests.broker import Client
 from tests.edge.codes import beside, empty_qr, picture, qr
 

@@ -23,7 +23,7 @@ from healthgate.keys import app
 from healthgate.root_rotation import end_root, rotate_root
 from healthgate.rotation import Overlap, rotate
 from healthgate.town import URI, Town
-from server.colours import HandReason
+from server.facts import HandReason
 from server.keys import KeyFileError, TrustFiles, read_chain, read_trust
 from server.registry import Person
 

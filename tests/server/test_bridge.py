@@ -25,7 +25,7 @@ from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, Ti
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
 from server.__main__ import Office, open_office
-from server.colours import HandReason
+from server.facts import HandReason
 from server.fleet import Fleet
 from server.issuer import Issuer, Pack
 from server.registry import Resident

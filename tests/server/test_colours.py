@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthcode.terms import ClockState, Colour
-from server.colours import COLOURS_OF_REASON, Cleared, Fact, FeverAtGate, HandReason, Rule, SetByHand, colour_of, fits
+from server.colours import Rule, colour_of
+from server.facts import COLOURS_OF_REASON, Cleared, Fact, FeverAtGate, HandReason, SetByHand, fits
 
 G, Y, R = Colour.GREEN, Colour.YELLOW, Colour.RED
 

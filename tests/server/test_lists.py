@@ -27,8 +27,8 @@ from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
 from server.__main__ import Office, build, open_office
 from server.answers import Answers
-from server.colours import HandReason
 from server.config import Lists
+from server.facts import HandReason
 from server.keys import TrustFiles, load_roots
 from server.lists import ListError, Publication, Publisher, import_foreign, make_pair
 from server.store import events, publication
