@@ -2,6 +2,9 @@
 
 Twice the snapshot: once for a unit that begins with an empty disk, once more for what goes wrong. All that was asked for counts, ranges
 of deltas too; what everybody gets (live deltas, heads) does not.
+
+A unit that begins needs the newest snapshot and the deltas after it. The server sees to it that this is within the budget: an epoch begins
+with a snapshot of all that is known, and one whose deltas have grown heavy is made anew before its time (`server.lists.is_heavy`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ SLOT_S = 300.0
 """What was spent is remembered by the five minutes, and let go five minutes late, so that the bound holds for every hour there is."""
 TIMES = 2
 LEAST = 1024 * 1024
-"""Bytes an hour in any case: a list of which twice the snapshot is less has deltas that are longer than itself."""
+"""Bytes an hour in any case: a list of which twice the snapshot is less has deltas that may be longer than itself."""
 MOST_ACCOUNTS = 50_000
 """Accounts that are remembered at once, some 1 KB each: 50,000 gates with one list, or fewer with more."""
 

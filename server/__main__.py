@@ -74,7 +74,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     return Parts(
         store=store,
         intake=Intake(store, registry, lambda: trust.current.ring, now, config.intake.fevers_an_hour),
-        answers=Answers(store, partial(signers.signer, Use.TIME), lambda: trust.current, now),
+        answers=Answers(store, partial(signers.signer, Use.TIME), lambda: trust.current, now, fetch_mbit=config.lists.fetch_mbit),
         publishers=[
             Publisher(
                 store,

@@ -1,5 +1,6 @@
 """Answers to units that ask: a bounded range of deltas, a chunk of a snapshot or of the trust list, the time.
 
+The time is told at once; the rest waits for its turn (`server.turns`), so that what all units hear is never behind what one fetches.
 A unit is sent no more of a list within an hour than `healthcode.budget` says, however often it connects anew. What goes beyond is not
 answered: the unit asks again, ever more slowly, and people are told which unit it is.
 """
@@ -14,7 +15,6 @@ from healthcode.budget import Accounts, most
 from healthcode.cose import Signer
 from healthcode.messages import (
     MAX_CHUNK,
-    BadPayload,
     ChunkAnswer,
     ChunkRequest,
     DeltaAnswer,
@@ -26,9 +26,11 @@ from healthcode.messages import (
     decode_sync_request,
 )
 from healthcode.signed import pack, write
+from server.config import Lists
 from server.keys import Trusted
 from server.lists import Publication
 from server.store import Store, events, publication, to_ms
+from server.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ MOST_BYTES = 512 * 1024
 
 
 class Answers:
-    """Answers sync requests from the store. `now` gives seconds since 1970, `trusted` the trust list in force."""
+    """Answers sync requests from the store. `now` gives seconds since 1970, `trusted` the trust list in force. One thread calls it."""
 
     def __init__(
         self,
@@ -51,8 +53,11 @@ class Answers:
         now: Callable[[], float],
         *,
         chunk_bytes: int = MAX_CHUNK,
+        fetch_mbit: float = Lists().fetch_mbit,
     ) -> None:
         """`time_key` gives the key that signs now; `chunk_bytes`: the longest piece of a snapshot or trust list in one answer."""
+        self.dropped = 0
+        self._turns = Turns(fetch_mbit)
         self._chunk_bytes = chunk_bytes
         self._store = store
         self._time_key = time_key
@@ -60,20 +65,27 @@ class Answers:
         self._now = now
         self._accounts = Accounts()
 
-    def answer(self, unit: str, payload: bytes) -> list[Publication]:
-        """What to send the unit; nothing where what it asks for is not there. BadPayload where it asks for no such thing."""
+    def ask(self, unit: str, payload: bytes) -> list[Publication]:
+        """A unit asks. What is said at once; the rest has its turn later. BadPayload where it asks for no such thing."""
         request = decode_sync_request(payload)
-        match request:
-            case TimeRequest():
-                answers: list[SyncAnswer] = self._time(unit, request)
-            case RangeRequest():
-                answers = self._range(unit, request)
-            case ChunkRequest():
-                answers = self._chunk(unit, request)
-            case _:
-                raise BadPayload("expected a range, chunk or time request")
-        topic = topics.down(unit, "sync")
-        return [Publication(topic, pack(answer), retain=False) for answer in answers]
+        if isinstance(request, TimeRequest):
+            return _publications(unit, self._time(unit, request))
+        self.dropped += not self._turns.put(unit, request)
+        return []
+
+    def due(self, at: float) -> list[Publication]:
+        """The answer whose turn it is at `at` (monotonic seconds); nothing where there is none, or what was asked for is not there."""
+        taken = self._turns.take(at)
+        if taken is None:
+            return []
+        unit, request = taken
+        found = _publications(unit, self._range(unit, request) if isinstance(request, RangeRequest) else self._chunk(unit, request))
+        self._turns.sent(sum(len(each.payload) for each in found), at)
+        return found
+
+    def wait_s(self, at: float) -> float | None:
+        """How long until `due` is to be called; None while nobody waits."""
+        return self._turns.wait_s(at)
 
     def _time(self, unit: str, request: TimeRequest) -> list[SyncAnswer]:
         """The time counts with the trust list, of which both are a small part."""
@@ -125,3 +137,7 @@ class Answers:
             with self._store.write() as tx:
                 events.raise_alert(tx, ALERT, unit, detail, to_ms(at))
         return False
+
+
+def _publications(unit: str, answers: list[SyncAnswer]) -> list[Publication]:
+    return [Publication(topics.down(unit, "sync"), pack(answer), retain=False) for answer in answers]

@@ -51,13 +51,17 @@ class Intake(Section, frozen=True):
 
 
 class Lists(Section, frozen=True):
-    """How often the status list's deltas, heads and snapshots are published. `keep_deltas` bounds how far back a range may reach."""
+    """How often the status list's deltas, heads and snapshots are published. `keep_deltas` bounds how far back a range may reach.
+
+    What units fetch is sent at `fetch_mbit` (megabits a second) at most: half of what the server's line carries, or less.
+    """
 
     poll_s: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.1
     delta_period_s: Annotated[float, Meta(ge=0.05, le=10.0)] = 0.5
     head_period_s: Annotated[float, Meta(ge=1.0, le=600.0)] = 30.0
     snapshot_period_s: Annotated[float, Meta(ge=1.0, le=86400.0)] = 600.0
     keep_deltas: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
+    fetch_mbit: Annotated[float, Meta(ge=0.1, le=100_000.0)] = 50.0
 
 
 class Codes(Section, frozen=True):

@@ -15,6 +15,7 @@ import deflate
 from sqlalchemy import Connection
 
 from healthcode import cose, topics
+from healthcode.budget import LEAST
 from healthcode.cose import Signer
 from healthcode.messages import MAX_CHANGES, Delta, Head, SnapshotRef
 from healthcode.signed import Signed, SignedFault, read, write
@@ -26,6 +27,17 @@ from server.store import Store, publication, to_ms
 from server.store.publication import Change, HeadRow, SnapshotRow
 
 log = logging.getLogger(__name__)
+
+EARLY = 10
+"""A snapshot whose deltas have grown heavy is made anew after the tenth part of the usual time, so that a slow unit can finish it."""
+
+
+def is_heavy(deltas: int, snapshot: int) -> bool:
+    """Whether `deltas` bytes after a snapshot of `snapshot` are too many for a new unit, which needs both.
+
+    Half the snapshot, or a quarter of what is within every unit's budget: so that budget (`healthcode.budget`) has room for both.
+    """
+    return deltas > max(LEAST // 4, snapshot // 2)
 
 
 class ListError(Exception):
@@ -80,6 +92,7 @@ class Publisher:
         self._list: StatusList | None = None
         self._snapshot: SnapshotRow | None = None
         self._snapshot_kid = b""
+        self._bytes_after = 0
 
     @property
     def uri(self) -> str:
@@ -119,12 +132,14 @@ class Publisher:
     def copy_for_snapshot(self) -> StatusList | None:
         """A copy to compact elsewhere, where the list has changed since the last snapshot and that is old enough; otherwise None.
 
-        A snapshot by a key that no longer signs is made anew at once, before that key counts no more.
+        It is sooner old enough where the deltas after it are heavy (`is_heavy`). A snapshot by a key that no longer signs is made anew at
+        once, before that key counts no more.
         """
         held, newest = self._held(), self._snapshot
         if newest is None:
             return None
-        is_recent = newest.version == held.version or self._now() * 1000 - newest.made_ms < self._settings.snapshot_period_s * 1000
+        period_s = self._settings.snapshot_period_s / (EARLY if is_heavy(self._bytes_after, newest.size) else 1)
+        is_recent = newest.version == held.version or self._now() * 1000 - newest.made_ms < period_s * 1000
         if is_recent and self._snapshot_kid == self._signer().kid:
             return None
         return StatusList(held.uri, held.epoch, held.packed.copy(), version=held.version, digest=held.digest, as_of=held.as_of)
@@ -145,6 +160,7 @@ class Publisher:
             self._snapshot = _store_snapshot(tx, self._uri, made, to_ms(self._now()))
             self._snapshot_kid = cose.parse(made.body).kid
             publication.drop_deltas(tx, self._uri, held.epoch, min(made.version, max(0, held.version - self._settings.keep_deltas)))
+            self._bytes_after = publication.bytes_after(tx, self._uri, held.epoch, made.version)
         self._last_head = float("-inf")
 
     def _publish_changes(self, held: StatusList) -> list[Publication]:
@@ -164,6 +180,7 @@ class Publisher:
                     body = write(delta, self._signer())
                     publication.insert_delta(tx, self._uri, held.epoch, delta.start, delta.to, body)
             if wanted:
+                self._bytes_after += len(body)
                 self._apply(held, delta)
                 out.append(Publication(topics.list_topic(self._issuer, self._uri, "delta"), body, retain=False))
             elif waiting:  # rulings that cancel out change no entry, but codes were issued under them: a head must say what counts
@@ -210,19 +227,18 @@ class Publisher:
             raise ListError(f"{self._uri} is at epoch {self._snapshot.epoch}, trust list {self._keys().version} says {entry.epoch}")
         with self._store.read() as tx:
             self._snapshot_kid = cose.parse(_body(tx, self._uri, self._snapshot)).kid
+            self._bytes_after = publication.bytes_after(tx, self._uri, self._snapshot.epoch, self._snapshot.version)
             held = load_list(tx, self._uri, self._keys(), self._now())
             said = (head.as_of for head in publication.list_heads(tx) if (head.uri, head.epoch) == (self._uri, held.epoch))
             held.as_of = max([held.as_of, *said])  # the clock may be behind what the last head said
             return held
 
     def _begin_epoch(self, epoch: int) -> StatusList:
-        """A new chain at version 0, holding what the registry says now."""
+        """A new chain, holding what the registry says now: its deltas, and a snapshot of their end, so that a unit needs one fetch."""
         with self._store.write() as tx:
             at = int(self._now())
             fresh = StatusList.empty(self._uri, epoch, self._capacity, as_of=at)
             publication.drop_deltas(tx, self._uri, epoch, 0)
-            first = Compacted(epoch, 0, fresh.snapshot(self._signer(), at))
-            self._snapshot, self._snapshot_kid = _store_snapshot(tx, self._uri, first, to_ms(at)), cose.parse(first.body).kid
             entries = {idx: _status(colour) for idx, colour in publication.every_status(tx, self._uri)}
             order = sorted(entries)
             for begin in range(0, len(order), self._most_changes):
@@ -231,6 +247,9 @@ class Publisher:
                 fault = fresh.apply(delta)
                 if fault is not None:
                     raise ListError(f"our own delta to version {delta.to} of {self._uri} does not apply: {fault.value}")
+            first = Compacted(epoch, fresh.version, fresh.snapshot(self._signer(), at))
+            self._snapshot, self._snapshot_kid = _store_snapshot(tx, self._uri, first, to_ms(at)), cose.parse(first.body).kid
+            self._bytes_after = 0
             while waiting := publication.waiting_changes(tx, self._uri, self._most_changes):
                 publication.delete_changes(tx, waiting)
         log.info("list %s begins epoch %d with %d entries that are not green", self._uri, epoch, len(entries))

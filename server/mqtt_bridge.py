@@ -260,14 +260,20 @@ class Bridge:
             self._publish([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
 
     def _answer_one(self) -> None:
+        answers = self._parts.answers
+        self._publish(answers.due(time.monotonic()))
+        wait_s = answers.wait_s(time.monotonic())
         try:
-            unit, payload = self._requests.get(0.2)
+            unit, payload = self._requests.get(0.2 if wait_s is None else min(0.2, wait_s))
         except queue.Empty:
             return
+        dropped = answers.dropped
         try:
-            self._publish(self._parts.answers.answer(unit, payload))
+            self._publish(answers.ask(unit, payload))
         except BadPayload as wrong:
             log.warning("%s: %s", topics.up(unit, "sync"), ascii(str(wrong)[:200])[1:-1])
+        if answers.dropped > dropped:
+            _warn_now_and_then(answers.dropped, "fetches more at once than any unit does: a request is dropped", unit)
 
     # ---- to the units
 

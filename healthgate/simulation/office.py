@@ -268,9 +268,16 @@ class Office:
 
     def _answer(self, unit: str, payload: bytes) -> None:
         try:
-            self._say(self._answers.answer(unit, payload))
+            self._say(self._answers.ask(unit, payload))
         except BadPayload as wrong:
             raise Failure(f"the server does not understand what {unit} asks: {wrong}") from None
+        self._answer_due()
+
+    def _answer_due(self) -> None:
+        self._say(self._answers.due(self._schedule.now))
+        wait_s = self._answers.wait_s(self._schedule.now)
+        if wait_s is not None:
+            self._later(max(0.001, wait_s), self._answer_due)
 
     def _take_batch(self) -> None:
         batch, self._waiting = self._waiting, []

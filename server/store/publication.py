@@ -108,6 +108,15 @@ def list_deltas(connection: Connection, uri: str, epoch: int, start: int, to: in
     return [bytes(body) for (body,) in rows]
 
 
+def bytes_after(connection: Connection, uri: str, epoch: int, version: int) -> int:
+    """How many bytes the deltas are that follow version `version`."""
+    found = connection.execute(
+        text("SELECT sum(length(body)) FROM deltas WHERE uri = :uri AND epoch = :epoch AND from_version >= :version"),
+        {"uri": uri, "epoch": epoch, "version": version},
+    ).scalar_one()
+    return int(found or 0)
+
+
 def oldest_delta(connection: Connection, uri: str, epoch: int) -> int | None:
     """The version at which the stored deltas begin; None where there is none."""
     found = connection.execute(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from healthcode import topics
+from healthcode.budget import LEAST, most
 from healthcode.cose import Signer, SoftwareKey
 from healthcode.messages import (
     ChunkAnswer,
@@ -17,6 +20,7 @@ from healthcode.messages import (
     DeltaAnswer,
     Head,
     RangeRequest,
+    SyncRequest,
     TimeAnswer,
     TimeAnswerEnvelope,
     TimeRequest,
@@ -30,7 +34,7 @@ from server.answers import Answers
 from server.config import Lists
 from server.facts import HandReason
 from server.keys import TrustFiles, load_roots
-from server.lists import ListError, Publication, Publisher, import_foreign, make_pair
+from server.lists import Compacted, ListError, Publication, Publisher, import_foreign, is_heavy, make_pair
 from server.store import events, publication
 from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry
 from tests.server.test_registry import add
@@ -225,6 +229,52 @@ def test_compaction_and_what_can_still_be_asked_for(office: Office, town: Town, 
     gate.take(again.step())
 
 
+@pytest.mark.parametrize("snapshot", [1, 20_000, LEAST // 2, 850_000, 16 * 2**20])
+def test_a_snapshot_and_as_many_deltas_as_it_may_have_are_within_a_new_unit_s_budget(snapshot: int) -> None:
+    heaviest = max(deltas for deltas in (LEAST // 4, snapshot // 2) if not is_heavy(deltas, snapshot))
+    assert is_heavy(heaviest + 1, snapshot)
+    assert snapshot + heaviest <= most(snapshot) * 0.8, "and a fifth is left for what comes while the next snapshot is made"
+
+
+def test_deltas_that_outweigh_a_fresh_list_s_snapshot_have_it_made_anew_after_a_minute(office: Office, town: Town, clock: Clock) -> None:
+    source = Publisher(
+        office.store,
+        lambda: town.keys[Use.LIST],
+        issuer=ISSUER,
+        uri=URI,
+        capacity=2**26,
+        keys=town.ring,
+        settings=LISTS,
+        now=clock,
+    )
+    source.step()
+    with office.store.read() as tx:
+        first = publication.newest_snapshot(tx, URI)
+    assert first is not None
+    indices = random.Random(1).sample(range(2**26), 140_000)
+    with office.store.write() as tx:
+        rows = [{"uri": URI, "idx": index, "status": 2, "ruled_at": int(clock())} for index in indices]
+        tx.execute(text("INSERT INTO list_changes (uri, idx, status, ruled_at) VALUES (:uri, :idx, :status, :ruled_at)"), rows)
+    clock.at += 1
+    sent = sum(len(item.payload) for item in source.step() if not item.retain)
+    assert sent > 10 * first.size
+    assert source.copy_for_snapshot() is None, "a slow unit is still fetching the one before"
+    clock.at += LISTS.snapshot_period_s / 10
+    again = Publisher(
+        office.store, lambda: town.keys[Use.LIST], issuer=ISSUER, uri=URI, capacity=2**26, keys=town.ring, settings=LISTS, now=clock
+    )
+    again.step()
+    assert again.copy_for_snapshot() is not None, "a server that was started meanwhile knows it, too"
+    copy = source.copy_for_snapshot()
+    assert copy is not None
+    source.take_snapshot(Compacted(copy.epoch, copy.version, copy.snapshot(town.keys[Use.LIST], copy.as_of)))
+    with office.store.write() as tx:
+        publication.insert_change(tx, URI, 7, Status.YELLOW, int(clock()))
+    clock.at += LISTS.snapshot_period_s / 2
+    source.step()
+    assert source.copy_for_snapshot() is None, "one small delta is no reason"
+
+
 def test_a_snapshot_that_was_under_way_when_the_epoch_was_raised_is_let_go(office: Office, town: Town, clock: Clock) -> None:
     source = publisher(office, town, clock, LISTS)
     source.step()
@@ -241,7 +291,7 @@ def test_a_snapshot_that_was_under_way_when_the_epoch_was_raised_is_let_go(offic
     with office.store.read() as tx:
         row = publication.newest_snapshot(tx, URI)
     assert row is not None
-    assert (row.epoch, row.version) == (2, 0)
+    assert (row.epoch, row.version) == (2, 1)
     clock.at += 60
     head = read(source.step()[-1].payload, Head, town.ring(), clock())
     assert isinstance(head, Signed)
@@ -263,15 +313,18 @@ def test_a_raised_epoch_begins_anew_with_what_the_registry_knows(office: Office,
     signed = read(head.payload, Head, town.ring(), clock())
     assert isinstance(signed, Signed)
     assert (signed.message.epoch, signed.message.version, signed.message.oldest) == (2, 1, 0)
+    assert signed.message.snapshot.version == 1, "with what the registry knows in the first snapshot: one fetch, and no delta after it"
     with office.store.read() as tx:
-        chunk = publication.snapshot_chunk(tx, URI, 2, 0, 0, 10**6)
+        chunk = publication.snapshot_chunk(tx, URI, 2, 1, 0, 10**6)
         deltas = publication.list_deltas(tx, URI, 2, 0, 9, 9)
     assert chunk is not None
     held = read_snapshot(chunk[1], URI, town.ring(), clock())
     assert isinstance(held, StatusList)
+    chained = StatusList.empty(URI, 2, CAPACITY)
     delta = read(deltas[0], Delta, town.ring(), clock())
     assert isinstance(delta, Signed)
-    assert held.apply(delta.message) is None
+    assert chained.apply(delta.message) is None
+    assert (held.packed.tobytes(), held.digest) == (chained.packed.tobytes(), chained.digest)
     assert [held.get(person.index) for person in (red, moved, late)] == [Status.RED, Status.REVOKED, Status.YELLOW]
 
 
@@ -283,7 +336,12 @@ def test_without_a_list_key_in_the_trust_list_nothing_is_published(office: Offic
 
 def answers(office: Office, town: Town, clock: Clock) -> Answers:
     trust = TrustFiles(town.folder / "keys", load_roots(office.config.roots))
-    return Answers(office.store, lambda: town.keys[Use.TIME], lambda: trust.current, clock)
+    return Answers(office.store, lambda: town.keys[Use.TIME], lambda: trust.current, clock, fetch_mbit=1e9)
+
+
+def answered(ask: Answers, unit: str, request: SyncRequest) -> list[Publication]:
+    """What the unit is told at once, or when its turn comes."""
+    return ask.ask(unit, encode(request)) or ask.due(0.0)
 
 
 def test_ranges_chunks_and_the_time_are_answered(office: Office, town: Town, clock: Clock) -> None:
@@ -294,20 +352,20 @@ def test_ranges_chunks_and_the_time_are_answered(office: Office, town: Town, clo
         add(office.registry, colour=Colour.YELLOW, reason=HandReason.CLOSE_CONTACT)
         source.step()
     ask = answers(office, town, clock)
-    found = ask.answer("north", encode(RangeRequest(uri=URI, epoch=1, from_version=1, to_version=3)))
+    found = answered(ask, "north", RangeRequest(uri=URI, epoch=1, from_version=1, to_version=3))
     assert {item.topic for item in found} == {topics.down("north", "sync")}
     held = [read(unpack(item.payload, DeltaAnswer, 10**6).body, Delta, town.ring(), clock()) for item in found]
     assert [(item.message.start, item.message.to) for item in held if isinstance(item, Signed)] == [(1, 2), (2, 3)]
 
-    (chunk,) = ask.answer("north", encode(ChunkRequest(uri=URI, epoch=1, version=0, offset=10)))
+    (chunk,) = answered(ask, "north", ChunkRequest(uri=URI, epoch=1, version=0, offset=10))
     piece = unpack(chunk.payload, ChunkAnswer, 10**6)
     assert (piece.offset, len(piece.body)) == (10, piece.total - 10)
 
-    (trust,) = ask.answer("north", encode(ChunkRequest(uri="", epoch=0, version=town.version, offset=0)))
+    (trust,) = answered(ask, "north", ChunkRequest(uri="", epoch=0, version=town.version, offset=0))
     assert unpack(trust.payload, ChunkAnswer, 10**6).body == (town.folder / "keys" / "trust.cbor").read_bytes()
 
     nonce = hashlib.sha256(b"x").hexdigest()[:32]
-    (told,) = ask.answer("north", encode(TimeRequest(nonce=nonce)))
+    (told,) = answered(ask, "north", TimeRequest(nonce=nonce))
     answer = read(unpack(told.payload, TimeAnswerEnvelope, 10**6).body, TimeAnswer, town.ring(), clock())
     assert isinstance(answer, Signed)
     assert answer.message == TimeAnswer(unit="north", nonce=nonce, at_ms=round(clock() * 1000))
@@ -318,7 +376,7 @@ def test_ranges_chunks_and_the_time_are_answered(office: Office, town: Town, clo
         ChunkRequest(uri="", epoch=0, version=99, offset=0),
         RangeRequest(uri="x", epoch=1, from_version=0, to_version=9),
     ):
-        assert ask.answer("north", encode(missing)) == []
+        assert answered(ask, "north", missing) == []
 
 
 def test_a_foreign_list_is_checked_kept_and_passed_on(office: Office, town: Town, clock: Clock) -> None:
@@ -459,7 +517,7 @@ def test_a_unit_that_asks_over_and_over_is_sent_its_budget_and_named(
     sent: list[tuple[float, int]] = []
     for number in range(1100):
         clock.at += 6.5
-        for item in ask.answer("north", encode(requests[number % 2])):
+        for item in answered(ask, "north", requests[number % 2]):
             is_chunk = number % 2 == 0
             body = unpack(item.payload, ChunkAnswer, 10**6).body if is_chunk else unpack(item.payload, DeltaAnswer, 10**6).body
             sent.append((clock.at, len(body)))
@@ -472,5 +530,5 @@ def test_a_unit_that_asks_over_and_over_is_sent_its_budget_and_named(
     with office.store.read() as tx:
         [(name, unit, times, _)] = events.list_alerts(tx)
     assert (name, unit, times) == ("sync_budget", "north", 2)
-    assert ask.answer("south", encode(requests[0])), "another unit is sent what it asks for"
-    assert ask.answer("north", encode(TimeRequest(nonce="0" * 32))), "and this one the time"
+    assert answered(ask, "south", requests[0]), "another unit is sent what it asks for"
+    assert answered(ask, "north", TimeRequest(nonce="0" * 32)), "and this one the time"
