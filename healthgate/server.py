@@ -20,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from server import __main__ as process
-from server.__main__ import STARTING_ERRORS, Office, open_office
 from server.config import ConfigError, load, parse
 from server.fleet import Fleet
 from server.keys import load_roots, read_trust
 from server.lists import ListError, import_foreign
+from server.office import STARTING_ERRORS, Office, open_office
 from server.sealing import create_seal
 from server.store import events
 

@@ -29,11 +29,11 @@ from healthgate.broker import Broker
 from healthgate.gate_files import GateFiles
 from healthgate.world import World, default_socket
 from server import config as server_config
-from server.__main__ import open_office
 from server.fleet import Fleet
 from server.issuer import Issuer
 from server.keys import TRUST_FILE, load_roots, load_signer
 from server.lists import import_foreign, make_pair
+from server.office import open_office
 from server.sealing import write_private
 
 T = TypeVar("T")

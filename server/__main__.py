@@ -9,55 +9,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from healthcode.status import CAPACITY
 from healthcode.terms import Use
 from server.answers import Answers
-from server.config import Config, ConfigError, load
+from server.config import Config, load
 from server.intake import Intake
-from server.keys import KeyFileError, Signers, TrustFiles, load_roots
+from server.keys import Signers, TrustFiles, load_roots
 from server.lists import Publisher
 from server.mqtt_bridge import Bridge, Parts
-from server.registry import Registry
+from server.office import STARTING_ERRORS, Office, open_office
 from server.resets import ClockResets
-from server.sealing import SealError, load_seal
-from server.store import Store, StoreError, to_ms
 
 log = logging.getLogger("server")
-
-STARTING_ERRORS = (ConfigError, KeyFileError, SealError, StoreError)
-"""What can be wrong before anything runs; the text of each is one line for people."""
-
-
-@dataclass(frozen=True)
-class Office:
-    """The store and what needs no broker: what commands work on."""
-
-    config: Config
-    store: Store
-    registry: Registry
-
-
-def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
-    """Opens the database, bringing its schema up to date, and the registry."""
-    seal = load_seal(config.seal_file)
-    store = Store.open(config.database_url)
-    try:
-        for name in store.migrate(to_ms(now())):
-            log.info("database: migration %s applied", name)
-        registry = Registry(store, seal, issuer=config.issuer, uris=config.uris, now=now, capacity=capacity)
-    except SQLAlchemyError as wrong:
-        store.close()
-        raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None
-    except BaseException:
-        store.close()
-        raise
-    return Office(config, store, registry)
 
 
 def build(office: Office, now: Callable[[], float] = time.time) -> Parts:

@@ -73,6 +73,21 @@ class Codes(Section, frozen=True):
     paper_days: Annotated[int, Meta(ge=1, le=90)] = 28
 
 
+class Web(Section, frozen=True):
+    """The residents' and officers' pages and the API for apps: `healthgate server web`.
+
+    `origin` is how people reach them, https://code.example.org; empty: this machine alone, by plain HTTP, for trying out. `proxies` are
+    the addresses whose word about a visitor's address counts. With `certificate` and `key` (PEM) it speaks TLS by itself.
+    """
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    origin: Annotated[str, Meta(pattern=r"^$|^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", max_length=200)] = ""
+    proxies: Annotated[list[Name], Meta(max_length=16)] = []
+    certificate: Annotated[str, Meta(max_length=400)] = ""
+    key: Annotated[str, Meta(max_length=400)] = ""
+
+
 class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
@@ -90,6 +105,7 @@ class Config(Section, frozen=True):
     intake: Intake = Intake()
     lists: Lists = Lists()
     codes: Codes = Codes()
+    web: Web = Web()
 
     @property
     def uris(self) -> list[str]:
@@ -115,15 +131,20 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
         raise ConfigError(str(wrong)) from None
     if len(set(config.uris)) < len(config.uris):
         raise ConfigError(f"{name}: further_uris: expected lists that differ from uri and from each other")
+    if bool(config.web.certificate) != bool(config.web.key):
+        raise ConfigError(f"{name}: web.certificate and web.key: expected both or neither")
     if folder is None:
         return config
-    password = config.broker.password_file
+    password, certificate, key = config.broker.password_file, config.web.certificate, config.web.key
     return msgspec.structs.replace(
         config,
         data=str(folder / config.data),
         keys=str(folder / config.keys),
         roots=[str(folder / root) for root in config.roots],
         broker=msgspec.structs.replace(config.broker, password_file=str(folder / password) if password else ""),
+        web=msgspec.structs.replace(
+            config.web, certificate=str(folder / certificate) if certificate else "", key=str(folder / key) if key else ""
+        ),
     )
 
 

@@ -22,9 +22,9 @@ from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from healthgate import keyring_files, resident, server
 from server import store
-from server.__main__ import open_office
 from server.config import load
 from server.lists import make_pair
+from server.office import open_office
 from server.store import StoreError
 
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"

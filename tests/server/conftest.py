@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.__main__ import Office
+from server.office import Office
 from tests.server.office import Clock, Town
 
 

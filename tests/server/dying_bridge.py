@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.__main__ import build, open_office
+from server.__main__ import build
 from server.config import load
 from server.intake import Incoming, Intake, Taken
 from server.mqtt_bridge import Bridge
+from server.office import open_office
 
 
 class Dying(Intake):

@@ -13,8 +13,8 @@ from healthcode.messages import TrustEntry, TrustHead, TrustList
 from healthcode.signed import write
 from healthcode.terms import Form, Use
 from healthcode.trust import KeyRing, entry_for
-from server.__main__ import Office, open_office
 from server.config import Config, load
+from server.office import Office, open_office
 from server.sealing import create_seal
 
 ISSUER, URI = "CN-HB", "https://hb.example/s/1"

@@ -13,11 +13,12 @@ from healthcode.cose import SoftwareKey
 from healthcode.messages import MAX_HEAD, TimeRequest, encode
 from healthcode.status import StatusList
 from healthcode.terms import Use
-from server.__main__ import Office, build
+from server.__main__ import build
 from server.bounded import OVERHEAD, Bounded
 from server.foreign import ForeignHeads
 from server.lists import import_foreign, make_pair
 from server.mqtt_bridge import MOST_REQUEST_BYTES, MOST_WAITING_BYTES, Bridge
+from server.office import Office
 from tests.server.office import Clock, Town, entry
 
 FOREIGN = "CN-HN"

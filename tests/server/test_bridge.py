@@ -24,10 +24,10 @@ from healthcode import topics
 from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
-from server.__main__ import Office, open_office
 from server.facts import HandReason
 from server.fleet import Fleet
 from server.issuer import Issuer, Pack
+from server.office import Office, open_office
 from server.registry import Resident
 from tests.broker import Broker
 from tests.server.office import ISSUER, URI, Town, entry

@@ -18,13 +18,13 @@ from healthcode.cose import SoftwareKey
 from healthcode.messages import Info, encode, stamp
 from healthcode.signed import write
 from healthcode.terms import ClockState, Colour, Screening, Use
-from server.__main__ import Office, open_office
 from server.colours import Rule
 from server.config import Codes
 from server.facts import HandReason
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
 from server.issuer import Issuer, Pack
+from server.office import Office, open_office
 from server.registry import Resident
 from server.store import events
 from tests.server.office import CAPACITY, ISSUER, Clock, Town

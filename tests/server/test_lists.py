@@ -29,12 +29,13 @@ from healthcode.messages import (
 from healthcode.signed import Signed, read, unpack
 from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
-from server.__main__ import Office, build, open_office
+from server.__main__ import build
 from server.answers import Answers
 from server.config import Lists
 from server.facts import HandReason
 from server.keys import TrustFiles, load_roots
 from server.lists import Compacted, ListError, Publication, Publisher, import_foreign, is_heavy, make_pair
+from server.office import Office, open_office
 from server.store import events, publication
 from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry
 from tests.server.test_registry import add

@@ -13,11 +13,11 @@ from healthcode import token
 from healthcode.terms import ClockState, Colour, Form, Status, Use
 from healthcode.token import HealthCode
 from server import qr
-from server.__main__ import Office, open_office
 from server.colours import Rule
 from server.config import Codes, ConfigError
 from server.facts import FeverAtGate, HandReason
 from server.issuer import Issuer, Pack
+from server.office import Office, open_office
 from server.registry import Person, Refused, Registry, RegistryFault, Resident
 from server.store import publication
 from tests.server.office import ISSUER, URI, Clock, Town

@@ -1,0 +1,52 @@
+"""The open office: configuration, database and services: what commands, the bridge's process and the web's process begin with."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from healthcode.status import CAPACITY
+from server.accounts import Accounts
+from server.config import Config, ConfigError
+from server.keys import KeyFileError
+from server.registry import Registry
+from server.sealing import Seal, SealError, load_seal
+from server.store import Store, StoreError, to_ms
+
+log = logging.getLogger("server")
+
+STARTING_ERRORS = (ConfigError, KeyFileError, SealError, StoreError)
+"""What can be wrong before anything runs; the text of each is one line for people."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """The store and what needs no broker: what commands and pages work on. `now` gives seconds since 1970."""
+
+    config: Config
+    store: Store
+    seal: Seal
+    now: Callable[[], float]
+    registry: Registry
+    accounts: Accounts
+
+
+def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
+    """Opens the database, bringing its schema up to date, and the registry."""
+    seal = load_seal(config.seal_file)
+    store = Store.open(config.database_url)
+    try:
+        for name in store.migrate(to_ms(now())):
+            log.info("database: migration %s applied", name)
+        registry = Registry(store, seal, issuer=config.issuer, uris=config.uris, now=now, capacity=capacity)
+    except SQLAlchemyError as wrong:
+        store.close()
+        raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None
+    except BaseException:
+        store.close()
+        raise
+    return Office(config, store, seal, now, registry, Accounts(store, seal, now))
