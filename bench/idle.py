@@ -78,9 +78,9 @@ def measure(seconds: float, seed: int) -> dict[str, float]:
             "parent_cpu_percent": round(100 * taken[0] / lasted, 2),
             "fps": round((camera.shown - shown) / lasted, 2),
             "decoded_fps": round((feed.decoded - decoded) / lasted, 2),
-            "parent_mb": memory[0][0],
-            "children_mb": round(sum(one[0] for one in memory[1:]), 1),
-            "together_mb": round(sum(one[1] for one in memory), 1),
+            "parent_mb": round(memory[0].resident, 1),
+            "children_mb": round(sum(one.resident for one in memory[1:]), 1),
+            "together_mb": round(sum(one.share for one in memory), 1),
         }
     finally:
         feed.stop()

@@ -1,62 +1,42 @@
-"""Run as a program: what loading a signed snapshot costs a process that holds nothing else. Prints one JSON object.
+"""Run as a program: a gate's memory of a province, loaded from its disk in a process that does nothing else; `bench.lists` watches it.
 
-Arguments: where the packages are, and a folder with the files `snapshot` and `key`, the raw public key. Resident memory is read before
-anything is imported, so that the libraries' share shows.
+Arguments: where the packages are, and a folder with `root.pem`, `cache` and the time in `at`. After each stage it prints a line of JSON
+and waits for one: "libraries" (all that `edge.cache` imports is there), "list" (loaded), "unit" (all that a unit imports is there too).
 """
 
-# ruff: noqa: E402  memory is read before the imports
 from __future__ import annotations
 
 import sys
 
+sys.path.insert(0, sys.argv[1])
 
-def resident_mb() -> float:
-    """Resident memory of this process in MB."""
-    with open("/proc/self/status", encoding="ascii") as lines:  # noqa: PTH123  pathlib would be counted as ours
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-
-if __name__ == "__main__":
-    BARE_MB = resident_mb()
-    sys.path.insert(0, sys.argv[1])
-
-import json
-import time
 from pathlib import Path
 
-from healthcode.cose import PublicKey, SoftwareKey
-from healthcode.messages import TrustEntry
-from healthcode.status import CAPACITY, StatusList, read_snapshot
-from healthcode.terms import Use
-from healthcode.trust import KeyRing, entry_for
+import msgspec
 
-NOW = 1_584_345_600
-"""16 March 2020, 08:00 UTC."""
-URI = "https://hb.example/s/1"
+from edge.cache import Cache
+from healthcode.cose import PublicKey
 
 
-def trust_entry(key: SoftwareKey | PublicKey) -> TrustEntry:
-    """Lets `key` sign the list."""
-    year = 365 * 86_400
-    until = NOW + year
-    return entry_for(key, issuer="CN-HB", use=Use.LIST, sign_from=NOW - year, sign_until=until, verify_until=until, uris=[URI], epoch=1)
-
-
-def load(folder: Path, bare_mb: float) -> dict[str, float]:
-    """Milliseconds from the file to the list, and resident megabytes over the bare interpreter's `bare_mb`."""
-    keys = KeyRing(1, [trust_entry(PublicKey.from_raw("ES256", (folder / "key").read_bytes()))])
-    libraries = resident_mb()
-    begun = time.perf_counter()
-    held = read_snapshot((folder / "snapshot").read_bytes(), URI, keys, NOW)
-    taken = time.perf_counter() - begun
-    assert isinstance(held, StatusList)
-    assert held.capacity == CAPACITY
-    return {
-        "load_ms": round(taken * 1000, 1),
-        "rss_mb": round(resident_mb() - bare_mb, 1),
-        "rss_of_libraries_mb": round(libraries - bare_mb, 1),
-    }
+def reached(**said: object) -> None:
+    """Says what there is, and waits until it has been seen."""
+    print(msgspec.json.encode(said).decode(), flush=True)  # noqa: T201
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    print(json.dumps(load(Path(sys.argv[2]), BARE_MB)))  # noqa: T201
+    folder = Path(sys.argv[2])
+    cache = Cache(folder / "cache", [PublicKey.from_pem((folder / "root.pem").read_bytes())])
+    at = float((folder / "at").read_text(encoding="ascii"))
+    reached(stage="libraries")
+
+    import time
+
+    begun = time.perf_counter()
+    cache.load(at)
+    load_ms = (time.perf_counter() - begun) * 1000
+    reached(stage="list", load_ms=round(load_ms, 1), capacity=sum(held.capacity for held in cache.lists.values()))
+
+    import edge.__main__  # noqa: F401  for what it takes
+
+    reached(stage="unit")

@@ -1,7 +1,13 @@
 """A province's status list at a gate: size on the wire, load, look-up, change and memory, against SQLite, a dict and a sorted array.
 
 One per cent of the residents is not green, 70 % of them yellow, drawn from a seed. The entropy is what no lossless format can beat for
-such a list. All figures are of one run; loading and memory are of a process of its own, which gets the signed snapshot as a file.
+such a list. All figures are of one run.
+
+Loading and memory are of a process of its own: the gate's cache (`edge.cache` and all that it imports) loads a trust list and the signed
+snapshot from a folder, as at a unit's start. `rss_mb` is what the kernel counts as resident then, less what it counts for the same
+interpreter that waits after `-I -c`; `rss_of_libraries_mb` is the part of it that is there before the list. Pages of libraries count whole,
+though other processes may share them: `pss_mb` counts their share only, `private_mb` none of them. `rss_of_unit_mb` is with all else that
+a unit imports: numpy for its pictures, MQTT, pins. A MB of memory is 2^20 bytes.
 """
 
 from __future__ import annotations
@@ -14,22 +20,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.list_load import NOW, URI, trust_entry
+from bench.procfs import Memory, memory_mb
+from edge.cache import Cache
 from healthcode.cose import SoftwareKey
-from healthcode.messages import Delta, TrustEntry
+from healthcode.messages import Delta, TrustEntry, TrustList
 from healthcode.signed import Signed, read, write
-from healthcode.status import StatusList
-from healthcode.terms import Status
-from healthcode.trust import KeyRing
+from healthcode.status import CAPACITY, StatusList
+from healthcode.terms import Status, Use
+from healthcode.trust import KeyRing, entry_for
 from server.lists import smallest
 
+NOW = 1_584_345_600
+"""16 March 2020, 08:00 UTC."""
+URI = "https://hb.example/s/1"
 SHARES = {Status.YELLOW: 0.007, Status.RED: 0.0025, Status.REVOKED: 0.0005}
 """Shares of the residents that are not green."""
 CHANGES = 10_000
@@ -45,7 +56,9 @@ def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
     """The figures for a list of `entries` residents; times in the unit that the name says."""
     chance = np.random.default_rng(seed)
     key = SoftwareKey.generate()
-    entry = trust_entry(key)
+    year = 365 * 86_400
+    until = NOW + year
+    entry = entry_for(key, issuer="CN-HB", use=Use.LIST, sign_from=NOW - year, sign_until=until, verify_until=until, uris=[URI], epoch=1)
     step("drawing the residents")
     indices, values = draw(entries, chance)
     held = StatusList.empty(URI, 1, as_of=NOW)
@@ -69,8 +82,7 @@ def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
         "load_ms": loaded["load_ms"],
         "lookup_us": round(lookup_us, 3),
         "apply_ms_10k": round(applied_ms, 2),
-        "rss_mb": loaded["rss_mb"],
-        "rss_of_libraries_mb": loaded["rss_of_libraries_mb"],
+        **{name: value for name, value in loaded.items() if name.endswith("_mb")},
         "peers": _peers(indices, values, asked),
     }
 
@@ -87,7 +99,7 @@ def draw(entries: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], 
 
 def place(held: StatusList, indices: NDArray[np.int64], values: NDArray[np.uint8]) -> None:
     """Writes the entries, each of which was green, into the list's memory."""
-    np.bitwise_or.at(held.packed, indices >> 2, (values << ((indices & 3) * 2).astype(np.uint8)).astype(np.uint8))
+    np.bitwise_or.at(np.frombuffer(held.packed, np.uint8), indices >> 2, (values << ((indices & 3) * 2).astype(np.uint8)).astype(np.uint8))
 
 
 def entropy_bits(*shares: float) -> float:
@@ -110,7 +122,7 @@ def _apply(held: StatusList, key: SoftwareKey, entry: TrustEntry, entries: int, 
     )
     best = math.inf
     for _ in range(ROUNDS):
-        copy = StatusList(URI, 1, held.packed.copy(), version=held.version, digest=held.digest, as_of=NOW)
+        copy = held.copy()
         begun = time.perf_counter()
         delta = read(body, Delta, keys, NOW)
         fault = copy.apply(delta.message) if isinstance(delta, Signed) else delta
@@ -132,15 +144,50 @@ def _each_us(look_up: Callable[[int], object], asked: list[int]) -> float:
 
 def _load(snapshot: bytes, entry: TrustEntry) -> dict[str, float]:
     """What loading costs a process that has nothing else."""
-    with tempfile.TemporaryDirectory() as folder:
+    root, packages = SoftwareKey.generate(), Path(__file__).resolve().parent.parent
+    with tempfile.TemporaryDirectory() as folder, _python("-c", "import sys; sys.stdin.readline()") as idle:
         path = Path(folder)
-        (path / "snapshot").write_bytes(snapshot)
-        (path / "key").write_bytes(entry.key)
-        root = Path(__file__).resolve().parent.parent
-        command = [sys.executable, "-P", str(root / "bench" / "list_load.py"), str(root), folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
+        cache = Cache(path / "cache", [root.public_key])
+        cache.accept_trust(write(TrustList(version=1, signed_at=NOW, expires_at=NOW + 86_400, entries=[entry]), root), NOW)
+        assert cache.accept_snapshot(URI, snapshot, NOW) is None
+        cache.close()
+        (path / "root.pem").write_bytes(root.public_key.to_pem())
+        (path / "at").write_text(str(NOW), encoding="ascii")
+        with _python(str(packages / "bench" / "list_load.py"), str(packages), folder) as program:
+            bare = memory_mb(idle.pid)
+            libraries, _ = _stage(program, "libraries", bare)
+            held, said = _stage(program, "list", bare)
+            unit, _ = _stage(program, "unit", bare)
+    assert said["capacity"] == CAPACITY
+    sizes = {
+        "rss_mb": held.resident,
+        "rss_of_libraries_mb": libraries.resident,
+        "pss_mb": held.share,
+        "private_mb": held.private,
+        "rss_of_unit_mb": unit.resident,
+    }
+    return {"load_ms": said["load_ms"]} | {name: round(size, 1) for name, size in sizes.items()}
+
+
+@contextmanager
+def _python(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """This interpreter with `arguments`, isolated; it ends when its standard input does."""
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        yield program
+
+
+def _stage(program: subprocess.Popen[str], stage: str, bare: Memory) -> tuple[Memory, dict[str, Any]]:
+    """The memory over `bare` once the program says that it has come to `stage`, and what it says; then lets it go on."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    said: dict[str, Any] = json.loads(program.stdout.readline())
+    assert said["stage"] == stage
+    found = memory_mb(program.pid) - bare
+    program.stdin.write("\n")
+    program.stdin.flush()
+    return found, said
 
 
 def _peers(indices: NDArray[np.int64], values: NDArray[np.uint8], asked: list[int]) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -21,8 +22,21 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory_mb(pid: int) -> tuple[float, float]:
-    """Resident megabytes of the process, and its share of them where pages are shared with others (Pss)."""
+@dataclass(frozen=True)
+class Memory:
+    """A process's memory in MB of 2^20 bytes: resident, its share where pages are shared with others, and what it alone holds."""
+
+    resident: float
+    share: float
+    private: float
+
+    def __sub__(self, other: Memory) -> Memory:
+        """What is more than `other`."""
+        return Memory(self.resident - other.resident, self.share - other.share, self.private - other.private)
+
+
+def memory_mb(pid: int) -> Memory:
+    """What the kernel counts as the process's (Rss, Pss, and Private_Clean with Private_Dirty)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     sizes = {name: int(value.split()[0]) / 1024 for name, _, value in (line.partition(":") for line in lines[1:])}
-    return round(sizes["Rss"], 1), round(sizes["Pss"], 1)
+    return Memory(sizes["Rss"], sizes["Pss"], sizes["Private_Clean"] + sizes["Private_Dirty"])

@@ -2,24 +2,25 @@
 
 The standard knows whole lists only. A delta is ours: it leads from one version to the next, and a SHA-256 chain over the changes ends in
 the digest that the head states; signatures stop attackers, the chain catches our own faults and bad cards.
+
+Plain bytes and loops, on purpose: numpy's libraries would take more memory than the list (docs/decisions/0132).
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import cbor2
-import numpy as np
-from numpy.typing import NDArray
 
 from healthcode import cbor, cose, signed
 from healthcode.cose import Signer
 from healthcode.messages import MAX_CHANGES, MAX_SNAPSHOT, Delta, Head
 from healthcode.signed import SignedFault
-from healthcode.status_claim import inflate, inflate_exactly
+from healthcode.status_claim import inflate, inflate_into
 from healthcode.terms import Status, Use
 from healthcode.trust import KeyRing
 
@@ -37,8 +38,11 @@ TTL_S = 30
 _MAX_VARINT = 4
 _MAX_GAPS = MAX_CHANGES * _MAX_VARINT
 
-
 _STATUSES = tuple(Status(value) for value in range(4))
+_FOUR = tuple(bytes(byte >> shift & 3 for shift in (0, 2, 4, 6)) for byte in range(256))
+"""The four values in each byte."""
+_OTHERS = (0b11111100, 0b11110011, 0b11001111, 0b00111111)
+"""A byte's bits that are not of the first, second, third or fourth entry in it."""
 
 
 class DeltaFault(StrEnum):
@@ -73,7 +77,7 @@ class StatusList:
     `version` counts deltas, `digest` ends their chain, `as_of` is when the issuer last said that this is the list (seconds since 1970).
     """
 
-    def __init__(self, uri: str, epoch: int, packed: NDArray[np.uint8], *, version: int, digest: bytes, as_of: int) -> None:
+    def __init__(self, uri: str, epoch: int, packed: mmap, *, version: int, digest: bytes, as_of: int) -> None:
         self.uri = uri
         self.epoch = epoch
         self.version = version
@@ -86,7 +90,7 @@ class StatusList:
         """A list of green entries at version 0; `capacity` is a multiple of four, at most CAPACITY."""
         if capacity % 4 or not 0 < capacity <= CAPACITY:
             raise ValueError(f"capacity {capacity}: expected a multiple of 4, at most {CAPACITY}")
-        return cls(uri, epoch, np.zeros(capacity // 4, np.uint8), version=0, digest=genesis(uri, epoch), as_of=as_of)
+        return cls(uri, epoch, _memory(capacity // 4), version=0, digest=genesis(uri, epoch), as_of=as_of)
 
     @property
     def capacity(self) -> int:
@@ -97,7 +101,7 @@ class StatusList:
         """The entry at `index`; IndexError outside the list."""
         if not 0 <= index < self.capacity:
             raise IndexError(f"index {index}: expected 0 to {self.capacity - 1}")
-        return _STATUSES[self.packed.item(index >> 2) >> (index & 3) * 2 & 3]
+        return _STATUSES[self.packed[index >> 2] >> (index & 3) * 2 & 3]
 
     def make_delta(self, changes: Mapping[int, Status], as_of: int) -> Delta:
         """The delta that would make `changes` (index to new entry) as the next version. It is not applied."""
@@ -106,8 +110,8 @@ class StatusList:
         order = sorted(changes)
         if order[0] < 0 or order[-1] >= self.capacity:
             raise IndexError(f"index {order[0] if order[0] < 0 else order[-1]}: expected 0 to {self.capacity - 1}")
-        gaps = write_gaps(np.array(order, np.int64))
-        values = write_values(np.array([changes[index] for index in order], np.uint8))
+        gaps = write_gaps(order)
+        values = write_values(bytes(changes[index] for index in order))
         return Delta(
             uri=self.uri,
             epoch=self.epoch,
@@ -164,19 +168,32 @@ class StatusList:
                 SUB: self.uri,
                 IAT: at,
                 TTL: TTL_S,
-                STATUS_LIST: {"bits": BITS, "lst": deflate(self.packed.tobytes())},
+                STATUS_LIST: {"bits": BITS, "lst": deflate(self.packed[:])},
                 CHAIN: [self.epoch, self.version, self.digest, self.capacity],
             },
             canonical=True,
         )
         return cose.sign1(payload, SNAPSHOT_TYP, signer)
 
-    def _set(self, indices: NDArray[np.int64], values: NDArray[np.uint8]) -> None:
-        places, slots = indices >> 2, indices & 3
-        for slot in range(4):
-            mine = slots == slot
-            where, shift = places[mine], slot * 2
-            self.packed[where] = (self.packed[where] & np.uint8(~(3 << shift) & 0xFF)) | (values[mine] << np.uint8(shift))
+    def copy(self) -> StatusList:
+        """The same list in memory of its own."""
+        packed = _memory(len(self.packed))
+        packed[:] = self.packed[:]
+        return StatusList(self.uri, self.epoch, packed, version=self.version, digest=self.digest, as_of=self.as_of)
+
+    def _set(self, indices: Sequence[int], values: bytes) -> None:
+        packed = self.packed
+        for index, value in zip(indices, values, strict=True):
+            place, slot = index >> 2, index & 3
+            packed[place] = packed[place] & _OTHERS[slot] | value << 2 * slot
+
+
+def _memory(size: int) -> mmap:
+    """`size` bytes of zeros straight from the kernel.
+
+    malloc keeps what is freed of such pieces: after a few snapshots it would hold one list more than there is (decision 0132).
+    """
+    return mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
 
 
 def read_snapshot(data: bytes, uri: str, keys: KeyRing, at: float) -> StatusList | SignedFault:
@@ -219,57 +236,58 @@ def _read_list(payload: bytes, uri: str) -> StatusList | None:
             65533: {"bits": 2, "lst": bytes(compressed)},
             -65539: [int(epoch), int(version), bytes(digest), int(capacity)],
         } if sub == uri and len(digest) == 32 and 0 < capacity <= CAPACITY and capacity % 4 == 0 and min(epoch, version, at) >= 0:
-            packed = inflate_exactly(compressed, capacity // 4)
-            return None if packed is None else StatusList(uri, epoch, packed, version=version, digest=digest, as_of=at)
+            packed = _memory(capacity // 4)
+            is_whole = inflate_into(packed, compressed)
+            return StatusList(uri, epoch, packed, version=version, digest=digest, as_of=at) if is_whole else None
     return None
 
 
-def write_gaps(indices: NDArray[np.int64]) -> bytes:
+def write_gaps(indices: Sequence[int]) -> bytes:
     """Strictly rising indices as gaps (index minus the one before minus 1, the first from -1), each a little-endian base-128 varint."""
-    gaps = np.diff(indices, prepend=-1) - 1
-    groups = np.stack([gaps >> 7 * place & 0x7F for place in range(_MAX_VARINT)], axis=1)
-    length = 1 + (gaps > 0x7F).astype(int) + (gaps > 0x3FFF) + (gaps > 0x1FFFFF)
-    place = np.arange(_MAX_VARINT)
-    more = place < (length - 1)[:, None]
-    kept = place < length[:, None]
-    out: bytes = (groups | more * 0x80)[kept].astype(np.uint8).tobytes()
-    return out
+    out, before = bytearray(), -1
+    for index in indices:
+        gap, before = index - before - 1, index
+        while gap > 0x7F:
+            out.append(gap & 0x7F | 0x80)
+            gap >>= 7
+        out.append(gap)
+    return bytes(out)
 
 
-def read_gaps(data: bytes, capacity: int) -> NDArray[np.int64] | None:
+def read_gaps(data: bytes, capacity: int) -> list[int] | None:
     """The indices in gaps that `write_gaps` made; None where they are cut short, not in shortest form, or leave the list."""
-    raw = np.frombuffer(data, np.uint8)
-    last = np.flatnonzero(raw < 0x80)
-    if not len(last) or last[-1] != len(raw) - 1 or len(last) > MAX_CHANGES:
-        return None
-    first = np.concatenate(([0], last[:-1] + 1))
-    length = last - first + 1
-    if int(length.max()) > _MAX_VARINT or bool(np.any((raw[last] == 0) & (length > 1))):
-        return None
-    place = np.arange(len(raw)) - np.repeat(first, length)
-    gaps = np.add.reduceat((raw & 0x7F).astype(np.int64) << 7 * place, first)
-    indices: NDArray[np.int64] = np.cumsum(gaps + 1) - 1
-    return indices if int(indices[-1]) < capacity else None
+    indices: list[int] = []
+    index, gap, shift = -1, 0, 0
+    for byte in data:
+        if byte > 0x7F:
+            gap |= (byte & 0x7F) << shift
+            shift += 7
+            if shift == _MAX_VARINT * 7:
+                return None
+        elif byte or not shift:
+            index += (byte << shift | gap) + 1
+            indices.append(index)
+            gap = shift = 0
+        else:
+            return None
+    return indices if 0 < len(indices) <= MAX_CHANGES and not shift and index < capacity else None
 
 
-def write_values(values: NDArray[np.uint8]) -> bytes:
-    """Two-bit values, four a byte, least significant first, the last byte filled up with zeros."""
-    padded = np.zeros(-(-len(values) // 4) * 4, np.uint8)
-    padded[: len(values)] = values
-    four = padded.reshape(-1, 4)
-    return (four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6).astype(np.uint8).tobytes()
+def write_values(values: bytes) -> bytes:
+    """Two-bit values, one a byte, as four a byte, least significant first, the last byte filled up with zeros."""
+    padded = values + bytes(-len(values) % 4)
+    return bytes(a | b << 2 | c << 4 | d << 6 for a, b, c, d in zip(*(padded[place::4] for place in range(4)), strict=True))
 
 
-def read_values(data: bytes, count: int) -> NDArray[np.uint8] | None:
-    """The `count` values in `data`; None where there are not just so many or the filling is not zero."""
+def read_values(data: bytes, count: int) -> bytes | None:
+    """The `count` values in `data`, one a byte; None where there are not just so many or the filling is not zero."""
     if len(data) != -(-count // 4):
         return None
-    raw = np.frombuffer(data, np.uint8)
-    values: NDArray[np.uint8] = np.stack([raw >> 2 * place & 3 for place in range(4)], axis=1).reshape(-1).astype(np.uint8)
-    return None if values[count:].any() else values[:count]
+    values = b"".join([_FOUR[byte] for byte in data])
+    return None if any(values[count:]) else values[:count]
 
 
-def read_changes(delta: Delta, capacity: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], bytes] | None:
+def read_changes(delta: Delta, capacity: int) -> tuple[list[int], bytes, bytes] | None:
     """Indices, values and the uncompressed gaps of a delta; None where they are not what `make_delta` writes."""
     gaps = inflate(delta.gaps, _MAX_GAPS)
     indices = read_gaps(gaps, capacity) if gaps else None

@@ -7,17 +7,16 @@ Entries are packed least significant first, and an index outside of them must be
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from mmap import mmap
 
 WIDTHS = (1, 2, 4, 8)
 """Bits of an entry that the standard knows."""
 MOST_BYTES = 2**26
 """Bytes of entries that are inflated at most: as many entries as our longest list has, of eight bits."""
 _PIECE = 2**16
-"""Bytes that are inflated in one go: one may become a thousand."""
+"""Bytes that are inflated at most in one go, and that are given to the inflater at most: small enough to leave no hole behind them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Entries:
     """Entries of `bits` bits each, packed."""
 
     bits: int
-    packed: NDArray[np.uint8]
+    packed: bytes
 
     def __len__(self) -> int:
         return len(self.packed) * 8 // self.bits
@@ -35,13 +34,20 @@ class Entries:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index}: expected 0 to {len(self) - 1}")
         place, slot = divmod(index * self.bits, 8)
-        return int(self.packed[place]) >> slot & (1 << self.bits) - 1
+        return self.packed[place] >> slot & (1 << self.bits) - 1
 
-    def unpacked(self) -> NDArray[np.uint8]:
-        """All entries, one a byte."""
-        slots = np.arange(0, 8, self.bits, dtype=np.uint8)
-        every: NDArray[np.uint8] = (self.packed[:, None] >> slots & np.uint8((1 << self.bits) - 1)).reshape(-1)
-        return every
+    def counts(self) -> dict[int, int]:
+        """How many entries have each value that there is."""
+        return count_entries(self.packed, self.bits)
+
+
+def count_entries(packed: bytes, bits: int) -> dict[int, int]:
+    """How many of the entries of `bits` bits in `packed` have each value that there is, the lowest first."""
+    found = Counter[int]()
+    for byte, times in Counter(packed).items():
+        for slot in range(0, 8, bits):
+            found[byte >> slot & (1 << bits) - 1] += times
+    return dict(sorted(found.items()))
 
 
 def read_entries(claim: object, most_bytes: int = MOST_BYTES) -> Entries | None:
@@ -52,7 +58,7 @@ def read_entries(claim: object, most_bytes: int = MOST_BYTES) -> Entries | None:
     match claim:
         case {"bits": int(bits), "lst": bytes(compressed)} if bits in WIDTHS and not isinstance(bits, bool):
             inflated = inflate(compressed, most_bytes)
-            return None if not inflated else Entries(bits, np.frombuffer(inflated, np.uint8))
+            return None if not inflated else Entries(bits, inflated)
     return None
 
 
@@ -68,24 +74,22 @@ def inflate(data: bytes, limit: int) -> bytes | None:
     return out
 
 
-def inflate_exactly(data: bytes, size: int) -> NDArray[np.uint8] | None:
-    """zlib `data` inflated to `size` bytes that may be changed; None where it is no complete zlib stream of just so many.
+def inflate_into(out: bytearray | mmap, data: bytes) -> bool:
+    """Whether zlib `data` is a complete stream of just as many bytes as `out` has, which then holds them.
 
     Piece by piece into its place: a province's list is in memory once, never twice.
     """
-    out = np.empty(size, np.uint8)
-    inflater, filled = zlib.decompressobj(), 0
+    inflater, filled, given, todo = zlib.decompressobj(), 0, 0, b""
     try:
-        for start in range(0, len(data), _PIECE):
-            piece = inflater.decompress(data[start : start + _PIECE], size - filled + 1)
-            if len(piece) > size - filled:
-                return None
-            out[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        while not inflater.eof:
+            if not todo:
+                todo, given = data[given : given + _PIECE], given + _PIECE
+            piece = inflater.decompress(todo, min(_PIECE, len(out) - filled + 1))
+            if len(piece) > len(out) - filled or not (todo or piece):
+                return False
+            out[filled : filled + len(piece)] = piece
             filled += len(piece)
-            if inflater.eof:
-                return out if filled == size and not inflater.unused_data and start + _PIECE >= len(data) else None
-            if inflater.unconsumed_tail:
-                return None
+            todo = inflater.unconsumed_tail
     except zlib.error:
-        return None
-    return None
+        return False
+    return filled == len(out) and not inflater.unused_data and given >= len(data)

@@ -188,7 +188,9 @@ def lists(
 ) -> None:
     """A province's status list at a gate: its size on the wire, loading, looking up, changing, memory; and what else might hold it.
 
-    `rss_mb` is resident memory over a bare interpreter's, `rss_of_libraries_mb` the part of it that is there before the list.
+    Memory is over a bare interpreter's, in MB of 2^20 bytes. `rss_mb`: the gate's cache with the list, resident; `rss_of_libraries_mb`: the
+    part of it that is there before the list; `pss_mb`: with its share alone of what processes share; `private_mb`: without that;
+    `rss_of_unit_mb`: resident, with all else that a unit imports.
     """
     try:
         from bench import lists as measure

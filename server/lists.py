@@ -142,7 +142,7 @@ class Publisher:
         is_recent = newest.version == held.version or self._now() * 1000 - newest.made_ms < period_s * 1000
         if is_recent and self._snapshot_kid == self._signer().kid:
             return None
-        return StatusList(held.uri, held.epoch, held.packed.copy(), version=held.version, digest=held.digest, as_of=held.as_of)
+        return held.copy()
 
     def compact(self, copy: StatusList) -> Compacted:
         """The signed snapshot of a copy. Takes seconds for a full list; touches nothing else."""

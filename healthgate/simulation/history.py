@@ -63,7 +63,7 @@ class History:
         true = self.versions.get(place)
         if true is None:
             raise Failure(f"{unit} holds version {place}, which the issuer never signed; its newest is {self.newest}")
-        if bytes(held.packed) != true.packed:
+        if held.packed[:] != true.packed:
             raise Failure(f"{unit} holds version {place} with other entries than the issuer signed")
         if held.digest != true.digest:
             raise Failure(f"{unit} holds version {place} with another digest than the issuer signed")
@@ -73,7 +73,7 @@ class History:
     def _begin(self, epoch: int, at: int) -> None:
         fresh = StatusList.empty(self.uri, epoch, self.capacity)
         self.newest = (epoch, 0)
-        self.versions[self.newest] = Signed(bytes(fresh.packed), fresh.digest)
+        self.versions[self.newest] = Signed(fresh.packed[:], fresh.digest)
         self.as_of[self.newest] = max(at, self.as_of.get(self.newest, 0))
 
     def _follow(self, delta: Delta) -> None:
@@ -84,7 +84,7 @@ class History:
         if changes is None:
             raise Failure(f"the issuer's delta to {delta.to} cannot be read")
         packed = bytearray(self.versions[self.newest].packed)
-        for index, value in zip(changes[0].tolist(), changes[1].tolist(), strict=True):
+        for index, value in zip(changes[0], changes[1], strict=True):
             shift = index % 4 * 2
             packed[index // 4] = packed[index // 4] & ~(3 << shift) & 0xFF | value << shift
         self.newest = (epoch, delta.to)

@@ -102,6 +102,8 @@ def test_the_benchmark_of_lists_has_the_promised_form_and_a_list_near_its_entrop
     assert found["entropy_bytes"] == pytest.approx(400_000 * 0.0916 / 8, rel=0.01)
     assert found["entropy_bytes"] < found["snapshot_bytes"]
     assert found["delta_entropy_bytes_10k"] < found["delta_bytes_10k"] < 1.25 * found["delta_entropy_bytes_10k"]
+    assert found["rss_of_libraries_mb"] + 16 < found["rss_mb"] < found["rss_of_unit_mb"]
+    assert found["private_mb"] < found["pss_mb"] < found["rss_mb"] < 45
 
 
 def test_the_benchmark_of_checks_has_the_promised_form() -> None:

@@ -119,9 +119,8 @@ class Province:
 
 def same(mine: StatusList, theirs: StatusList) -> bool:
     """Whether two lists are one and the same version with the same entries."""
-    return (mine.epoch, mine.version, mine.digest) == (theirs.epoch, theirs.version, theirs.digest) and bytes(mine.packed) == bytes(
-        theirs.packed
-    )
+    places = [(held.epoch, held.version, held.digest, held.packed[:]) for held in (mine, theirs)]
+    return places[0] == places[1]
 
 
 def watermark(message: Watermark, key: SoftwareKey = ACK_KEY) -> bytes:

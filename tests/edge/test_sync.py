@@ -327,7 +327,7 @@ def list_chunks(town: Town) -> list[ChunkRequest]:
 def halfway(town: Town) -> Town:
     """Ten of the snapshot's pieces have come, the eleventh is on the wire."""
     for index in range(0, 4000, 3):
-        town.province.list.packed[index // 4] |= np.uint8(index % 251)
+        town.province.list.packed[index // 4] |= index % 251
     town.province.compact()
     town.chunk_bytes = len(town.province.snapshot) // 20
     town.heads()

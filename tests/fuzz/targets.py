@@ -179,11 +179,11 @@ def list_claims(data: bytes) -> None:
 def delta(data: bytes) -> None:
     """A delta's changes: the gaps, and as many bytes of values as the first byte says."""
     held = StatusList.empty(LIST["uri"], 1, 1024)
-    before = held.packed.tobytes()
+    before = held.packed[:]
     cut = data[0] if data else 0
     change = Delta(uri=held.uri, epoch=1, start=0, to=1, as_of=AT, gaps=data[1 + cut :], values=data[1 : 1 + cut], digest=bytes(32))
     assert held.apply(change) is not None
-    assert held.packed.tobytes() == before
+    assert held.packed[:] == before
 
 
 def json_message(data: bytes) -> None:
