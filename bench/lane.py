@@ -39,7 +39,8 @@ from healthgate.town import Town, TownError
 from healthgate.witness import LIGHTS, RELAY, rows_of
 from healthgate.world import Entry
 from server.facts import HandReason
-from server.registry import Person, Resident
+from server.persons import Person
+from server.registry import Resident
 from server.store import StoreError
 
 LOST_IN_A_ROW = 5

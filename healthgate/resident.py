@@ -20,7 +20,8 @@ from server import qr
 from server.facts import HandReason
 from server.issuer import Issuer, Pack
 from server.keys import load_roots, load_signer, read_trust
-from server.registry import Person, Refused, Resident
+from server.persons import Person
+from server.registry import Refused, Resident
 
 app = typer.Typer(
     add_completion=False,

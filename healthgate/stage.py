@@ -16,7 +16,8 @@ from healthgate.witness import Mark, Row, light_colours, light_levels, mark, rel
 from healthgate.world import Entry
 from server.facts import HandReason
 from server.issuer import Pack
-from server.registry import Person, Refused, Resident
+from server.persons import Person
+from server.registry import Refused, Resident
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ ruling's `ruled_at` is the second in which it was made, and is what codes carry 
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,13 +19,12 @@ from healthcode.terms import STATUS_OF_COLOUR, Colour, Status
 from server.colours import Rule, Ruling, colour_of
 from server.facts import COLOURS_OF_REASON, FACTS, Cleared, Fact, HandReason, SetByHand, fits
 from server.indices import permute
+from server.persons import Person, close_person, find_bad_text, fingerprint, open_person
 from server.sealing import Seal
 from server.store import Store, people, publication, to_ms
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _ID_LETTERS = 8
-MOST_LETTERS = 200
-"""Longest name, number and telephone number, in characters."""
 
 
 class RegistryFault(StrEnum):
@@ -45,14 +43,6 @@ class Refused:
 
     fault: RegistryFault
     detail: str
-
-
-class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is sealed about a resident."""
-
-    name: str
-    number: str = ""
-    phone: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,23 +100,30 @@ class Registry:
         """A new resident, with an index drawn from the list and a first ruling."""
         if not fits(reason, colour):
             return _unfit(reason, colour)
+        with self.store.write() as tx:
+            at = self._now()
+            resident = self.register(tx, person, at)
+            if isinstance(resident, Refused):
+                return resident
+            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
+            return self._known(tx, resident)
+
+    def register(self, tx: Connection, person: Person, at: float) -> str | Refused:
+        """A new resident of whom nothing is known yet: the id. Nobody else may have the number: one person has one code."""
         fault = find_bad_text(person)
         if fault:
             return Refused(RegistryFault.BAD_TEXT, fault)
-        with self.store.write() as tx:
-            at = self._now()
-            fingerprint = self._seal.fingerprint(person.number.strip().upper()) if person.number.strip() else None
-            known = people.find_by_number(tx, fingerprint) if fingerprint else None
-            if known:
-                return Refused(RegistryFault.NUMBER_KNOWN, f"this number belongs to resident {known}: one person has one code")
-            place = self._draw_index(tx)
-            if isinstance(place, Refused):
-                return place
-            resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
-            sealed = self._seal.close(msgspec.json.encode(person), _context(resident))
-            people.insert_resident(tx, resident, sealed, fingerprint, *place, to_ms(at))
-            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
-            return self._known(tx, resident)
+        identity = person.identity
+        number_hash = None if identity is None else fingerprint(self._seal, identity)
+        known = people.find_by_number(tx, number_hash) if number_hash else None
+        if known:
+            return Refused(RegistryFault.NUMBER_KNOWN, f"this number belongs to resident {known}: one person has one code")
+        place = self._draw_index(tx)
+        if isinstance(place, Refused):
+            return place
+        resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
+        people.insert_resident(tx, resident, close_person(self._seal, resident, person), number_hash, *place, to_ms(at))
+        return resident
 
     def list_residents(self) -> list[Resident]:
         """Every resident in order of registration."""
@@ -232,26 +229,10 @@ class Registry:
         return self._open(row)
 
     def _open(self, row: people.ResidentRow) -> Resident:
-        person = msgspec.json.decode(self._seal.open(row.sealed, _context(row.resident)), type=Person)
+        person = open_person(self._seal, row.resident, row.sealed)
         return Resident(
             row.resident, person, row.uri, row.idx, Colour(row.colour), Rule(row.rule), row.since_ms / 1000, row.why, row.ruled_at
         )
-
-
-def find_bad_text(person: Person) -> str | None:
-    """Why what is said of a person cannot be kept, in one line; None where it can."""
-    if not person.name.strip():
-        return "the name is empty: expected the resident's name"
-    for what, text in (("name", person.name), ("number", person.number), ("phone", person.phone)):
-        if len(text) > MOST_LETTERS:
-            return f"the {what} has {len(text)} characters: expected at most {MOST_LETTERS}"
-        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
-            return f"the {what} {text[:40]!a} has control characters or half characters: expected letters, digits and signs"
-    return None
-
-
-def _context(resident: str) -> str:
-    return f"residents.sealed {resident}"
 
 
 def _same(before: people.ResidentRow, ruling: Ruling) -> bool:

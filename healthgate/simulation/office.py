@@ -31,7 +31,8 @@ from server.fleet import Fleet
 from server.intake import Incoming, Intake
 from server.keys import Trusted
 from server.lists import Compacted, Publication, Publisher
-from server.registry import Person, Refused, Registry
+from server.persons import Person
+from server.registry import Refused, Registry
 from server.sealing import Seal
 from server.store import Store, publication
 

@@ -63,6 +63,20 @@ def find_person(connection: Connection, resident: str) -> tuple[str, int]:
     return (str(uri), int(idx))
 
 
+def find_sealed(connection: Connection, resident: str) -> bytes | None:
+    """What is sealed about a resident, ruled or not; None where there is none of this id."""
+    found = connection.execute(text("SELECT sealed FROM residents WHERE resident = :resident"), {"resident": resident}).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def put_sealed(connection: Connection, resident: str, sealed: bytes, number_hash: bytes | None) -> None:
+    """Writes what is sealed about a resident anew, with the keyed hash of their number."""
+    connection.execute(
+        text("UPDATE residents SET sealed = :sealed, number_hash = :number_hash WHERE resident = :resident"),
+        {"resident": resident, "sealed": sealed, "number_hash": number_hash},
+    )
+
+
 def list_all(connection: Connection) -> list[ResidentRow]:
     """Every resident in order of registration."""
     return [_resident(row) for row in connection.execute(_ALL)]

@@ -25,7 +25,7 @@ from healthgate.rotation import Overlap, rotate
 from healthgate.town import URI, Town
 from server.facts import HandReason
 from server.keys import KeyFileError, TrustFiles, read_chain, read_trust
-from server.registry import Person
+from server.persons import Person
 
 NOW = 1_584_345_600
 

@@ -18,7 +18,8 @@ from server.config import Codes, ConfigError
 from server.facts import FeverAtGate, HandReason
 from server.issuer import Issuer, Pack
 from server.office import Office, open_office
-from server.registry import Person, Refused, Registry, RegistryFault, Resident
+from server.persons import Person
+from server.registry import Refused, Registry, RegistryFault, Resident
 from server.store import publication
 from tests.server.office import ISSUER, URI, Clock, Town
 
