@@ -1,8 +1,8 @@
 """What the unit knows of the world: the trust list and the status lists, in memory for the next scan and on disk for the next start.
 
 Everything that comes from the disk is verified as if it came from the network. A version never goes back: not the trust list's, not a
-list's within its epoch. What the disk does not take is used all the same and counted in `disk_faults`, because a gate that knows a
-changed colour must act on it; after a restart the server sends it again.
+list's within its epoch. What the disk does not take is used all the same, because a gate that knows a changed colour must act on it; it is
+counted in `disk_faults`, and every `flush` tries again. `disk_error` says what is not on disk.
 
 One thread changes the cache (the link's). Others may read `lists`, `keys` and the entries of a list at any time.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from edge.files import Fsync, write_atomically
+from edge.files import CALLS, Calls, write_atomically
 from edge.listfolder import PART, Base, ListFolder
 from edge.partfile import PartFile
 from edge.syncwords import Part
@@ -73,13 +72,13 @@ class Cache:
         issuers: Sequence[str] = (),
         *,
         most_lists: int = 8,
-        fsync: Fsync = os.fsync,
+        calls: Calls = CALLS,
     ) -> None:
         """`issuers`: whose lists to hold, all of them; none named: ours, and those of others up to `most_lists` (16 MiB each) in all."""
         self.disk_faults = 0
         self.disk_error = ""
         self._folder = folder
-        self._fsync = fsync
+        self._calls = calls
         self._roots = Roots(tuple(roots))
         self._issuers = tuple(issuers)
         self._most_lists = most_lists
@@ -90,6 +89,7 @@ class Cache:
         self._folders: dict[str, ListFolder] = {}
         self._heads: dict[str, int] = {}
         self._parts: dict[str, PartFile] = {}
+        self._unwritten: dict[Path, bytes] = {}
 
     @property
     def lists(self) -> Mapping[str, StatusList]:
@@ -170,7 +170,7 @@ class Cache:
         if self._trust is not None and isinstance(after.read(self._trust_bytes, TrustList, self._trust.version), SignedFault):
             return CacheFault.NO_ROOTS
         self._roots = after
-        self._done(partial(write_atomically, self._folder / ROOTS_FILE, signed.pack(RootChain(rotations=proofs(after.links))), self._fsync))
+        self._write(self._folder / ROOTS_FILE, signed.pack(RootChain(rotations=proofs(after.links))))
         return tuple(root for root in after.known() if root not in before.known())
 
     def accept_trust(self, data: bytes, at: float) -> TrustTaken | SignedFault | CacheFault:
@@ -182,7 +182,7 @@ class Cache:
             same = found.version < self._trust.version or data == self._trust_bytes
             return CacheFault.OLDER if same else CacheFault.OTHER_CONTENT
         before = self._ring
-        self._done(partial(write_atomically, self._folder / "trust", data, self._fsync))
+        self._write(self._folder / "trust", data)
         self._set_trust(found, data)
         return TrustTaken(found.version, self._recheck(before, at))
 
@@ -193,9 +193,7 @@ class Cache:
             return CacheFault.NOT_HELD
         fault = held.apply(delta.message)
         if fault is None:
-            folder = self._folders[held.uri]
-            if not self._done(partial(folder.append, raw)):
-                folder.close()
+            self._done(partial(self._folders[held.uri].append, raw))
         return fault
 
     def accept_snapshot(self, uri: str, data: bytes, at: float, latest: float | None = None) -> SignedFault | CacheFault | None:
@@ -214,14 +212,13 @@ class Cache:
         if latest is not None and fresh.as_of > latest:
             return CacheFault.FUTURE
         base, held, later = Base(fresh.epoch, fresh.version), self._lists.get(uri), list[bytes]()
-        folder = self._folders.get(uri) or ListFolder(self._path(uri), self._fsync)
+        folder = self._folders.get(uri) or ListFolder(self._path(uri), self._calls)
         if held is not None:
             if folder.base is not None:
-                later = _follow(fresh, self._got(partial(folder.deltas, folder.base), []), keys, at)
+                later = _follow(fresh, self._got(folder.held, []), keys, at)
             if fresh.version < held.version:
                 return CacheFault.OLDER
-        if not self._done(partial(folder.install, base, data, later)):
-            folder.close()
+        self._done(partial(folder.install, base, data, later))
         self._folders[uri] = folder
         self._lists = {**self._lists, uri: fresh}
         self.forget_part(uri)
@@ -247,9 +244,9 @@ class Cache:
             return CacheFault.NOT_HELD
         if not held.adopt(head.message):
             return CacheFault.DIFFERENT
-        if head.message.as_of - self._heads.get(held.uri, 0) >= HEAD_EVERY_S:
+        is_due = head.message.as_of - self._heads.get(held.uri, 0) >= HEAD_EVERY_S
+        if is_due and self._done(partial(self._folders[held.uri].store_head, raw)):
             self._heads[held.uri] = head.message.as_of
-            self._done(partial(self._folders[held.uri].store_head, raw))
         return None
 
     def drop(self, uri: str) -> None:
@@ -257,11 +254,14 @@ class Cache:
         self.forget_part(uri)
         self._lists = {each: held for each, held in self._lists.items() if each != uri}
         self._heads.pop(uri, None)
-        folder = self._folders.pop(uri, None) or ListFolder(self._path(uri), self._fsync)
+        folder = self._folders.pop(uri, None) or ListFolder(self._path(uri), self._calls)
         self._done(folder.remove)
 
     def flush(self) -> None:
-        """Waits until the card has every delta."""
+        """Waits until the card has every delta, and whatever it had not taken before."""
+        self.disk_error = ""
+        for path, data in list(self._unwritten.items()):
+            self._write(path, data)
         for folder in self._folders.values():
             self._done(folder.flush)
         for part in self._parts.values():
@@ -292,14 +292,14 @@ class Cache:
                 self._folders.pop(uri).close()
                 if keys is not None:
                     self._load_list(uri, held.epoch, keys, at)
-                if uri not in self._lists:
+                if uri not in self._lists or self._lists[uri].version < held.version:
                     self.drop(uri)
                     dropped.append(uri)
         self._done(partial(self._remove_others, wanted))
         return tuple(dropped)
 
     def _load_list(self, uri: str, epoch: int, keys: KeyRing, at: float) -> None:
-        folder = ListFolder(self._path(uri), self._fsync)
+        folder = ListFolder(self._path(uri), self._calls)
         for base in self._got(folder.bases, list[Base]()):
             held = read_snapshot(self._got(partial(folder.snapshot, base), b""), uri, keys, at)
             if isinstance(held, SignedFault) or held.epoch != epoch:
@@ -319,10 +319,10 @@ class Cache:
             self._parts.pop(uri).close()
         for folder in list(self._folder.iterdir()):
             if folder.is_dir() and folder not in known:
-                ListFolder(folder, self._fsync).remove()
+                ListFolder(folder, self._calls).remove()
 
     def _part(self, uri: str) -> PartFile:
-        return self._parts.setdefault(uri, PartFile(self._path(uri) / PART, self._fsync))
+        return self._parts.setdefault(uri, PartFile(self._path(uri) / PART, self._calls))
 
     def _path(self, uri: str) -> Path:
         return self._folder / hashlib.sha256(uri.encode()).hexdigest()[:32]
@@ -334,8 +334,12 @@ class Cache:
             self.disk_faults += 1
             self.disk_error = str(wrong)
             return False
-        self.disk_error = ""
         return True
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self._unwritten[path] = data
+        if self._done(partial(write_atomically, path, data, self._calls)):
+            del self._unwritten[path]
 
     def _got(self, read: Callable[[], T], default: T) -> T:
         try:

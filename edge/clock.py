@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.files import Fsync, write_atomically
+from edge.files import CALLS, Calls, write_atomically
 from edge.timekeeping import Anchor, AnswerOutcome, ResetOutcome, Timekeeper
 from healthcode.messages import MAX_HEAD, ClockReset, TimeAnswer, TimeRequest
 from healthcode.terms import ClockState
@@ -44,9 +44,9 @@ class Kept:
 class FloorFile:
     """What is kept, on disk: the floor as decimal text and, where there ever was a reset, its serial."""
 
-    def __init__(self, path: Path, fsync: Fsync = os.fsync) -> None:
+    def __init__(self, path: Path, calls: Calls = CALLS) -> None:
         self.path = path
-        self._fsync = fsync
+        self._calls = calls
 
     def load(self) -> Kept:
         """What is kept; no floor where the file is missing or damaged, which means UNTRUSTED until a time key answers."""
@@ -66,7 +66,7 @@ class FloorFile:
     def store(self, kept: Kept) -> None:
         """Replaces what is kept, atomically; OSError where the disk does not take it."""
         serial = f" {kept.serial}" if kept.serial else ""
-        write_atomically(self.path, f"{kept.floor or 0.0:.3f}{serial}\n".encode(), self._fsync)
+        write_atomically(self.path, f"{kept.floor or 0.0:.3f}{serial}\n".encode(), self._calls)
 
 
 class ResetLetter:

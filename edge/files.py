@@ -1,25 +1,43 @@
-"""Files that a power cut cannot leave half written. `fsync` asks the disk to keep what it has; a simulated disk brings its own."""
+"""Files that a power cut cannot leave half written. What is asked of the disk goes through `Calls`; a simulated disk brings its own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-Fsync = Callable[[int], None]
-"""Waits until the disk has a file, or a folder's names, by its descriptor; OSError where it does not take them."""
+
+@dataclass(frozen=True)
+class Calls:
+    """What is asked of the operating system to change a file: what each of os does, or OSError."""
+
+    open: Callable[[Path, int, int], int] = os.open
+    write: Callable[[int, bytes | memoryview], int] = os.write
+    fsync: Callable[[int], None] = os.fsync
+    replace: Callable[[Path, Path], None] = os.replace
+    unlink: Callable[[Path], None] = os.unlink
+    mkdir: Callable[[Path], None] = os.mkdir
 
 
-def write_atomically(path: Path, data: bytes, fsync: Fsync = os.fsync) -> None:
+CALLS = Calls()
+
+
+def write_atomically(path: Path, data: bytes, calls: Calls = CALLS) -> None:
     """`data` into `path`: after a power cut the file holds all of the old or all of the new. OSError where the disk does not take it."""
-    make_folder(path.parent, fsync)
+    make_folder(path.parent, calls)
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent, fsync)
+    file = calls.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[calls.write(file, left) :]
+        calls.fsync(file)
+    finally:
+        os.close(file)
+    calls.replace(fresh, path)
+    sync_folder(path.parent, calls)
 
 
 def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -36,18 +54,24 @@ def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
     return fresh
 
 
-def make_folder(folder: Path, fsync: Fsync = os.fsync) -> None:
+def make_folder(folder: Path, calls: Calls = CALLS) -> None:
     """`folder`, and what is missing above it, so that a power cut takes none of their names. OSError as above."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
-        each.mkdir(exist_ok=True)
-        sync_folder(each.parent, fsync)
+        with suppress(FileExistsError):
+            calls.mkdir(each)
+        try:
+            sync_folder(each.parent, calls)
+        except OSError:
+            with suppress(OSError):
+                each.rmdir()  # whoever comes next must not take its name for safe
+            raise
 
 
-def sync_folder(folder: Path, fsync: Fsync = os.fsync) -> None:
+def sync_folder(folder: Path, calls: Calls = CALLS) -> None:
     """Makes names that were added, changed or removed in `folder` last."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fsync(handle)
+        calls.fsync(handle)
     finally:
         os.close(handle)

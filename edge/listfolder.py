@@ -8,6 +8,10 @@
 A snapshot's log is written before its rename, so that the rename alone decides. What follows the first damaged record of a log is as if
 it were not there, and goes when the next delta is appended. A record is in the kernel's hands at once (kill -9 loses nothing) and on
 the card at the next `flush` (a power cut loses seconds, which the server sends again).
+
+What the disk does not take stays in memory, a snapshot and the deltas since the last flush, and each `flush` writes all of it again: after
+a sync that failed the kernel takes for clean what the disk does not have (Rebello et al., "Can Applications Recover from fsync Failures?",
+USENIX ATC 2020), so that asking it to sync again would not help.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.files import Fsync, make_folder, sync_folder, write_atomically
+from edge.files import CALLS, Calls, make_folder, sync_folder, write_atomically
 from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
 
 _RECORD = struct.Struct(">II")
@@ -29,6 +33,8 @@ _NAME = re.compile(r"list-(\d{1,16})-(\d{1,16})\.snapshot")
 PART = "part"
 MAX_LOG = 64 * 1024 * 1024
 """Bytes of a log that are read at most; the unit fetches a new snapshot long before."""
+MOST_UNSAFE = 4 * 1024 * 1024
+"""Bytes of deltas that wait in memory for a disk at most; beyond it the log has ended, and the next snapshot begins another."""
 
 
 @dataclass(frozen=True, order=True)
@@ -42,13 +48,16 @@ class Base:
 class ListFolder:
     """The files of one list. Every method may raise OSError."""
 
-    def __init__(self, folder: Path, fsync: Fsync = os.fsync) -> None:
+    def __init__(self, folder: Path, calls: Calls = CALLS) -> None:
         self.folder = folder
         self.records = 0
-        self._fsync = fsync
+        self._calls = calls
         self._base: Base | None = None
         self._log: int | None = None
-        self._is_dirty = False
+        self._snapshot: bytes | None = None  # to be put in place
+        self._end = 0  # bytes of the log that the card has
+        self._unsafe: list[bytes] = []  # the deltas after those
+        self._is_whole = True  # the kernel has taken them
 
     @property
     def base(self) -> Base | None:
@@ -70,62 +79,53 @@ class ListFolder:
         """The whole records of a snapshot's log, to be verified, up to the first that is cut off or damaged."""
         path = self._path(base, "log")
         data = _read(path, MAX_LOG) if path.exists() else b""
-        found: list[bytes] = []
-        place = 0
-        while place + _RECORD.size <= len(data):
-            length, crc = _RECORD.unpack_from(data, place)
-            place += _RECORD.size
-            body = data[place : place + length]
-            if length > MAX_SIGNED or len(body) < length or zlib.crc32(body) != crc:
-                break
-            found.append(body)
-            place += length
-        return found
+        return _records(data)
+
+    def held(self) -> list[bytes]:
+        """The deltas after the snapshot in use, whether the disk has taken them or not."""
+        if self._base is None or not self._end:
+            return list(self._unsafe)
+        return [*_records(_read(self._path(self._base, "log"), MAX_LOG)[: self._end]), *self._unsafe]
 
     def open(self, base: Base, deltas: Sequence[bytes]) -> None:
         """Goes on with this snapshot after those deltas of its log; whatever else is in the folder goes."""
         self.close()
-        keep = {self._path(base, "snapshot").name, self._path(base, "log").name, "head", PART}
-        for file in list(self.folder.iterdir()):
-            if file.name not in keep:
-                file.unlink()
-        self._log = os.open(self._path(base, "log"), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        end = sum(_RECORD.size + len(delta) for delta in deltas)
-        if os.fstat(self._log).st_size > end:
-            os.ftruncate(self._log, end)
-            self._fsync(self._log)
-        self._base = base
-        self.records = len(deltas)
+        self._base, self._is_whole = base, False
+        self._end, self.records = len(_log(deltas)), len(deltas)
+        self._mend()
 
     def install(self, base: Base, snapshot: bytes, deltas: Sequence[bytes]) -> None:
         """Puts a snapshot and the deltas after it in place of all that was held, in one step."""
-        make_folder(self.folder, self._fsync)
-        if base != self._base:
-            write_atomically(self._path(base, "log"), b"".join(_frame(delta) for delta in deltas), self._fsync)
-            write_atomically(self._path(base, "snapshot"), snapshot, self._fsync)
-        self.open(base, deltas)
-        sync_folder(self.folder, self._fsync)
+        self.close()
+        self._base, self._is_whole = base, False
+        self._snapshot, self._unsafe, self.records = snapshot, list(deltas), len(deltas)
+        self._mend()
 
     def append(self, delta: bytes) -> None:
         """Adds a delta to the log."""
-        if self._log is None:
-            raise OSError("the log is not open")
-        record = _frame(delta)
-        written = os.write(self._log, record)
-        if written != len(record):
-            raise OSError(f"only {written} of {len(record)} bytes were written")
+        if self._base is None:
+            raise OSError(f"{self.folder}: the log is not open")
+        self._unsafe.append(delta)
         self.records += 1
-        self._is_dirty = True
+        if not self._is_whole:
+            raise OSError(f"{self.folder}: the log waits for the disk")
+        self._write([delta])
 
     def flush(self) -> None:
-        """Waits until the card has the log."""
-        if self._is_dirty and self._log is not None:
-            self._fsync(self._log)
-        self._is_dirty = False
+        """Waits until the card has the log, and what it had not taken before."""
+        if not self._is_whole and sum(map(len, self._unsafe)) > MOST_UNSAFE:
+            self.close()
+            self._is_whole = False
+        if self._base is None and not self._is_whole:
+            raise OSError(f"{self.folder}: the disk has not taken the log for too long")
+        if not self._is_whole:
+            self._mend()
+        elif self._unsafe:
+            self._sync()
 
     def store_head(self, head: bytes) -> None:
         """Replaces the head."""
-        write_atomically(self.folder / "head", head, self._fsync)
+        write_atomically(self.folder / "head", head, self._calls)
 
     def head(self) -> bytes:
         """The head, to be verified."""
@@ -135,21 +135,76 @@ class ListFolder:
         """Stops appending."""
         if self._log is not None:
             os.close(self._log)
-        self._log, self._base, self._is_dirty, self.records = None, None, False, 0
+        self._log, self._base, self.records = None, None, 0
+        self._snapshot, self._end, self._unsafe, self._is_whole = None, 0, [], True
 
     def remove(self) -> None:
         """Deletes the list from the disk."""
         self.close()
         if self.folder.is_dir():
             shutil.rmtree(self.folder)
-            sync_folder(self.folder.parent, self._fsync)
+            sync_folder(self.folder.parent, self._calls)
+
+    def _mend(self) -> None:
+        """Makes the folder hold what it is to hold, and nothing else."""
+        base = self._base
+        assert base is not None
+        make_folder(self.folder, self._calls)
+        if self._snapshot is not None:
+            log = _log(self._unsafe)
+            write_atomically(self._path(base, "log"), log, self._calls)
+            write_atomically(self._path(base, "snapshot"), self._snapshot, self._calls)
+            self._snapshot, self._end, self._unsafe = None, len(log), []
+        if self._log is None:
+            self._log = self._calls.open(self._path(base, "log"), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        keep = {self._path(base, "snapshot").name, self._path(base, "log").name, "head", PART}
+        for file in list(self.folder.iterdir()):
+            if file.name not in keep:
+                self._calls.unlink(file)
+        if os.fstat(self._log).st_size > self._end:
+            os.ftruncate(self._log, self._end)
+        self._write(self._unsafe)
+        self._sync()
+        sync_folder(self.folder, self._calls)
+        self._is_whole = True
+
+    def _write(self, deltas: Sequence[bytes]) -> None:
+        assert self._log is not None
+        data = _log(deltas)
+        self._is_whole = False
+        written = self._calls.write(self._log, data) if data else 0
+        if written != len(data):
+            raise OSError(f"{self.folder}: only {written} of {len(data)} bytes were written")
+        self._is_whole = True
+
+    def _sync(self) -> None:
+        assert self._log is not None
+        self._is_whole = False
+        self._calls.fsync(self._log)
+        self._end, self._unsafe, self._is_whole = self._end + len(_log(self._unsafe)), [], True
 
     def _path(self, base: Base, kind: str) -> Path:
         return self.folder / f"list-{base.epoch}-{base.version}.{kind}"
 
 
-def _frame(delta: bytes) -> bytes:
-    return _RECORD.pack(len(delta), zlib.crc32(delta)) + delta
+def _log(deltas: Sequence[bytes]) -> bytes:
+    """A log of these deltas."""
+    return b"".join(_RECORD.pack(len(delta), zlib.crc32(delta)) + delta for delta in deltas)
+
+
+def _records(data: bytes) -> list[bytes]:
+    """The whole records of a log, up to the first that is cut off or damaged."""
+    found: list[bytes] = []
+    place = 0
+    while place + _RECORD.size <= len(data):
+        length, crc = _RECORD.unpack_from(data, place)
+        place += _RECORD.size
+        body = data[place : place + length]
+        if length > MAX_SIGNED or len(body) < length or zlib.crc32(body) != crc:
+            break
+        found.append(body)
+        place += length
+    return found
 
 
 def _read(path: Path, limit: int) -> bytes:

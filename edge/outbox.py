@@ -166,16 +166,18 @@ class Outbox:
         """Writes `events`, all or none, and says which seq each has got; whatever seq they bring is replaced.
 
         `used`: whose passage this is and when (wall seconds), remembered in the same commit. On disk when it returns, else OutboxFault.
+        Whoever tries again after an OutboxFault brings the same events first: those that are on disk after all are not written twice.
         """
         with self._lock:
             if self._rows + len(events) > self._most_rows:
                 self._make_room(len(events))
             with self._transaction() as connection:
-                first = 1 + (max(self._seq, self._last_seq(connection)) if self._unsure else self._seq)
+                there = self._landed(connection, events) if self._unsure else 0
+                first = 1 + (max(self._seq, self._last_seq(connection)) if self._unsure else self._seq) - there
                 numbered = [msgspec.structs.replace(event, seq=first + place) for place, event in enumerate(events)]
                 connection.executemany(
                     "INSERT INTO events (boot, seq, state, body) VALUES (?, ?, 0, ?)",
-                    [(self._boot, event.seq, encode(event)) for event in numbered],
+                    [(self._boot, event.seq, encode(event)) for event in numbered[there:]],
                 )
                 if used:
                     connection.executemany(
@@ -183,8 +185,8 @@ class Outbox:
                         [(uri, index, at) for (uri, index), at in used.items()],
                     )
             self._seq, self._unsure = first + len(events) - 1, False
-            self._rows += len(events)
-            self._pending += len(events)
+            self._rows += len(events) - there
+            self._pending += len(events) - there
             self._recent.update(used or {})
             return [event.seq for event in numbered]
 
@@ -439,6 +441,13 @@ class Outbox:
 
     def _last_seq(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE boot = ?", (self._boot,)).fetchone()[0])
+
+    def _landed(self, connection: sqlite3.Connection, events: Sequence[AnyEvent]) -> int:
+        """How many of `events`, the first of them, earlier calls that ended in a fault have written all the same; 0 where others did."""
+        place = (self._boot, self._seq)
+        rows = connection.execute("SELECT seq, body FROM events WHERE boot = ? AND seq > ? ORDER BY seq", place).fetchall()
+        same = [encode(msgspec.structs.replace(event, seq=seq)) == body for (seq, body), event in zip(rows, events, strict=False)]
+        return len(rows) if len(rows) <= len(events) and all(same) else 0
 
     def _make_room(self, wanted: int) -> None:
         if self._pending + wanted > self._most_rows:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
-from edge.files import Fsync, make_folder
+from edge.files import CALLS, Calls, make_folder
 from edge.syncwords import Part
 from healthcode.messages import MAX_CHUNK, MAX_SNAPSHOT, SnapshotRef
 
@@ -27,9 +28,9 @@ _LONGEST = _HEAD.size + MAX_SNAPSHOT + MAX_SNAPSHOT // 1024 * _PIECE.size
 class PartFile:
     """The file of one list. Every method may raise OSError."""
 
-    def __init__(self, path: Path, fsync: Fsync = os.fsync) -> None:
+    def __init__(self, path: Path, calls: Calls = CALLS) -> None:
         self._path = path
-        self._fsync = fsync
+        self._calls = calls
         self._file: int | None = None
         self._of: tuple[int, SnapshotRef] | None = None
         self._length = 0
@@ -57,7 +58,7 @@ class PartFile:
         if not 0 < len(data) < size <= MAX_SNAPSHOT:
             return None
         ref = SnapshotRef(version=version, size=size, sha256=sha256)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self._file = self._calls.open(self._path, os.O_WRONLY | os.O_APPEND, 0)
         os.ftruncate(self._file, place)
         self._of, self._length = (epoch, ref), len(data)
         return Part(epoch, ref, bytes(data))
@@ -66,8 +67,8 @@ class PartFile:
         """Keeps a piece that continues what is kept. The first piece of a snapshot begins the file anew; any other is left out."""
         if offset == 0:
             self.close()
-            make_folder(self._path.parent, self._fsync)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+            make_folder(self._path.parent, self._calls)
+            self._file = self._calls.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
             head = _HEAD.pack(epoch, ref.version, ref.size, ref.sha256, 0)[:-4]
             self._of, self._length = (epoch, ref), 0
             self._write(head + zlib.crc32(head).to_bytes(4, "big"))
@@ -79,13 +80,14 @@ class PartFile:
     def flush(self) -> None:
         """Waits until the card has it."""
         if self._is_dirty and self._file is not None:
-            self._fsync(self._file)
+            self._calls.fsync(self._file)
         self._is_dirty = False
 
     def remove(self) -> None:
         """Forgets it."""
         self.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self._calls.unlink(self._path)
 
     def close(self) -> None:
         """Stops keeping."""
@@ -95,7 +97,7 @@ class PartFile:
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None
-        if os.write(self._file, data) != len(data):
+        if self._calls.write(self._file, data) != len(data):
             self.close()
             raise OSError(f"{self._path}: not all of {len(data)} bytes were written")
         self._is_dirty = True

@@ -5,6 +5,7 @@ faults.py     which faults a seed has, and how often
 network.py    the broker: retained messages, QoS 1, sessions; lost, late, doubled, damaged and reordered messages
 disk.py       what a power cut leaves of files and of a SQLite database
 gate.py       one unit: cache, outbox, clock and dialogue, and its power switch
+sectors.py    a file's sectors after a power cut, or after a sync that failed
 office.py     the server: registry, publisher, answers and intake over the store, and its power switch
 history.py    what the issuer ever signed, and the invariants
 town.py       puts it all together and runs it

@@ -1,25 +1,33 @@
 """What a power cut leaves: a unit's files as far as they were synced, and of what was not, any part.
 
-The unit writes real files in a real folder; the disk only watches. It hears of every fsync (`Disk.fsync`, handed to cache and floor) and
-of every COMMIT and checkpoint of the outbox (`Disk.connect`), and notes what is safe then. A power cut puts the folder into one of the
-states that a disk may be found in: names that were not synced old or new, contents that were not synced torn.
+The unit writes real files in a real folder; the disk only watches. It hears of every call that changes a file (`Disk.calls`, handed to
+cache and floor) and of every COMMIT and checkpoint of the outbox (`Disk.connect`), and notes what is safe then. A power cut puts the folder
+into one of the states that a disk may be found in: names that were not synced old or new, contents that were not synced torn.
+
+In a bad spell calls give errors. What a sync that failed was to bring to the disk may be lost for good, though a later sync says that all
+is well: so Linux does since 4.13 (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+from edge.files import Calls
 from healthgate.simulation.schedule import Crash
+from healthgate.simulation.sectors import Dropped, torn
 
-SECTOR = 512
+KINDS = ("open", "write", "fsync", "replace", "unlink", "mkdir", "database")
+"""The calls that may give errors."""
+T = TypeVar("T")
 _SYNCHRONOUS = re.compile(r"PRAGMA synchronous = (\w+)")
 Image = dict[str, bytes]
 """Files by name."""
@@ -52,6 +60,11 @@ class Disk:
         self.database = folder / "database"
         self.syncs_files = self.syncs_database = True
         self.database_is_synced = True
+        self.calls = Calls(self._open, self._write, self._fsync, self._replace, self._unlink, self._mkdir)
+        self.has_failed = False
+        """Whether a call has given an error since somebody set this to False."""
+        self._failing: Collection[str] = ()
+        self._chance = 0.0
         self._random = random
         self._operations_left: int | None = None
         self.cuts_power = False
@@ -60,6 +73,7 @@ class Disk:
         self._pins: dict[int, int] = {}
         self._contents: dict[int, bytes] = {}
         self._names: dict[str, dict[str, int]] = {}
+        self._dropped = Dropped()
         self.renew()
 
     def renew(self) -> None:
@@ -78,17 +92,56 @@ class Disk:
         """No crash is to come."""
         self._operations_left = None
 
+    def spoil(self, kinds: Collection[str], chance: float) -> None:
+        """From now on calls of these KINDS give errors with this chance; 0: none."""
+        self._failing, self._chance = kinds, chance
+
     # ---- what the product calls
 
-    def fsync(self, descriptor: int) -> None:
-        """In the place of os.fsync."""
+    def _open(self, path: Path, flags: int, mode: int) -> int:
+        return self._call("open", lambda: os.open(path, flags, mode))
+
+    def _write(self, descriptor: int, data: bytes | memoryview) -> int:
+        self._dropped.written(os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size)
+        if self._is_bad("write"):  # a part of it may be there
+            written = os.write(descriptor, data[: self._random.randrange(len(data))])
+            if written and self._random.random() < 0.5:
+                return written
+            raise _error()
+        return self._call("", lambda: os.write(descriptor, data))
+
+    def _fsync(self, descriptor: int) -> None:
+        if self._is_bad("fsync"):
+            if self._random.random() < 0.5:
+                self._drop(descriptor)
+            raise _error()
+        self._call("", lambda: self._keep(descriptor) if self.syncs_files else None)
+
+    def _replace(self, old: Path, new: Path) -> None:
+        self._call("replace", lambda: old.replace(new))
+
+    def _unlink(self, path: Path) -> None:
+        self._call("unlink", path.unlink)
+
+    def _mkdir(self, path: Path) -> None:
+        self._call("mkdir", path.mkdir)
+
+    def _call(self, kind: str, run: Callable[[], T]) -> T:
+        """Carries out a call, or gives an error; or the process ends before or after it."""
+        if self._is_bad(kind):
+            raise _error()
         is_last = self._is_last()
         if is_last and self._random.random() < 0.5:
             raise Crash
-        if self.syncs_files:
-            self._keep(descriptor)
+        done = run()
         if is_last:
             raise Crash
+        return done
+
+    def _is_bad(self, kind: str) -> bool:
+        is_bad = kind in self._failing and self._random.random() < self._chance
+        self.has_failed |= is_bad
+        return is_bad
 
     def connect(self, path: Path, **options: Any) -> sqlite3.Connection:
         """In the place of sqlite3.connect."""
@@ -97,7 +150,11 @@ class Disk:
         return connection
 
     def around(self, run: Callable[[], sqlite3.Cursor], *, is_checkpoint: bool) -> sqlite3.Cursor:
-        """Carries out a commit or a checkpoint, or crashes in the middle of it."""
+        """Carries out a commit or a checkpoint, or crashes in the middle of it. One that gives an error may have been done all the same."""
+        if self._is_bad("database"):
+            if self._random.random() < 0.5:
+                run()
+            raise sqlite3.OperationalError("disk I/O error")
         is_last = self._is_last()
         before = _read(self.database) if is_last and self.cuts_power else {}
         if is_last and not self.cuts_power and self._random.random() < 0.5:
@@ -161,10 +218,21 @@ class Disk:
             return
         if found.st_ino not in self._pins:  # as long as somebody has it open, no other file gets its number
             self._pins[found.st_ino] = os.open(place, os.O_RDONLY)
-        self._contents[found.st_ino] = os.pread(self._pins[found.st_ino], found.st_size, 0)
+        content = os.pread(self._pins[found.st_ino], found.st_size, 0)
+        self._contents[found.st_ino] = self._dropped.found(found.st_ino, self._contents.get(found.st_ino, b""), content)
+
+    def _drop(self, descriptor: int) -> None:
+        """A sync has failed, and what it was to bring to the disk is taken for clean."""
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            if found.st_ino not in self._pins:
+                self._pins[found.st_ino] = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
+            content = os.pread(self._pins[found.st_ino], found.st_size, 0)
+            self._dropped.add(found.st_ino, self._contents.get(found.st_ino, b""), content)
 
     def _all_is_safe(self) -> None:
         self.close()
+        self._dropped.clear()
         self._contents.clear()
         self._names.clear()
         for folder, _, names in os.walk(self.files):
@@ -194,13 +262,13 @@ class Disk:
                 is_here = current.get(name) == inode or (inode in current.values())
                 here = next((other for other, number in current.items() if number == inode), None) if is_here else None
                 now = (folder / here).read_bytes() if here is not None else None
-                found[name] = self._content_found(self._contents.get(inode), now)
+                found[name] = self._content_found(inode, self._contents.get(inode), now)
         return found
 
-    def _content_found(self, safe: bytes | None, now: bytes | None) -> bytes:
+    def _content_found(self, inode: int, safe: bytes | None, now: bytes | None) -> bytes:
         if now is None or now == safe:
             return safe or b""
-        return torn(safe or b"", now, self._random)
+        return torn(safe or b"", self._dropped.found(inode, safe or b"", now), self._random)
 
     def _database_found(self) -> Image:
         if self._found is not None:
@@ -219,17 +287,8 @@ class Disk:
         return found
 
 
-def torn(before: bytes, after: bytes, random: Random) -> bytes:
-    """A file that was to become `after`: each sector is found old or new, and of those that are added none, some or all are there."""
-    length = len(after) if random.random() < 0.5 else random.randint(min(len(before), len(after)), len(after))
-    chance = random.random()
-    old = before[:length].ljust(length, b"\0")
-    pieces = []
-    for start in range(0, length, SECTOR):
-        end = min(start + SECTOR, length)
-        is_new = after[start:end] == old[start:end] or random.random() < chance
-        pieces.append((after if is_new else old)[start:end])
-    return b"".join(pieces)
+def _error() -> OSError:
+    return OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _read(folder: Path) -> Image:

@@ -18,6 +18,7 @@ class Faults:
     cuts_an_hour: float = 0.0
     kills_an_hour: float = 0.0
     power_cuts_an_hour: float = 0.0
+    bad_spells_an_hour: float = 0.0
     new_cards_an_hour: float = 0.0
     unit_clock_jumps_an_hour: float = 0.0
     server_crashes_an_hour: float = 0.0
@@ -38,6 +39,7 @@ class Faults:
             "cuts_an_hour": 120.0,
             "kills_an_hour": 40.0,
             "power_cuts_an_hour": 60.0,
+            "bad_spells_an_hour": 30.0,
             "new_cards_an_hour": 6.0,
             "unit_clock_jumps_an_hour": 20.0,
             "server_crashes_an_hour": 60.0,

@@ -7,7 +7,7 @@ its own, so that one that is lost, doubled or changed on its way is seen.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -16,10 +16,11 @@ from edge.cache import Cache
 from edge.clock import Clock, FloorFile
 from edge.dialogue import Dialogue
 from edge.linkwords import Publish, Saying
-from edge.outbox import UNNUMBERED, Outbox
+from edge.outbox import UNNUMBERED, Outbox, OutboxFault, Person
+from edge.recorder import Recorder
 from edge.syncwords import Timing
 from healthcode.cose import PublicKey
-from healthcode.messages import Info, UnitEvent, stamp
+from healthcode.messages import AnyEvent, Info, UnitEvent, stamp
 from healthcode.terms import ClockState
 from healthgate.simulation.disk import Disk
 from healthgate.simulation.history import History, Memory
@@ -29,8 +30,10 @@ from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
 
 FLUSHED_WITHIN_S = 12.0
 """A delta is on the card so long after it was applied: the dialogue's five seconds, one tick, and some room."""
-WRONG = ("contradicted", "delta_DIGEST", "delta_CONTENT", "bad_seq", "outbox_fault", "disk_fault")
-"""What a dialogue may never have to complain of while nobody has the issuer's keys and no disk fails."""
+WRONG = ("contradicted", "delta_DIGEST", "delta_CONTENT", "bad_seq")
+"""What a dialogue may never have to complain of while nobody has the issuer's keys."""
+DISK_WRONG = ("outbox_fault", "disk_fault", "floor_disk")
+"""What it may complain of where its disk has failed, and only there."""
 
 EventName = tuple[str, str, int]
 """Unit, boot and seq."""
@@ -43,6 +46,18 @@ class Ledger:
     kept: dict[EventName, str] = field(default_factory=dict)
     unsure: dict[tuple[str, str], str] = field(default_factory=dict)  # (unit, text) -> boot
     made: int = 0
+
+
+class Outspoken(Outbox):
+    """An outbox that tells what it has said is on disk."""
+
+    tell: Callable[[Sequence[int], Sequence[AnyEvent]], None]
+
+    def append(self, events: Sequence[AnyEvent], used: Mapping[Person, float] | None = None) -> list[int]:
+        """As the outbox's own."""
+        numbers = super().append(events, used)
+        self.tell(numbers, events)
+        return numbers
 
 
 class Gate:
@@ -79,6 +94,7 @@ class Gate:
         self._powered_at = 0.0
         self._life = 0
         self._off_since: float | None = None
+        self._spells: list[tuple[float, float]] = []  # from and until when its disk gave errors
         self.boot_id = ""
 
     # ---- the power switch
@@ -89,12 +105,17 @@ class Gate:
             return
         self._life += 1
         self.is_up = True
+        self.disk.has_failed = False
         try:
             self.boot_id = self.draw_boot_id()
             self._trace.note(self._schedule.now, self.name, f"starts, boot {self.boot_id[:8]}")
             self._open()
         except Crash:
-            self.crash(cuts_power=self._random.random() < 0.5)
+            self.crash(cuts_power=self.disk.cuts_power)
+            return
+        except OutboxFault as fault:
+            self._excuse(str(fault))
+            self.crash(cuts_power=False)
             return
         if self._off_since is not None:
             self.memory.found_again(self.cache, URI, self._off_since)
@@ -112,6 +133,7 @@ class Gate:
         self._life += 1
         self.disk.disarm()
         self._broker.forget(self.name)
+        self._forget_unkept()
         settle = self.disk.power_cut() if cuts_power else None
         self._let_go()
         if settle is None:
@@ -121,7 +143,7 @@ class Gate:
             self._powered_at = self._schedule.now
             if not self._has_battery:
                 self.clock_off_s = -self._random.uniform(0.0, 86_400.0)
-        self._off_since = self._schedule.now - (FLUSHED_WITHIN_S if cuts_power else 0.0)
+        self._off_since = self._safe_since(self._schedule.now - (FLUSHED_WITHIN_S if cuts_power else 0.0))
         self._schedule.after(self._random.uniform(0.5, 20.0), self.start)
 
     def replace_card(self) -> None:
@@ -132,11 +154,48 @@ class Gate:
         self.memory = Memory(self.name)
         self._off_since = None
 
+    def spoil(self, kinds: Collection[str], chance: float, seconds: float) -> None:
+        """For so long the disk gives errors at calls of these kinds, with this chance."""
+        self._trace.note(self._schedule.now, self.name, f"its disk fails at {' '.join(kinds)}, {chance:.0%} of the time")
+        self.disk.spoil(kinds, chance)
+        begun = self._schedule.now
+        self._spells.append((begun, begun + seconds))
+        self._schedule.after(seconds, self._mend_if_over)
+
+    def mend(self) -> None:
+        """The disk gives no errors from now on."""
+        now = self._schedule.now
+        self._spells = [(begun, min(until, now)) for begun, until in self._spells]
+        self.disk.spoil((), 0.0)
+
     def close(self) -> None:
         """The end of the simulation."""
         if self.is_up:
             self._let_go()
         self.disk.close()
+
+    def _forget_unkept(self) -> None:
+        """The process has ended: what its disk has not taken may go back to what it was."""
+        if self._safe_since(self._schedule.now) < self._schedule.now:
+            self.memory.trust = -1
+        if self.disk.has_failed and (self.clock.disk_error or self.dialogue.counts["disk_fault"]):
+            self.memory.floor = 0.0
+
+    def _mend_if_over(self) -> None:
+        if all(until <= self._schedule.now for _, until in self._spells):
+            self.mend()
+
+    def _safe_since(self, at: float) -> float:
+        """Until when what the unit held must be on its disk, if without errors it were `at`: until before a spell that was on then."""
+        for begun, until in sorted(self._spells, reverse=True):
+            if begun - FLUSHED_WITHIN_S <= at <= until + FLUSHED_WITHIN_S:
+                at = begun - FLUSHED_WITHIN_S
+        return at
+
+    def _excuse(self, fault: str) -> None:
+        """Failure where the unit complains of its disk, which has given no error."""
+        if not self.disk.has_failed:
+            raise Failure(f"{self.name} complains of its disk, which has not failed: {fault}")
 
     # ---- what happens at the gate
 
@@ -151,14 +210,17 @@ class Gate:
         events = [UnitEvent(seq=UNNUMBERED, at=at, clock=ClockState.TRUSTED, what="simulated", detail=text) for text in texts]
 
         def write() -> list[Saying]:
-            numbers = self.outbox.append(events)
-            for number, text in zip(numbers, texts, strict=True):
-                del self._ledger.unsure[(self.name, text)]
-                self._ledger.kept[(self.name, self.boot_id, number)] = text
-            self.dialogue.wake()
+            self.recorder.record(events)
             return self.dialogue.tick(self._mono())
 
         self._do(write)
+
+    def _kept(self, numbers: Sequence[int], events: Sequence[AnyEvent]) -> None:
+        """The outbox has said that these are on disk."""
+        for number, written in zip(numbers, events, strict=True):
+            assert isinstance(written, UnitEvent)
+            del self._ledger.unsure[(self.name, written.detail)]
+            self._ledger.kept[(self.name, self.boot_id, number)] = written.detail
 
     def taken_by_broker(self, topic: str, payload: bytes) -> None:
         """The broker has acknowledged a message (PUBACK). It means nothing: the bridge alone says what is stored."""
@@ -171,14 +233,15 @@ class Gate:
 
     def _open(self) -> None:
         self.clock = Clock(
-            FloorFile(self.disk.files / "floor", self.disk.fsync),
+            FloorFile(self.disk.files / "floor", self.disk.calls),
             monotonic=self._mono,
             system=lambda: NOON + self._schedule.now + self.clock_off_s,
             draw=lambda: f"{self._random.getrandbits(128):032x}",
             synchronised=lambda: self._follows_a_network,
         )
-        self.cache = Cache(self.disk.files / "cache", self._roots, fsync=self.disk.fsync)
-        self.outbox = Outbox(self.disk.database / "outbox.sqlite", self.boot_id, connect=self.disk.connect)
+        self.cache = Cache(self.disk.files / "cache", self._roots, calls=self.disk.calls)
+        self.outbox = Outspoken(self.disk.database / "outbox.sqlite", self.boot_id, connect=self.disk.connect)
+        self.outbox.tell = self._kept
         if self.outbox.damaged is not None:
             raise Failure(f"{self.name}: the outbox was found damaged")
         self.cache.load(self.clock.now())
@@ -192,6 +255,7 @@ class Gate:
             at=self._mono(),
             timing=Timing(),
         )
+        self.recorder = Recorder(self.outbox, self.dialogue.wake)
 
     def _let_go(self) -> None:
         for name in ("outbox", "cache"):
@@ -231,7 +295,12 @@ class Gate:
 
     def _tick(self) -> None:
         self._later(self._tick_s, self._tick)
-        self._do(lambda: self.dialogue.tick(self._mono()))
+
+        def tick() -> list[Saying]:
+            self.recorder.tick(self._mono())
+            return self.dialogue.tick(self._mono())
+
+        self._do(tick)
 
     def _do(self, what: Callable[[], list[Saying]]) -> None:
         """One step of the unit, and the invariants after it."""
@@ -262,5 +331,5 @@ class Gate:
         for what in WRONG:
             if self.dialogue.counts[what]:
                 raise Failure(f"{self.name}: {what}, which nothing in this town can cause")
-        if self.cache.disk_faults:
-            raise Failure(f"{self.name}: {self.cache.disk_error}")
+        if self.cache.disk_faults or any(self.dialogue.counts[what] for what in DISK_WRONG):
+            self._excuse(self.cache.disk_error)

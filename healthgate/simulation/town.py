@@ -14,6 +14,7 @@ from random import Random
 import msgspec
 from sqlalchemy import text
 
+from healthgate.simulation.disk import KINDS
 from healthgate.simulation.faults import Faults
 from healthgate.simulation.gate import EventName, Gate, Ledger
 from healthgate.simulation.history import packed_of
@@ -154,6 +155,7 @@ class Town:
         self._often(lambda: faults.cuts_an_hour, lambda: self.broker.disconnect(gate.name))
         self._often(lambda: faults.kills_an_hour, lambda: self._crash(gate, cuts_power=False))
         self._often(lambda: faults.power_cuts_an_hour, lambda: self._crash(gate, cuts_power=True))
+        self._often(lambda: faults.bad_spells_an_hour, lambda: self._bad_spell(gate))
         self._often(lambda: faults.new_cards_an_hour, lambda: self._new_card(gate))
         self._often(lambda: faults.unit_clock_jumps_an_hour, lambda: self._unit_clock_jumps(gate))
 
@@ -176,9 +178,14 @@ class Town:
     def _crash(self, gate: Gate, *, cuts_power: bool) -> None:
         """At once, or in the middle of what the unit writes next."""
         if gate.is_up and self.random.random() < 0.7:
-            gate.disk.arm(self.random.randint(1, 6), cuts_power=cuts_power)
+            gate.disk.arm(self.random.randint(1, 12), cuts_power=cuts_power)
         else:
             gate.crash(cuts_power=cuts_power)
+
+    def _bad_spell(self, gate: Gate) -> None:
+        """Its disk gives errors for a while, at some calls or at all."""
+        kinds = self.random.choice([KINDS, ("fsync", "database"), self.random.sample(KINDS, 2)])
+        gate.spoil(kinds, self.random.choice([0.05, 0.5, 1.0]), self.random.uniform(1.0, 60.0))
 
     def _new_card(self, gate: Gate) -> None:
         gate.replace_card()
@@ -224,6 +231,7 @@ class Town:
         self.office.start()
         for gate in self.gates:
             gate.disk.disarm()
+            gate.mend()
             gate.start()
 
     # ---- what must hold

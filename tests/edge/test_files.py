@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge.files import make_folder, write_atomically
+from edge.files import Calls, make_folder, write_atomically
 
 
 def names_of(descriptors: list[str], folder: Path) -> list[str]:
@@ -17,9 +17,9 @@ def test_every_folder_that_is_made_is_synced_in_the_one_above_it_before_anything
         synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         os.fsync(descriptor)
 
-    write_atomically(tmp_path / "a" / "b" / "file", b"content", fsync)
+    write_atomically(tmp_path / "a" / "b" / "file", b"content", Calls(fsync=fsync))
     assert names_of(synced, tmp_path) == [".", "a", "a/b/file.new", "a/b"]
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
     synced.clear()
-    make_folder(tmp_path / "a" / "b", fsync)
+    make_folder(tmp_path / "a" / "b", Calls(fsync=fsync))
     assert synced == []

@@ -213,7 +213,11 @@ def test_what_a_disk_has_taken_and_said_it_had_not_is_counted_and_has_its_seq(pa
         Doubtful.lies = 1
         with pytest.raises(OutboxFault):
             outbox.append([event("a"), event("b")])
-    assert outbox.append([event("c")]) == [6]
+    assert outbox.append([event("a"), event("b"), event("c")]) == [2, 3, 4], "those that are there are not written again"
+    Doubtful.lies = 1
+    with pytest.raises(OutboxFault):
+        outbox.append([event("d")])
+    assert outbox.append([event("e")]) == [6], "others come after them"
     assert outbox.waiting == 6
     Doubtful.lies = 1
     with pytest.raises(OutboxFault):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.files import Calls
 from edge.partfile import PartFile
 from edge.syncwords import Part
 from healthcode.messages import SnapshotRef
@@ -96,7 +97,7 @@ def test_a_full_card_costs_the_piece_and_nothing_else(path: Path) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = PartFile(path, full)
+    file = PartFile(path, Calls(fsync=full))
     file.add(1, REF, 0, WHOLE[:100])
     with pytest.raises(OSError, match="no space"):
         file.flush()

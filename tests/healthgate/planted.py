@@ -52,7 +52,7 @@ class CountsItsBoots(Gate):
     def draw_boot_id(self) -> str:
         path = self.disk.files / "boots"
         number = int(path.read_text()) + 1 if path.exists() else 1
-        write_atomically(path, str(number).encode(), self.disk.fsync)
+        write_atomically(path, str(number).encode(), self.disk.calls)
         return hashlib.sha256(f"{self.name} {number}".encode()).hexdigest()[:32]
 
 

@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from edge.files import write_atomically
-from healthgate.simulation.disk import Disk, torn
+from healthgate.simulation.disk import Disk
 from healthgate.simulation.schedule import Crash
+from healthgate.simulation.sectors import torn
 
 TRIES = 60
 
@@ -29,7 +30,7 @@ def cut(disk: Disk) -> None:
 def test_what_was_synced_is_there_after_a_power_cut_and_what_was_not_may_be_or_may_not(tmp_path: Path) -> None:
     found = set()
     for disk in disks(tmp_path):
-        write_atomically(disk.files / "kept" / "file", b"synced", disk.fsync)
+        write_atomically(disk.files / "kept" / "file", b"synced", disk.calls)
         (disk.files / "kept" / "file").write_bytes(b"SYNCED")
         (disk.files / "loose").write_bytes(b"x" * 2000)
         cut(disk)
@@ -43,10 +44,10 @@ def test_what_was_synced_is_there_after_a_power_cut_and_what_was_not_may_be_or_m
 def test_a_crash_in_the_middle_of_a_replacement_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     found = []
     for number, disk in enumerate(disks(tmp_path)):
-        write_atomically(disk.files / "file", b"old" * 500, disk.fsync)
-        disk.arm(1 + number % 2, cuts_power=True)
+        write_atomically(disk.files / "file", b"old" * 500, disk.calls)
+        disk.arm(1 + number % 5, cuts_power=True)
         with pytest.raises(Crash):
-            write_atomically(disk.files / "file", b"new" * 500, disk.fsync)
+            write_atomically(disk.files / "file", b"new" * 500, disk.calls)
         cut(disk)
         found.append((disk.files / "file").read_bytes())
     assert set(found) == {b"old" * 500, b"new" * 500}
