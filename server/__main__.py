@@ -18,9 +18,10 @@ from server.config import Config, load
 from server.intake import Intake
 from server.keys import Signers, TrustFiles, load_roots
 from server.lists import Publisher
-from server.mqtt_bridge import Bridge, Parts
+from server.mqtt_bridge import Bridge
 from server.office import STARTING_ERRORS, Office, open_office
 from server.resets import ClockResets
+from server.rounds import Parts
 
 log = logging.getLogger("server")
 

@@ -1,4 +1,4 @@
-"""The bridge between the broker and the database: a thin shell of threads and paho around intake, answers and lists.
+"""The bridge between the broker and the database: a thin shell of threads and paho around `server.rounds`.
 
 A message is acknowledged only after the database has committed it, and only on the connection that it came by: after a reconnect the
 broker sends it again, and its old number may mean another message. Nothing that a stranger publishes ends a thread.
@@ -24,25 +24,17 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode import topics
-from healthcode.cose import Signer
-from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload, Watermark
+from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload
 from healthcode.settings import why_unread
-from healthcode.signed import write
-from server.answers import Answers
 from server.bounded import Bounded
 from server.config import Broker, Config, ConfigError
-from server.foreign import ForeignHeads
-from server.intake import Incoming, Intake
-from server.keys import Trusted, TrustFiles
+from server.intake import Incoming
 from server.lists import Compacted, ListError, Publication, Publisher
-from server.resets import ClockResets
-from server.store import Store, publication, to_ms
+from server.rounds import Parts, Rounds
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-WARN_EVERY_S = 86_400.0
-"""How often it is said again that a key or the trust list ends soon."""
 STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
@@ -52,21 +44,6 @@ MOST_WAITING_BYTES = 16 * 1024 * 1024
 MOST_BATCH_BYTES = 2 * 1024 * 1024
 """A transaction ends with the message that brings it to so many bytes: some 4,000 events, a fifth of a second for those who wait."""
 _PACKET_LIMIT = MAX_BATCH + 4096
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the bridge joins to the broker."""
-
-    store: Store
-    intake: Intake
-    answers: Answers
-    publishers: Sequence[Publisher]
-    trust: TrustFiles
-    resets: ClockResets
-    ack_key: Callable[[], Signer]
-    warnings: Callable[[], list[str]]
-    now: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -94,7 +71,7 @@ class Bridge:
 
     def __init__(self, config: Config, parts: Parts) -> None:
         self._config = config
-        self._parts = parts
+        self._rounds = Rounds(parts, config.lists.head_period_s, self._publish)
         self._stopping = threading.Event()
         self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES)
         self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES)
@@ -103,9 +80,6 @@ class Bridge:
         self._connection = 0
         self._unreachable = False
         self._connection_lock = threading.Lock()
-        self._foreign = ForeignHeads(parts.store, config.lists.head_period_s)
-        self._unfit_until: dict[str, float] = {}
-        self._warn_due = float("-inf")
         self._compacting: tuple[Publisher, Future[Compacted]] | None = None
         self._compactor = ThreadPoolExecutor(1, "snapshot")
         self._client = self._make_client(config.broker)
@@ -222,16 +196,15 @@ class Bridge:
         batch = self._gather()
         if not batch:
             return
+        incoming = [waiting.incoming for waiting in batch]
         while True:
             try:
-                taken = self._parts.intake.take([waiting.incoming for waiting in batch])
-                break
+                self._rounds.take(incoming, lambda: self._acknowledge(batch))
+                return
             except SQLAlchemyError as wrong:
                 log.error("the database does not take %d messages: %s", len(batch), str(wrong).splitlines()[0])
                 if self._stopping.wait(RETRY_S):
                     return
-        self._acknowledge(batch)
-        self._send_watermarks(taken.watermarks)
 
     def _gather(self) -> list[_Waiting]:
         intake = self._config.intake
@@ -254,104 +227,49 @@ class Bridge:
                 if waiting.connection == self._connection:
                     self._client.ack(waiting.mid, waiting.qos)
 
-    def _send_watermarks(self, watermarks: Sequence[Watermark]) -> None:
-        for watermark in watermarks:
-            payload = write(watermark, self._parts.ack_key())
-            self._publish([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
-
     def _answer_one(self) -> None:
-        answers = self._parts.answers
-        self._publish(answers.due(time.monotonic()))
-        wait_s = answers.wait_s(time.monotonic())
+        wait_s = self._rounds.answer(time.monotonic())
         try:
             unit, payload = self._requests.get(0.2 if wait_s is None else min(0.2, wait_s))
         except queue.Empty:
             return
-        dropped = answers.dropped
+        dropped = self._rounds.dropped
         try:
-            self._publish(answers.ask(unit, payload))
+            self._rounds.ask(unit, payload)
         except BadPayload as wrong:
             log.warning("%s: %s", topics.up(unit, "sync"), ascii(str(wrong)[:200])[1:-1])
-        if answers.dropped > dropped:
-            _warn_now_and_then(answers.dropped, "fetches more at once than any unit does: a request is dropped", unit)
+        if self._rounds.dropped > dropped:
+            _warn_now_and_then(self._rounds.dropped, "fetches more at once than any unit does: a request is dropped", unit)
 
     # ---- to the units
 
     def _publish_due(self) -> None:
-        parts = self._parts
-        if parts.trust.refresh():
-            self._take_over_trust()
-        if time.monotonic() >= self._warn_due:
-            self._warn_due = time.monotonic() + WARN_EVERY_S
-            for line in parts.warnings():
-                log.warning("%s", line)
-        if self._announce.is_set():
-            self._announce.clear()
-            self._publish_retained()
-        for publisher in parts.publishers:
-            self._publish_list(publisher)
-        if self._client.is_connected():
-            self._publish(self._foreign.due(time.monotonic()))
-            self._publish(parts.resets.due(time.monotonic()))
+        announces = self._announce.is_set()
+        self._announce.clear()
+        try:
+            self._rounds.due(time.monotonic(), is_connected=self._client.is_connected(), announces=announces)
+        except Exception:
+            if announces:
+                self._announce.set()
+            raise
         self._compact()
         self._stopping.wait(self._config.lists.poll_s)
 
-    def _publish_list(self, publisher: Publisher) -> None:
-        """What is due of one list. One that cannot be published is tried again later, and holds up no other."""
-        if time.monotonic() < self._unfit_until.get(publisher.uri, float("-inf")):
-            return
-        try:
-            self._publish(publisher.step())
-        except ListError as wrong:
-            log.error("lists: %s; going on in %.0f s", str(wrong).splitlines()[0], RETRY_S)
-            self._unfit_until[publisher.uri] = time.monotonic() + RETRY_S
-
-    def _take_over_trust(self) -> None:
-        trusted = self._parts.trust.current
-        log.info("trust list %d is in force", trusted.head.version)
-        self._warn_due = time.monotonic()
-        with self._parts.store.write() as tx:
-            publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
-        self._publish(_trust(trusted))
-        for publisher in self._parts.publishers:
-            publisher.reload()
-
-    def _publish_retained(self) -> None:
-        """Everything retained anew: a broker that was killed may have forgotten it."""
-        self._publish(_trust(self._parts.trust.current))
-        self._foreign.again()
-        self._parts.resets.again()
-        with self._parts.store.read() as tx:
-            heads = publication.list_heads(tx)
-        self._publish(
-            [Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours]
-        )
-        self._send_watermarks(self._parts.intake.watermarks())
-
     def _compact(self) -> None:
         if self._compacting is None:
-            for publisher in filter(Publisher.is_loaded, self._parts.publishers):
-                copy = publisher.copy_for_snapshot()
-                if copy is not None:
-                    self._compacting = (publisher, self._compactor.submit(publisher.compact, copy))
-                    return
+            found = self._rounds.to_compact()
+            if found is not None:
+                publisher, copy = found
+                self._compacting = (publisher, self._compactor.submit(publisher.compact, copy))
         elif self._compacting[1].done():
             (publisher, future), self._compacting = self._compacting, None
-            made = future.result()
-            publisher.take_snapshot(made)
-            log.info("snapshot of %s, version %d: %d bytes", publisher.uri, made.version, len(made.body))
+            self._rounds.compacted(publisher, future.result())
 
     def _publish(self, publications: Sequence[Publication]) -> None:
         """Sends what is due. Without a connection it is dropped: heads and watermarks go again on connecting, units ask for the rest."""
         for item in publications:
             if self._client.is_connected():
                 self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
-
-
-def _trust(trusted: Trusted) -> list[Publication]:
-    """The head of the trust list, and before it the rotations by which a unit knows the root that signed it."""
-    roots = [Publication(topics.TRUST_ROOTS, trusted.roots_bytes, retain=True)] if trusted.roots_bytes else []
-    return [*roots, Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)]
 
 
 def _warn_now_and_then(times: int, what: str, whom: str) -> None:

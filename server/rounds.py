@@ -1,0 +1,158 @@
+"""What the server does for the units, in its order and without a thread: `server.mqtt_bridge` carries it, and so may one thread alone.
+
+    take        what units report goes into the database, is acknowledged, and is answered by watermarks
+    ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
+    due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks
+    to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
+
+A message is acknowledged only after the database has committed it, and a watermark says only what it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from healthcode import topics
+from healthcode.cose import Signer
+from healthcode.messages import Watermark
+from healthcode.signed import write
+from healthcode.status import StatusList
+from server.answers import Answers
+from server.foreign import ForeignHeads
+from server.intake import Incoming, Intake, Taken
+from server.keys import Trusted, TrustFiles
+from server.lists import Compacted, ListError, Publication, Publisher
+from server.resets import ClockResets
+from server.store import Store, publication, to_ms
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""After so long a list that could not be published is tried again, in seconds."""
+WARN_EVERY_S = 86_400.0
+"""How often it is said again that a key or the trust list ends soon."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the server is made of."""
+
+    store: Store
+    intake: Intake
+    answers: Answers
+    publishers: Sequence[Publisher]
+    trust: TrustFiles
+    resets: ClockResets
+    ack_key: Callable[[], Signer]
+    warnings: Callable[[], list[str]]
+    now: Callable[[], float]
+
+
+class Rounds:
+    """The server's work. `take`, `ask` with `answer`, and the rest may each have a thread of their own, but no more than one."""
+
+    def __init__(self, parts: Parts, head_period_s: float, say: Callable[[Sequence[Publication]], None]) -> None:
+        """`say` publishes, or drops what it is given where there is no connection: the rest of the protocol makes up for it."""
+        self.unfit: dict[str, str] = {}
+        """Lists that could not be published at the last try, and why."""
+        self._parts = parts
+        self._say = say
+        self._foreign = ForeignHeads(parts.store, head_period_s)
+        self._unfit_until: dict[str, float] = {}
+        self._warn_due = float("-inf")
+
+    def take(self, messages: Sequence[Incoming], acknowledge: Callable[[], None]) -> Taken:
+        """Takes what units report. OperationalError where the database cannot be written now: it may be tried again."""
+        taken = self._parts.intake.take(messages)
+        acknowledge()
+        self._send_watermarks(taken.watermarks)
+        return taken
+
+    def ask(self, unit: str, payload: bytes) -> None:
+        """A unit asks. BadPayload where it asks for no such thing."""
+        self._say(self._parts.answers.ask(unit, payload))
+
+    def answer(self, at: float) -> float | None:
+        """Gives the answer whose turn it is at the monotonic time `at`; how long until the next has its turn, None where nobody waits."""
+        self._say(self._parts.answers.due(at))
+        return self._parts.answers.wait_s(at)
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were dropped because their unit asks for too much at once."""
+        return self._parts.answers.dropped
+
+    def due(self, at: float, *, is_connected: bool, announces: bool) -> None:
+        """Publishes what is due at the monotonic time `at`; `announces`: the connection is new, and all that is retained goes again."""
+        parts = self._parts
+        if parts.trust.refresh():
+            self._take_over_trust(at)
+        if at >= self._warn_due:
+            self._warn_due = at + WARN_EVERY_S
+            for line in parts.warnings():
+                log.warning("%s", line)
+        if announces:
+            self._announce()
+        for publisher in parts.publishers:
+            self._publish_list(publisher, at)
+        if is_connected:
+            self._say(self._foreign.due(at))
+            self._say(parts.resets.due(at))
+
+    def to_compact(self) -> tuple[Publisher, StatusList] | None:
+        """The publisher whose list is to be made a snapshot of, and a copy for `Publisher.compact`; None where there is none."""
+        for publisher in filter(Publisher.is_loaded, self._parts.publishers):
+            copy = publisher.copy_for_snapshot()
+            if copy is not None:
+                return publisher, copy
+        return None
+
+    def compacted(self, publisher: Publisher, made: Compacted) -> None:
+        """A snapshot is made."""
+        publisher.take_snapshot(made)
+        log.info("snapshot of %s, version %d: %d bytes", publisher.uri, made.version, len(made.body))
+
+    def _publish_list(self, publisher: Publisher, at: float) -> None:
+        """What is due of one list. One that cannot be published is tried again later, and holds up no other."""
+        if at < self._unfit_until.get(publisher.uri, float("-inf")):
+            return
+        self.unfit.pop(publisher.uri, None)
+        try:
+            self._say(publisher.step())
+        except ListError as wrong:
+            self.unfit[publisher.uri] = str(wrong).splitlines()[0]
+            log.error("lists: %s; going on in %.0f s", self.unfit[publisher.uri], RETRY_S)
+            self._unfit_until[publisher.uri] = at + RETRY_S
+
+    def _take_over_trust(self, at: float) -> None:
+        trusted = self._parts.trust.current
+        log.info("trust list %d is in force", trusted.head.version)
+        self._warn_due = at
+        with self._parts.store.write() as tx:
+            publication.insert_trust_list(tx, trusted.head.version, trusted.list_bytes, to_ms(self._parts.now()))
+        self._say(_trust(trusted))
+        for publisher in self._parts.publishers:
+            publisher.reload()
+
+    def _announce(self) -> None:
+        """Everything retained anew: a broker that was killed may have forgotten it."""
+        self._say(_trust(self._parts.trust.current))
+        self._foreign.again()
+        self._parts.resets.again()
+        with self._parts.store.read() as tx:
+            heads = publication.list_heads(tx)
+        self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours])
+        self._send_watermarks(self._parts.intake.watermarks())
+
+    def _send_watermarks(self, watermarks: Sequence[Watermark]) -> None:
+        for watermark in watermarks:
+            payload = write(watermark, self._parts.ack_key())
+            self._say([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
+
+
+def _trust(trusted: Trusted) -> list[Publication]:
+    """The head of the trust list, and before it the rotations by which a unit knows the root that signed it."""
+    roots = [Publication(topics.TRUST_ROOTS, trusted.roots_bytes, retain=True)] if trusted.roots_bytes else []
+    return [*roots, Publication(topics.TRUST_HEAD, trusted.head_bytes, retain=True)]
