@@ -34,6 +34,20 @@ LANE_ROWS = (
     ("  99th percentile", "beyond_sample_ms", "p99"),
 )
 """What the table of `healthgate bench lane` shows: its words, the figure, and which part of it."""
+SYNC_PARTS = {"storm": "3 % lost", "quiet": "quiet", "snapshot_in_turns": "in turns", "snapshot_at_once": "at once"}
+SYNC_ROWS = (
+    ("changes", "changes", ""),
+    ("ruling to all units, ms", "to_all_ms", "p50"),
+    ("  99th percentile", "to_all_ms", "p99"),
+    ("  over the quiet time's", "ratio_to_quiet", ""),
+    ("published to all, ms", "on_the_way_ms", "p50"),
+    ("  99th percentile", "on_the_way_ms", "p99"),
+    ("ruling to each unit, ms", "to_each_ms", "p50"),
+    ("  99th percentile", "to_each_ms", "p99"),
+    ("  share within a second", "within_a_second", ""),
+    ("all fetch a snapshot in, s", "took_s", ""),
+)
+"""What the table of `healthgate bench sync` shows, for each of the parts."""
 
 app = typer.Typer(
     add_completion=False,
@@ -214,6 +228,44 @@ def lists(
     Console().print(table)
 
 
+@app.command("sync")
+def sync(
+    units: Annotated[
+        int, typer.Option(min=2, max=1000, help="Units that are kept in step; each takes some 3 MB of memory and of disk.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="What is lost, who is off line and what changes are drawn from.")] = 1,
+    server_mbit: Annotated[float, typer.Option(min=1.0, help="The server's line, megabits a second.")] = 100.0,
+    storm: Annotated[float, typer.Option(min=1.0, help="Virtual seconds for which messages are lost and units off line.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Units in step with the server, in virtual time: 3 % of messages lost, each off line at random; how soon a change is everywhere.
+
+    Also while all of them fetch a snapshot. The real server and units on modelled lines; a minute for 200 units.
+    """
+    try:
+        from bench import sync as measure
+        from bench.sync_town import Plan
+    except ModuleNotFoundError as missing:
+        typer.echo(f"healthgate bench sync needs the package {missing.name}: type pip install 'healthgate[edge,server]'", err=True)
+        raise typer.Exit(1) from None
+    console = Console(stderr=True)
+    console.print(machine(), highlight=False)
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn())
+    plan = Plan(units, seed, storm, server_mbit=server_mbit)
+    with (
+        Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress,
+        tempfile.TemporaryDirectory(prefix="healthgate-") as folder,
+    ):
+        task = progress.add_task("", total=None)
+        found = measure.measure(
+            plan, Path(folder), lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+        )
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        _show_sync(found)
+
+
 @app.command("check")
 def check(
     turns: Annotated[int, typer.Option(min=1, help="Turns of 20 ms, for each of the two and each algorithm.")] = 200,
@@ -289,5 +341,22 @@ def _show_lane(figures: dict[str, Any]) -> None:
     console.print(
         f"the sensor's settling: {figures['settling_ms']:.0f} ms; {figures['events']['at_gate']} events at the gate, "
         f"{figures['events']['at_server']} at the server; disk {environment['fsync_ms']['p50']} ms; load {environment['load_at_start'][0]}",
+        highlight=False,
+    )
+
+
+def _show_sync(figures: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for words in SYNC_PARTS.values():
+        table.add_column(words, justify="right")
+    for words, figure, part in SYNC_ROWS:
+        found = [figures[name].get(figure) for name in SYNC_PARTS]
+        table.add_row(words, *("" if one is None else f"{one[part] if part else one:,}" for one in found))
+    console.print(table)
+    console.print(
+        f"{figures['converged']} of {figures['links']} units agree; sent over needed: {figures['bytes_per_unit_over_needed']}; "
+        f"the server's line: {figures['server_mbit']:g} Mbit/s, {figures['fetch_mbit']:g} of it for what units fetch",
         highlight=False,
     )

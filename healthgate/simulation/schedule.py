@@ -57,3 +57,9 @@ class Schedule:
         """Lets the next thing happen. IndexError where nothing is planned."""
         self.now, _, what = heapq.heappop(self._planned)
         what()
+
+    def run(self, until: float) -> None:
+        """Lets all happen that comes before the virtual second `until`."""
+        while self._planned and self._planned[0][0] < until:
+            self.step()
+        self.now = until

@@ -106,6 +106,20 @@ def test_the_benchmark_of_lists_has_the_promised_form_and_a_list_near_its_entrop
     assert found["private_mb"] < found["pss_mb"] < found["rss_mb"] < 45
 
 
+def test_the_benchmark_of_sync_brings_all_into_step_and_turns_keep_changes_from_waiting() -> None:
+    result = CliRunner().invoke(bench.app, ["sync", "--units", "12", "--storm", "8", "--server-mbit", "60", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["links"], found["converged"]) == (12, 12)
+    assert 1.0 <= found["bytes_per_unit_over_needed"] < 1.5
+    storm, quiet, turns, at_once = (found[part] for part in bench.SYNC_PARTS)
+    assert storm["changes"] > 8
+    assert quiet["within_a_second"] == 1.0
+    assert storm["to_each_ms"]["p99"] > quiet["to_each_ms"]["p99"], "what is lost is late"
+    assert (turns["fetched_by"], at_once["fetched_by"]) == (12, 12)
+    assert turns["on_the_way_ms"]["p99"] < at_once["on_the_way_ms"]["p99"]
+
+
 def test_the_benchmark_of_checks_has_the_promised_form() -> None:
     result = CliRunner().invoke(bench.app, ["check", "--turns", "1", "--json"])
     assert result.exit_code == 0, result.output
