@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
 from healthcode import cose, topics
 from healthcode.cose import SoftwareKey
 from healthcode.messages import MAX_SIGNED, Delta, TrustHead, TrustList
@@ -110,7 +108,7 @@ class Server:
     def _store_list(self, uri: str, random: Random) -> bytes:
         """A list that is all noise, as its snapshot is; its bytes."""
         held = StatusList.empty(uri, 0, self.capacity, as_of=NOON)
-        held.packed[:] = np.frombuffer(random.randbytes(self.capacity // 4), np.uint8)
+        held.packed[:] = random.randbytes(self.capacity // 4)
         self.truth[uri] = held
         body = held.snapshot(self._list_key, NOON)
         with self._store.write() as tx:

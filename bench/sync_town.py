@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
 from bench.sync_links import Enrolment, Line, Link, Maker
 from bench.sync_server import NOON, URIS, Server
 from edge.linkwords import ListChanged, Publish, Resubscribe, Saying
@@ -114,8 +112,9 @@ class Town:
     def agreed(self, uri: str) -> int:
         """How many units hold exactly what the server holds."""
         truth = self.server.truth[uri]
+        entries = bytes(truth.packed)
         held = [link.cache.lists[uri] for link in self.links if uri in link.cache.lists]
-        return sum(one.version == truth.version and np.array_equal(one.packed, truth.packed) for one in held)
+        return sum(one.version == truth.version and bytes(one.packed) == entries for one in held)
 
     def close(self) -> None:
         """Closes databases and files."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import cast
 
-import numpy as np
 import pytest
 
 from edge.cache import Cache
@@ -27,8 +27,8 @@ from healthcode.status import StatusList
 from healthcode.terms import Status, Use
 from healthgate.gate_files import GateFiles
 from healthgate.world import World
-from server.__main__ import Office, open_office
 from server.fleet import Fleet
+from server.office import Office, open_office
 from server.store import publication
 from tests.broker import Broker, Client
 from tests.edge.test_process import CONFIG
@@ -95,7 +95,7 @@ def scene(tmp_path: Path, broker: Broker) -> Iterator[Scene]:
     Fleet(office.store, time.time).add("north")
     now = int(time.time())
     truth = StatusList.empty(URI, 1, as_of=now - 60)
-    truth.packed[: 9 * MAX_CHUNK - 1000] = np.random.default_rng(1).integers(0, 256, 9 * MAX_CHUNK - 1000, np.uint8)
+    truth.packed[: 9 * MAX_CHUNK - 1000] = Random(1).randbytes(9 * MAX_CHUNK - 1000)
     truth.packed[MEANWHILE // 4] = 0
     snapshot = truth.snapshot(town.keys[Use.LIST], now - 60)
     with office.store.write() as tx:
@@ -146,6 +146,6 @@ def test_killed_in_the_middle_of_a_snapshot_a_gate_goes_on_with_the_pieces_that_
     held = cache.lists[URI]
     cache.close()
     assert (held.version, held.digest) == (scene.truth.version, scene.truth.digest)
-    assert np.array_equal(held.packed, scene.truth.packed)
+    assert bytes(held.packed) == bytes(scene.truth.packed)
     assert held.get(MEANWHILE) is Status.RED
     assert not (folder / PART).exists()
