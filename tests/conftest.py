@@ -17,3 +17,21 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     private.start()
     yield private
     private.stop()
+
+
+ASKED_FOR = ("fuzz", "simulation")
+"""Marks of tests that take minutes and run only where -m names them."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what was not asked for."""
+    left_out = {mark for mark in ASKED_FOR if mark not in config.option.markexpr}
+    ours = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
+    config.hook.pytest_deselected(items=ours)
+    items[:] = [item for item in items if item not in ours]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """For `-n auto`, which ./run test says: one process, and none beside it, for whoever names files or tests; else one a processor."""
+    return 0 if config.option.keyword or any(".py" in name for name in config.args) else None

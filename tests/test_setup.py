@@ -89,4 +89,4 @@ def test_a_python_that_is_too_old_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_every_command_is_named_where_the_script_explains_itself() -> None:
     head = (ROOT / "run").read_text(encoding="utf-8").split("set -euo pipefail")[0]
-    assert all(word in head for word in ("./run demo", "./run test", "--fast", "PYTHON="))
+    assert all(word in head for word in ("./run demo", "./run test", "--fast", "--fuzz", "--simulation", "--kernel", "--arm64", "PYTHON="))
