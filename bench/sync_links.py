@@ -11,6 +11,7 @@ from random import Random
 from edge.cache import Cache, TrustTaken
 from edge.clock import Clock, FloorFile
 from edge.dialogue import Dialogue
+from edge.files import Calls
 from edge.linkwords import Saying
 from edge.outbox import Outbox
 from healthcode.cose import PublicKey
@@ -90,7 +91,7 @@ class Maker:
         folder = self.folder / name
         folder.mkdir()
         draws = Random(f"{self.seed} {name}")
-        cache = Cache(folder / "cache", [given.root], fsync=lambda _: None)
+        cache = Cache(folder / "cache", [given.root], calls=Calls(fsync=lambda _: None))
         if not is_fresh:
             assert isinstance(cache.accept_trust(given.trust, self.wall()), TrustTaken)
             assert cache.accept_snapshot(given.uri, given.snapshot, self.wall()) is None
