@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from edge import config
 from healthcode.status import StatusList
 from healthcode.terms import (
@@ -31,8 +33,7 @@ class Source(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the issuer last said about the bearer of a valid code. `status` is None where the list that the code names is not held.
 
     `said_at` is the time of that statement in seconds since 1970.
@@ -51,20 +52,12 @@ class Standing:
 
 _COLOURS = {status: colour for colour, status in STATUS_OF_COLOUR.items()}
 STRICTNESS = {Status.GREEN: 0, Status.YELLOW: 1, Status.RED: 2, Status.REVOKED: 3}
+_REASON_OF_MODE = {LaneMode.OUT_OF_SERVICE: Reason.OUT_OF_SERVICE, LaneMode.LOCKED: Reason.LANE_LOCKED}
 _REASON_OF_STATUS = {Status.RED: Reason.RED, Status.YELLOW: Reason.YELLOW}
 
 _WHENEVER = frozenset({Reason.NOT_ACCEPTED, Reason.TEST_POSITIVE, Reason.DOSES_MISSING})
 """What the policy says of a certificate whatever the time."""
 _TIMELESS_FAULTS = frozenset(Fault) - {Fault.NOT_YET_VALID, Fault.EXPIRED, Fault.ISSUER_SCOPE}
-_REASON_OF_SCREENING = {
-    Screening.SENSOR_FAULT: Reason.SENSOR_FAULT,
-    Screening.WARMING: Reason.WARMING,
-    Screening.OUT_OF_RANGE: Reason.OUT_OF_RANGE,
-    Screening.UNSTEADY: Reason.UNSTEADY,
-    Screening.TOO_FAR: Reason.TOO_FAR,
-    Screening.IMPLAUSIBLE: Reason.IMPLAUSIBLE,
-    Screening.NOT_CLEARED: Reason.NOT_CLEARED,
-}
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,7 @@ class Health:
     outbox_ok: bool = True
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the gate does with a person, and why."""
 
     decision: Decision
@@ -122,11 +114,11 @@ def standing(code: HealthCode, lists: Mapping[str, StatusList]) -> Standing:
     if held is None or code.index >= held.capacity:
         return Standing(code, None, float(code.ruled_at), Source.NONE)
     entry = held.get(code.index)
-    printed = STATUS_OF_COLOUR[code.colour]
-    is_newer = code.ruled_at > held.as_of or (code.ruled_at == held.as_of and STRICTNESS[printed] > STRICTNESS[entry])
-    if entry is Status.REVOKED or not is_newer:
-        return Standing(code, entry, float(held.as_of), Source.LIST)
-    return Standing(code, printed, float(code.ruled_at), Source.CODE)
+    if code.ruled_at >= held.as_of and entry is not Status.REVOKED:
+        printed = STATUS_OF_COLOUR[code.colour]
+        if code.ruled_at > held.as_of or STRICTNESS[printed] > STRICTNESS[entry]:
+            return Standing(code, printed, float(code.ruled_at), Source.CODE)
+    return Standing(code, entry, float(held.as_of), Source.LIST)
 
 
 def decide(
@@ -166,10 +158,8 @@ def decide(
     """
     if lane.fire:
         return _refuse(Reason.FIRE)
-    if lane.mode is LaneMode.OUT_OF_SERVICE:
-        return _refuse(Reason.OUT_OF_SERVICE)
-    if lane.mode is LaneMode.LOCKED:
-        return _refuse(Reason.LANE_LOCKED)
+    if lane.mode in _REASON_OF_MODE:
+        return _refuse(_REASON_OF_MODE[lane.mode])
     if isinstance(seen, Crowd):
         return _refuse(Reason.ONE_AT_A_TIME)
     if not health.trust_held:
@@ -179,18 +169,19 @@ def decide(
             return _call_guard(Reason.CLOCK_UNTRUSTED)
         return _refuse(REASON_OF_FAULT[seen.fault])
     found = _decide_certificate(seen, health) if isinstance(seen, Judged) else _decide_colour(seen, health, at, statements)
-    return found or _decide_lane(lane, used_s_ago, health, replay_s) or _decide_temperature(screening)
+    return found or _decide_lane(lane, used_s_ago, health, replay_s) or _VERDICT_OF_SCREENING[screening]
 
 
 def _decide_colour(seen: Standing, health: Health, at: float, statements: config.Statements) -> Verdict | None:
-    if seen.status is None:
+    status = seen.status
+    if status is None:
         return _call_guard(Reason.LIST_MISSING)
-    if seen.status is Status.REVOKED:
+    if status is Status.REVOKED:
         return _refuse(Reason.REVOKED)
     if at - seen.said_at > statements.limit_s:
         return _call_guard(Reason.STATEMENT_STALE)
-    if seen.status in _REASON_OF_STATUS:
-        return _refuse(_REASON_OF_STATUS[seen.status])
+    if status in _REASON_OF_STATUS:
+        return _refuse(_REASON_OF_STATUS[status])
     if health.clock is ClockState.UNTRUSTED:
         return _call_guard(Reason.CLOCK_UNTRUSTED)
     return None
@@ -216,21 +207,26 @@ def _decide_lane(lane: Lane, used_s_ago: float | None, health: Health, replay_s:
     return None
 
 
-def _decide_temperature(screening: Screening) -> Verdict:
-    if screening in _REASON_OF_SCREENING:
-        return _call_guard(_REASON_OF_SCREENING[screening])
-    if screening is Screening.FEBRILE:
-        return _refuse(Reason.FEBRILE)
-    if screening is Screening.FEVER_SUSPECTED:
-        return _refuse(Reason.FEVER_SUSPECTED)
-    if screening is Screening.NORMAL:
-        return Verdict(Decision.ADMIT, Reason.GREEN)
-    return _refuse(Reason.MEASURING)
-
-
 def _refuse(reason: Reason) -> Verdict:
     return Verdict(Decision.REFUSE, reason)
 
 
 def _call_guard(reason: Reason) -> Verdict:
     return Verdict(Decision.CALL_GUARD, reason)
+
+
+_VERDICT_OF_SCREENING = {
+    Screening.SENSOR_FAULT: _call_guard(Reason.SENSOR_FAULT),
+    Screening.WARMING: _call_guard(Reason.WARMING),
+    Screening.OUT_OF_RANGE: _call_guard(Reason.OUT_OF_RANGE),
+    Screening.UNSTEADY: _call_guard(Reason.UNSTEADY),
+    Screening.TOO_FAR: _call_guard(Reason.TOO_FAR),
+    Screening.IMPLAUSIBLE: _call_guard(Reason.IMPLAUSIBLE),
+    Screening.NOT_CLEARED: _call_guard(Reason.NOT_CLEARED),
+    Screening.FEBRILE: _refuse(Reason.FEBRILE),
+    Screening.FEVER_SUSPECTED: _refuse(Reason.FEVER_SUSPECTED),
+    Screening.PENDING: _refuse(Reason.MEASURING),
+    Screening.RECHECK: _refuse(Reason.MEASURING),
+    Screening.NORMAL: Verdict(Decision.ADMIT, Reason.GREEN),
+}
+"""What the temperature decides where nothing before it did. Every screening is named; one that were not would admit nobody."""

@@ -5,14 +5,12 @@ The `base45` package takes a trailing newline, so two texts would be one code; d
 
 from __future__ import annotations
 
-import numpy as np
+from functools import lru_cache
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
-_VALUE = {character: value for value, character in enumerate(ALPHABET)}
-_WEIGHTS = np.array([1, 45, 45 * 45], np.int32)
-_VALUES = np.full(256, 0x10000, np.int32)
-"""What a byte of text counts for; what is none of the alphabet makes its group too large."""
-_VALUES[[ord(character) for character in ALPHABET]] = range(45)
+_NONE = 0xFF
+_VALUES = bytes(max(ALPHABET.find(chr(byte)), -1) & _NONE for byte in range(256))
+"""What a byte of text counts for; _NONE where it is none of the alphabet."""
 
 
 def encode(data: bytes) -> str:
@@ -28,17 +26,32 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of base45 `text`; ValueError names what it holds that is none."""
-    if len(text) % 3 == 1:
+    """The bytes of base45 `text`; ValueError names what it holds that is none.
+
+    All groups are reckoned at once, in one large number: a group of three characters is a lane of three bytes c, d, e, and
+    c + 45 d + 2025 e needs 17 bits of its 24, so that no lane spills into the next (docs/decisions/0114-the-short-way.md).
+    """
+    groups, rest = divmod(len(text), 3)
+    if rest == 1:
         raise ValueError(f"base45 text of {len(text)} characters: expected a multiple of three, or two more")
-    values = _VALUES.take(np.frombuffer(text.encode("latin-1", "replace"), np.uint8))
-    whole = len(text) - len(text) % 3
-    words = values[:whole].reshape(-1, 3).dot(_WEIGHTS)
-    last = int(values[whole] + 45 * values[whole + 1]) if len(text) % 3 else 0
-    if last > 0xFF or (whole and np.maximum.reduce(words) > 0xFFFF):
-        strange = next((character for character in text if character not in _VALUE), None)
-        if strange is not None:
-            raise ValueError(f"base45 text holds {strange!r}: expected digits, capital letters and ' $%*+-./:'")
+    values = text.encode("latin-1", "replace").translate(_VALUES)
+    if not values.isascii():
+        strange = next(character for character in text if character not in ALPHABET)
+        raise ValueError(f"base45 text holds {strange!r}: expected digits, capital letters and ' $%*+-./:'")
+    lowest, above = _lanes(groups)
+    each = int.from_bytes(values[: 3 * groups], "big")
+    words = (each >> 16 & lowest) + 45 * (each >> 8 & lowest) + 2025 * (each & lowest)
+    last = values[-2] + 45 * values[-1] if rest else 0
+    if words & above or last > 0xFF:
         raise ValueError("base45 text holds a group above its range")
-    data: bytes = words.astype(">u2").tobytes()
-    return data + bytes([last]) if len(text) % 3 else data
+    data = bytearray(words.to_bytes(3 * groups, "big"))
+    del data[::3]
+    if rest:
+        data.append(last)
+    return bytes(data)
+
+
+@lru_cache(256)
+def _lanes(groups: int) -> tuple[int, int]:
+    """The lowest byte of each lane, and what of it lies above 16 bits."""
+    return int.from_bytes(b"\0\0\xff" * groups, "big"), int.from_bytes(b"\xff\0\0" * groups, "big")

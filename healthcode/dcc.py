@@ -179,8 +179,7 @@ def verify(sign1: Sign1, keys: KeyRing) -> tuple[Candidate, ...] | TokenFault:
     fitting = [candidate for candidate in candidates if candidate.key.algorithm == algorithm]
     if not fitting:
         return TokenFault(Fault.ALGORITHM, "the key signs with another algorithm than the certificate says")
-    data = cose.signed_bytes(sign1.protected, sign1.payload)
-    signers = tuple(candidate for candidate in fitting if candidate.key.verify(sign1.signature, data, low_s=False))
+    signers = tuple(candidate for candidate in fitting if candidate.key.verify(sign1.signature, sign1.signed, low_s=False))
     return signers or TokenFault(Fault.SIGNATURE, "no key with this identifier made the signature")
 
 

@@ -137,8 +137,7 @@ class Roots:
         named = [root.key for root in self.known() if root.key.kid == outer.kid]
         if not named:
             return SignedFault.UNKNOWN_KEY
-        data = cose.signed_bytes(outer.protected, outer.payload)
-        old = next((key for key in named if key.algorithm == outer.algorithm and key.verify(outer.signature, data)), None)
+        old = next((key for key in named if key.algorithm == outer.algorithm and key.verify(outer.signature, outer.signed)), None)
         if old is None:
             return SignedFault.SIGNATURE
         inner = signed.parse_as(outer.payload, ACCEPTED)
@@ -151,7 +150,7 @@ class Roots:
             return SignedFault.CONTENT
         if inner.kid != new.kid or inner.algorithm != new.algorithm:
             return SignedFault.UNKNOWN_KEY
-        if not new.verify(inner.signature, cose.signed_bytes(inner.protected, inner.payload)):
+        if not new.verify(inner.signature, inner.signed):
             return SignedFault.SIGNATURE
         if said.old != old.kid or (said.until is not None and said.until < said.since):
             return SignedFault.CONTENT

@@ -155,9 +155,8 @@ def is_by(data: bytes, roots: Sequence[PublicKey]) -> bool:
 
 
 def _is_by(sign1: cose.Sign1, roots: Sequence[PublicKey]) -> bool:
-    signed_data = cose.signed_bytes(sign1.protected, sign1.payload)
     named = (root for root in roots if (root.kid, root.algorithm) == (sign1.kid, sign1.algorithm))
-    return any(root.verify(sign1.signature, signed_data) for root in named)
+    return any(root.verify(sign1.signature, sign1.signed) for root in named)
 
 
 def verify(sign1: cose.Sign1, candidates: Sequence[Candidate], *, low_s: bool = True) -> tuple[Candidate, ...] | SignedFault:
@@ -167,9 +166,8 @@ def verify(sign1: cose.Sign1, candidates: Sequence[Candidate], *, low_s: bool = 
     fitting = [candidate for candidate in candidates if candidate.key.algorithm == sign1.algorithm]
     if not fitting:
         return SignedFault.ALGORITHM
-    data = cose.signed_bytes(sign1.protected, sign1.payload)
-    signers = tuple(candidate for candidate in fitting if candidate.key.verify(sign1.signature, data, low_s=low_s))
-    return signers or SignedFault.SIGNATURE
+    signers = [candidate for candidate in fitting if candidate.key.verify(sign1.signature, sign1.signed, low_s=low_s)]
+    return tuple(signers) or SignedFault.SIGNATURE
 
 
 def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:

@@ -76,7 +76,8 @@ def code_bytes(data: bytes) -> None:
 
 def code_claims(data: bytes) -> None:
     """The payload of a code whose signature is good: an issuer may be hostile, too."""
-    claims = token.read_claims(data)
+    claims, plain = token.read_any_claims(data), token.read_plain_claims(data)
+    assert plain is None or plain == claims
     if not isinstance(claims, TokenFault):
         token.check_time(claims, AT)
         assert cbor2.dumps(cbor2.loads(data), canonical=True) == data
@@ -85,6 +86,8 @@ def code_claims(data: bytes) -> None:
 def cose_object(data: bytes) -> None:
     """COSE in our profile, read in two ways, and in anybody's."""
     ours: cose.Sign1 | None = None
+    plain = cose.parse_plain(data)
+    assert plain is None or plain == cose.parse_any(data, strict=True)
     for strict in (True, False):
         try:
             found = cose.parse(data, strict=strict)

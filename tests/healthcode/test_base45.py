@@ -20,6 +20,32 @@ def test_every_byte_string_comes_back(data: bytes) -> None:
     assert base45.decode(base45.encode(data)) == data
 
 
+def one_group_after_the_other(text: str) -> bytes | None:
+    """RFC 9285 section 4 word by word; None where the text is none."""
+    data = b""
+    for begin in range(0, len(text), 3):
+        values = [base45.ALPHABET.find(character) for character in text[begin : begin + 3]]
+        number = sum(value * 45**place for place, value in enumerate(values))
+        if len(values) == 1 or -1 in values or number >= 256 ** (len(values) - 1):
+            return None
+        data += number.to_bytes(len(values) - 1, "big")
+    return data
+
+
+@given(st.text(base45.ALPHABET, max_size=60) | st.text(st.sampled_from(":GWF05"), max_size=12) | st.text(max_size=20))
+@example("FGW" * 100 + "U5")
+@example("FGW" * 50 + "GGW" + "000" * 49)
+@example("000" * 90 + "GGW")
+@example("000" * 99 + "V5")
+def test_all_groups_at_once_are_as_one_after_the_other(text: str) -> None:
+    expected = one_group_after_the_other(text)
+    if expected is not None:
+        assert base45.decode(text) == expected
+        return
+    with pytest.raises(ValueError, match="base45"):
+        base45.decode(text)
+
+
 @given(st.text(base45.ALPHABET, max_size=40) | st.text(max_size=20))
 @example("BB8\n")
 @example("bb8")

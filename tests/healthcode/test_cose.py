@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import cbor2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthcode import cbor, cose
+from healthcode.cose import P256_ORDER
 from healthcode.terms import Use
 from tests.healthcode.keys import SIGNERS, STRANGER
 
@@ -53,30 +55,36 @@ def test_what_is_too_deep_is_not_cbor(deep: bytes) -> None:
             cbor.load(deep, deterministic=deterministic)
 
 
-GOOD = cose.sign1(b"payload", "hc+cwt", STRANGER)
-LONG = cose.sign1(b"p" * 200, "hc+cwt", SIGNERS[Use.TIME])
-TOO_LONG = cose.sign1(b"p" * 300, "hc+cwt", SIGNERS[Use.TIME])
+GOOD = cose.sign1(b"p" * 100, "hc+cwt", STRANGER)
+SHORT, LONG = (cose.sign1(b"p" * size, "hc+cwt", SIGNERS[Use.TIME]) for size in (24, 255))
+TOO_SHORT, TOO_LONG = (cose.sign1(b"p" * size, "hc+cwt", SIGNERS[Use.TIME]) for size in (23, 256))
+OTHER_TYP = cose.sign1(b"p" * 100, "a typ of 24 bytes and up", STRANGER)
 
 
-@pytest.mark.parametrize("data", [GOOD, LONG, TOO_LONG], ids=["short", "long", "too long for the short way"])
-def test_a_good_object_is_read_alike_both_ways(data: bytes) -> None:
-    ours, theirs = cose.parse(data), cose.parse(data, strict=False)
-    assert (ours.protected, dict(ours.header), ours.payload, ours.signature) == (
-        theirs.protected,
-        dict(theirs.header),
-        theirs.payload,
-        theirs.signature,
-    )
+@pytest.mark.parametrize("data", [GOOD, SHORT, LONG])
+def test_a_code_is_read_alike_both_ways(data: bytes) -> None:
+    plain = cose.parse_plain(data)
+    assert plain is not None
+    assert plain == cose.parse_any(data, strict=True) == cose.parse_any(data, strict=False)
+    assert plain.signed == cose.signed_bytes(plain.protected, plain.payload)
 
 
-@given(st.sampled_from([GOOD, LONG]), st.data())
+@pytest.mark.parametrize("data", [TOO_SHORT, TOO_LONG, OTHER_TYP, b"", b"\xd2\x84\x40"])
+def test_what_else_is_signed_goes_the_long_way(data: bytes) -> None:
+    assert cose.parse_plain(data) is None
+
+
+@given(st.sampled_from([GOOD, SHORT, LONG]), st.data())
 def test_a_changed_object_is_read_as_the_library_reads_it(whole: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(whole)))
     changed = whole[:at] + data.draw(st.binary(max_size=2)) + whole[at + data.draw(st.integers(0, 2)) :]
+    plain = cose.parse_plain(changed)
     try:
-        ours = cose.parse(changed)
+        ours = cose.parse_any(changed, strict=True)
     except (cbor.NotCbor, cose.NotSign1):
+        assert plain is None
         return
+    assert plain is None or plain == ours
     decoded = cbor2.loads(changed)
     assert decoded.tag == cbor.TAG_SIGN1
     assert list(decoded.value) == [ours.protected, {}, ours.payload, ours.signature]
@@ -94,3 +102,15 @@ def test_the_signed_bytes_are_those_of_the_rfc() -> None:
     assert cose.signed_bytes(b"\xa1\x01\x26", b"This is the content.").hex() == (
         "846a5369676e61747572653143a101264054546869732069732074686520636f6e74656e742e"
     )
+
+
+numbers_mod_n = st.integers(0, P256_ORDER) | st.integers(0, 2**16) | st.integers(0, 256).map(lambda bits: 2**bits - 1)
+
+
+@given(numbers_mod_n, numbers_mod_n)
+@example(0, 0)
+@example(127, 128)
+@example(2**255 - 1, 2**255)
+@example(2**247, 2**248 - 1)
+def test_a_signature_in_der_is_that_of_the_library(r: int, s: int) -> None:
+    assert cose.der_signature(r.to_bytes(32, "big") + s.to_bytes(32, "big")) == encode_dss_signature(r, s)

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import cbor2
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthcode import base45, cose, token
 from healthcode.cose import P256_ORDER, SoftwareKey
 from healthcode.messages import TrustEntry
 from healthcode.terms import Colour, Fault, Form, Use
-from healthcode.token import HealthCode, TokenFault
+from healthcode.token import Claims, HealthCode, TokenFault
 from healthcode.trust import KeyRing
 from tests.healthcode.keys import DAY_S, NOW, OTHER_TOKEN, OTHER_URI, RING, SIGNERS, STRANGER, URI, claims, code, entry
 
@@ -180,7 +179,7 @@ def test_what_is_written_is_read(colour: Colour, form: Form, signer: SoftwareKey
     text = token.write(said, signer)
     found = token.read(text, KeyRing(1, [entry(signer, Use.TOKEN)]), NOW)
     assert isinstance(found, HealthCode)
-    assert found == HealthCode(**asdict(said), kid=signer.kid)
+    assert found == HealthCode(**msgspec.structs.asdict(said), kid=signer.kid)
     assert found.person == (URI, said.index)
     assert len(text) <= token.MAX_TEXT
 
@@ -216,7 +215,71 @@ def test_any_claims_within_the_scope_come_back(index: int, colour: Colour, form:
     said = claims(index=index, colour=colour, form=form, ruled_at=ruled_at, not_before=NOW - before, expires=NOW + after)
     found = token.read(token.write(said, SIGNER), RING, NOW)
     assert isinstance(found, HealthCode)
-    assert asdict(found) == asdict(said) | {"kid": SIGNER.kid}
+    assert msgspec.structs.asdict(found) == msgspec.structs.asdict(said) | {"kid": SIGNER.kid}
+
+
+CLAIM_NUMBERS = st.sampled_from([0, 1, 23, 24, 255, 256, 65_535, 65_536, token.MAX_INDEX, token.MAX_INDEX + 1, 2**32 - 1, 2**32, 2**40])
+ANY_NUMBER = CLAIM_NUMBERS | st.integers(0, 2**33)
+
+
+@given(
+    issuer=st.text(max_size=33),
+    uri=st.text(max_size=40) | st.integers(0, 300).map(lambda size: "u" * size),
+    times=st.tuples(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER),
+    index=ANY_NUMBER,
+    colour=st.integers(0, 25) | CLAIM_NUMBERS,
+    form=st.integers(0, 3) | CLAIM_NUMBERS,
+)
+@example("CN-HB", URI, (NOW + 120, NOW, NOW - 60), 1_234_567, 0, 1)
+@example("X" * 23, "u" * 23, (NOW + 120, NOW, NOW - 60), token.MAX_INDEX, 2, 2)
+@example("X" * 24, "u" * 24, (NOW + 120, NOW, NOW - 60), 65_536, 3, 1)
+@example("湖北", "u" * 255, (2**32 - 1, 65_536, 65_536), 65_536, 3, 2)
+def test_claims_are_read_alike_both_ways(issuer: str, uri: str, times: tuple[int, int, int], index: int, colour: int, form: int) -> None:
+    status = {"status_list": {"idx": index, "uri": uri}}
+    said = {1: issuer, 4: times[0], 5: times[1], 6: times[2], 65535: status, -65537: colour, -65538: form}
+    payload = cbor2.dumps(said, canonical=True)
+    plain, found = token.read_plain_claims(payload), token.read_any_claims(payload)
+    assert plain is None or plain == found
+    is_plain = len(issuer.encode()) < 24 and len(uri.encode()) < 256 and min(*times, index) > 0xFFFF and max(times) < 2**32
+    assert (plain is not None) is (is_plain and isinstance(found, Claims))
+
+
+@given(st.sampled_from([{}, {"uri": "u" * 23}, {"uri": "u" * 24}, {"uri": "u" * 30}, {"issuer": "X"}, {"issuer": "X" * 23}]), st.data())
+def test_changed_claims_are_read_alike_both_ways(changes: dict[str, Any], data: st.DataObject) -> None:
+    said = claims(**changes)
+    whole = cbor2.dumps(
+        {
+            token.ISS: said.issuer,
+            token.EXP: said.expires,
+            token.NBF: said.not_before,
+            token.IAT: said.ruled_at,
+            token.STATUS: {"status_list": {"idx": said.index, "uri": said.uri}},
+            token.COLOUR: 0,
+            token.FORM: 1,
+        },
+        canonical=True,
+    )
+    at = data.draw(st.integers(0, len(whole)))
+    changed = whole[:at] + data.draw(st.binary(max_size=3)) + whole[at + data.draw(st.integers(0, 3)) :]
+    plain = token.read_plain_claims(changed)
+    assert plain is None or plain == token.read_any_claims(changed)
+
+
+@pytest.mark.parametrize("uri", ["u" * size for size in (1, 5, 23, 24, 25, 31, 32, 255)])
+def test_no_single_byte_makes_the_short_way_disagree(uri: str) -> None:
+    status = {"status_list": {"idx": 70_000, "uri": uri}}
+    whole = cbor2.dumps({1: "CN-HB", 4: NOW + 9, 5: NOW, 6: NOW, 65535: status, -65537: 0, -65538: 1}, canonical=True)
+    assert token.read_plain_claims(whole) is not None
+    for place in range(len(whole)):
+        for value in range(256):
+            changed = whole[:place] + bytes([value]) + whole[place + 1 :]
+            plain = token.read_plain_claims(changed)
+            assert plain is None or plain == token.read_any_claims(changed), (place, value)
+
+
+@pytest.mark.parametrize("size", range(80))
+def test_claims_cut_short_are_none_of_ours(size: int) -> None:
+    assert token.read_plain_claims(inside(GREEN)[1][:size]) is None
 
 
 def test_unknown_claims_are_passed_over() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +192,7 @@ def describe_code(text: str, fault: Fault | None) -> dict[str, Any]:
     if Fault.CLAIMS in passed:
         claims = token.read_claims(parsed.payload)
         assert isinstance(claims, Claims)
-        found["claims"] = asdict(claims)
+        found["claims"] = msgspec.structs.asdict(claims)
     return found
 
 
