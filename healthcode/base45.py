@@ -9,7 +9,7 @@ from functools import lru_cache
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _NONE = 0xFF
-_VALUES = bytes(max(ALPHABET.find(chr(byte)), -1) & _NONE for byte in range(256))
+_VALUES = bytes(ALPHABET.find(chr(byte)) & _NONE for byte in range(256))
 """What a byte of text counts for; _NONE where it is none of the alphabet."""
 
 
