@@ -90,6 +90,14 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     raise typer.Exit(process.main(config))
 
 
+@app.command("web")
+def web(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Serve the pages of residents and officers and the API for apps, until SIGTERM or Ctrl-C. Runs beside `server run`."""
+    from server.web import process as pages
+
+    raise typer.Exit(pages.main(config))
+
+
 @app.command("import-list")
 @in_one_line
 def import_list(

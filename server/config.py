@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -77,7 +78,8 @@ class Web(Section, frozen=True):
     """The residents' and officers' pages and the API for apps: `healthgate server web`.
 
     `origin` is how people reach them, https://code.example.org; empty: this machine alone, by plain HTTP, for trying out. `proxies` are
-    the addresses whose word about a visitor's address counts. With `certificate` and `key` (PEM) it speaks TLS by itself.
+    the addresses whose word about a visitor's address counts. With `certificate` and `key` (PEM) it speaks TLS by itself. Times
+    are told in `zone`.
     """
 
     host: Name = "127.0.0.1"
@@ -86,6 +88,7 @@ class Web(Section, frozen=True):
     proxies: Annotated[list[Name], Meta(max_length=16)] = []
     certificate: Annotated[str, Meta(max_length=400)] = ""
     key: Annotated[str, Meta(max_length=400)] = ""
+    zone: Annotated[str, Meta(pattern=r"^[A-Za-z_]+(/[A-Za-z_]+)*$", max_length=40)] = "Asia/Shanghai"
 
 
 class Config(Section, frozen=True):
@@ -133,6 +136,10 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
         raise ConfigError(f"{name}: further_uris: expected lists that differ from uri and from each other")
     if bool(config.web.certificate) != bool(config.web.key):
         raise ConfigError(f"{name}: web.certificate and web.key: expected both or neither")
+    try:
+        ZoneInfo(config.web.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f"{name}: web.zone = {config.web.zone!r}: expected a zone of the tz database, Asia/Shanghai") from None
     if folder is None:
         return config
     password, certificate, key = config.broker.password_file, config.web.certificate, config.web.key

@@ -13,7 +13,7 @@ import pytest
 from edge.watchdog import END_S, INTERPRETER_S, TURN_S
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-SERVICES = ("healthgate-edge", "healthgate-server")
+SERVICES = ("healthgate-edge", "healthgate-server", "healthgate-web")
 PYTHON = "/opt/healthgate/.venv/bin/python"
 
 
@@ -38,11 +38,11 @@ def test_systemd_finds_no_fault(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["edge", "server"])
-def test_what_is_started_is_a_command_of_ours(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "room"), [("edge", "edge"), ("server", "server"), ("web", "server")])
+def test_what_is_started_is_a_command_of_ours(name: str, room: str, tmp_path: Path) -> None:
     (command,) = settings(f"healthgate-{name}.service")["ExecStart"]
     python, *options, module, side = command.split()[:5]
-    assert (python, options, module, side) == (PYTHON, ["-P", "-m"], "healthgate", name)
+    assert (python, options, module, side) == (PYTHON, ["-P", "-m"], "healthgate", room)
     arguments = command.split()[5:]
     arguments[-1] = str(tmp_path / "absent.toml")
     done = subprocess.run([sys.executable, "-m", module, side, *arguments], capture_output=True, text=True, check=False, timeout=60)

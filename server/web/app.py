@@ -1,0 +1,94 @@
+"""The application: every room's router behind one guard, error pages, static files, the answer to whoever asks whether it is well."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from healthcode.cose import Signer
+from server.office import Office
+from server.web import entrance, portal, static_files
+from server.web.guard import Guard, TooLarge
+from server.web.pages import Pages, show
+from server.web.services import Services
+from server.web.visitors import SignInNeeded, see, sign_in_path
+
+log = logging.getLogger("server.web")
+
+API = "/api/"
+"""Where apps ask: no cookies, no forms; problem+json instead of pages."""
+ERRORS = (400, 403, 404, 405, 413, 429, 500, 503)
+"""Those with words of their own; others are told as 400 or 500."""
+LIMITS: dict[str, int] = {}
+"""Most bytes of a request's body by the beginning of its path, where a room takes more than `guard.LEAST_LIMIT`."""
+
+
+def create_app(office: Office, sign_token: Callable[[], Signer]) -> FastAPI:
+    """The application on an open office; `sign_token` gives the key that signs codes now."""
+    app = FastAPI(title="healthgate", openapi_url=f"{API}openapi.json", docs_url=None, redoc_url=None)
+    files = static_files.load_static()
+    services = Services(office, sign_token)
+    app.state.services, app.state.pages = services, Pages(files)
+    app.include_router(static_files.make_router(files))
+    app.include_router(entrance.make_router(files))
+    app.include_router(portal.make_router())
+    app.add_api_route("/health", _health, include_in_schema=False)
+    app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
+    app.add_exception_handler(TooLarge, _too_large)
+    for kind in (StarletteHTTPException, RequestValidationError, SQLAlchemyError, Exception):
+        app.add_exception_handler(kind, _tell)
+    app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API])
+    return app
+
+
+def _health(request: Request) -> JSONResponse:
+    """Whether the database answers, for whoever watches the process."""
+    services: Services = request.app.state.services
+    try:
+        with services.office.store.read() as tx:
+            tx.execute(text("SELECT version FROM schema_version LIMIT 1")).scalar()
+    except SQLAlchemyError:
+        return JSONResponse({"status": "fail", "database": "fail"}, 503)
+    return JSONResponse({"status": "pass", "database": "pass"})
+
+
+async def _ask_to_sign_in(_: Request, wrong: Exception) -> Response:
+    back = wrong.back if isinstance(wrong, SignInNeeded) else "/"
+    return RedirectResponse(sign_in_path(back), 303)
+
+
+async def _too_large(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("the request is longer than expected\n", 413, {"connection": "close"})
+
+
+async def _tell(request: Request, wrong: Exception) -> Response:
+    """An error page in the visitor's language; a program gets problem+json (RFC 9457). What went wrong inside goes to the log alone."""
+    match wrong:
+        case StarletteHTTPException():
+            status, what, headers = wrong.status_code, str(wrong.detail), wrong.headers
+        case RequestValidationError():
+            status, what, headers = 400, "", None
+        case SQLAlchemyError():
+            log.error("%s %s: %s", request.method, request.url.path, str(wrong).splitlines()[0])
+            status, what, headers = 503, "", None
+        case _:
+            log.error("%s %s: %s", request.method, request.url.path, type(wrong).__name__, exc_info=wrong)
+            status, what, headers = 500, "", None
+    if request.url.path.startswith(API) or "text/html" not in request.headers.get("accept", "text/html"):
+        return JSONResponse({"type": "about:blank", "status": status}, status, headers, media_type="application/problem+json")
+    name = status if status in ERRORS else 400 if status < 500 else 500
+    try:
+        if not hasattr(request.state, "visitor"):
+            await run_in_threadpool(see, request, request.app.state.services)
+        key = what if what == "stale_form" else str(name)
+        return show(request, "error.html", status, key=key)
+    except SQLAlchemyError:  # who is asking cannot be known either
+        return PlainTextResponse("服务暂时不可用,请稍后再试。\nThe service is not available now. Please try again later.\n", 503)

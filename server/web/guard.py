@@ -1,0 +1,109 @@
+"""What stands before every page: the size of requests, where they come from, and the headers of every answer.
+
+Headers follow OWASP's Secure Headers Project: no script, style or frame but our own, nothing cached unless a page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LEAST_LIMIT = 64 * 1024
+"""Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
+_SAFE = ("GET", "HEAD", "OPTIONS")
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), screen-wake-lock=(self)",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""A page that sets one of them itself keeps its own."""
+
+
+class TooLarge(Exception):
+    """A request's body is longer than its room takes."""
+
+
+class Guard:
+    """Wraps the application. `limits` gives the most bytes of a body by the beginning of the path, the longest that fits counts.
+
+    With `origin` (https://...) requests must be made to that host, and browsers are told to come by TLS alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, origin: str, limits: Mapping[str, int], strangers: Sequence[str]) -> None:
+        self._app = app
+        self._host = urlsplit(origin).netloc
+        self._limits = sorted(limits.items(), key=lambda item: -len(item[0]))
+        self._strangers = tuple(strangers)
+        self._headers = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if origin else {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit = next((limit for start, limit in self._limits if scope["path"].startswith(start)), LEAST_LIMIT)
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    out.setdefault(name, value)
+            await send(message)
+
+        refusal = self._find_refusal(scope, headers, limit)
+        if refusal is not None:
+            await refusal(scope, receive, dressed)
+            return
+        seen = 0
+
+        async def measured() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > limit:
+                    raise TooLarge
+            return message
+
+        await self._app(scope, measured, dressed)
+
+    def _find_refusal(self, scope: Scope, headers: Headers, limit: int) -> PlainTextResponse | None:
+        """Why a request goes no further. A browser says where a form was filled in; what is none says nothing and needs a token."""
+        host = headers.get("host", "")
+        if self._host and host != self._host and scope["path"] != "/health":
+            return PlainTextResponse(f"expected a request to {self._host}\n", 421)
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit() or int(length) > limit:
+            return PlainTextResponse(f"expected a body of at most {limit} bytes\n", 413, {"connection": "close"})
+        if scope["method"] in _SAFE or scope["path"].startswith(self._strangers):
+            return None
+        origin = headers.get("origin")
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or (
+            origin is not None and urlsplit(origin).netloc != host
+        ):
+            return PlainTextResponse("expected a form of this site\n", 403)
+        return None

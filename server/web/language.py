@@ -1,0 +1,66 @@
+"""What pages say, by key, in Chinese and in English: the sentences of server/sentences with dates and times told in a zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from server.faults import Fault
+from server.sentences import Language
+
+OWN_NAMES = {Language.CHINESE: "中文", Language.ENGLISH: "English"}
+
+
+@dataclass(frozen=True)
+class Words:
+    """One language's catalogue; times are told in `zone`."""
+
+    language: Language
+    texts: Mapping[str, str]
+    zone: ZoneInfo
+
+    def __call__(self, key: str, /, **values: object) -> str:
+        """The text of `key` with `values` filled in; KeyError where there is none, for that is our mistake."""
+        return self.texts[key].format(**values)
+
+    def fault(self, fault: Fault) -> str:
+        """The sentence for something that was typed wrongly."""
+        return self(fault.key, **fault.params)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.texts
+
+    def day(self, at: float) -> str:
+        """A date: 2020年3月16日 or 16 March 2020."""
+        when = datetime.fromtimestamp(at, self.zone)
+        if self.language is Language.CHINESE:
+            return f"{when.year}年{when.month}月{when.day}日"
+        return f"{when.day} {when:%B} {when.year}"
+
+    def clock(self, at: float) -> str:
+        """A time of day: 14:20."""
+        return f"{datetime.fromtimestamp(at, self.zone):%H:%M}"
+
+    def moment(self, at: float) -> str:
+        """A date and a time of day."""
+        return f"{self.day(at)} {self.clock(at)}" if self.language is Language.CHINESE else f"{self.day(at)}, {self.clock(at)}"
+
+
+def choose(remembered: str | None, accepted: str) -> Language:
+    """The language of a visitor: what they chose before, else what their browser asks for first (RFC 9110, 12.5.4), else Chinese."""
+    if remembered in tuple(Language):
+        return Language(remembered)
+    asked = []
+    for place, part in enumerate(accepted.lower().split(",")[:20]):
+        name, _, quality = part.strip().partition(";q=")
+        try:
+            asked.append((-float(quality or 1), place, name))
+        except ValueError:
+            continue
+    for weight, _, name in sorted(asked):
+        for language in Language:
+            if weight < 0 and name.split("-")[0] == language.value.split("-")[0]:
+                return language
+    return Language.CHINESE
