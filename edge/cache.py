@@ -215,7 +215,7 @@ class Cache:
         folder = self._folders.get(uri) or ListFolder(self._path(uri), self._calls)
         if held is not None:
             if folder.base is not None:
-                later = _follow(fresh, self._got(folder.held, []), keys, at)
+                later, _ = follow(fresh, self._got(folder.held, []), keys, at)
             if fresh.version < held.version:
                 return CacheFault.OLDER
         self._done(partial(folder.install, base, data, later))
@@ -304,7 +304,7 @@ class Cache:
             held = read_snapshot(self._got(partial(folder.snapshot, base), b""), uri, keys, at)
             if isinstance(held, SignedFault) or held.epoch != epoch:
                 continue
-            kept = _follow(held, self._got(partial(folder.deltas, base), []), keys, at)
+            kept, _ = follow(held, self._got(partial(folder.deltas, base), []), keys, at)
             head = signed.read(self._got(folder.head, b""), Head, keys, at)
             if isinstance(head, Signed) and held.adopt(head.message):
                 self._heads[uri] = held.as_of
@@ -374,19 +374,17 @@ def held_roots(folder: Path, given: Sequence[PublicKey]) -> tuple[Roots, int]:
     return roots, found.version if isinstance(found, TrustList) else 0
 
 
-def _follow(held: StatusList, deltas: Sequence[bytes], keys: KeyRing, at: float) -> list[bytes]:
-    """Applies to `held` what verifies of `deltas`, leaving out what it has already; gives those that were applied."""
+def follow(held: StatusList, deltas: Sequence[bytes], keys: KeyRing, at: float) -> tuple[list[bytes], SignedFault | DeltaFault | None]:
+    """Applies to `held` what verifies of `deltas`, leaving out what it has already: those applied, and why the next one was not."""
     applied: list[bytes] = []
     for raw in deltas:
         delta = signed.read(raw, Delta, keys, at)
-        if isinstance(delta, SignedFault):
-            break
-        fault = held.apply(delta.message)
+        fault = delta if isinstance(delta, SignedFault) else held.apply(delta.message)
         if fault is None:
             applied.append(raw)
         elif fault is not DeltaFault.OLD:
-            break
-    return applied
+            return applied, fault
+    return applied, None
 
 
 def _signers(keys: KeyRing, uri: str) -> set[tuple[bytes, int, int]]:

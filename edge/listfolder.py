@@ -81,6 +81,11 @@ class ListFolder:
         data = _read(path, MAX_LOG) if path.exists() else b""
         return _records(data)
 
+    def behind(self, base: Base, deltas: Sequence[bytes]) -> int:
+        """How many bytes there are in a snapshot's log behind these deltas: a record that is cut off or damaged, and what follows it."""
+        path = self._path(base, "log")
+        return max(0, path.stat().st_size - len(_log(deltas))) if path.exists() else 0
+
     def held(self) -> list[bytes]:
         """The deltas after the snapshot in use, whether the disk has taken them or not."""
         if self._base is None or not self._end:

@@ -20,7 +20,7 @@ from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import COLOUR_OF_STATUS, REASON_OF_FAULT, Colour, Form, Reason, Status
 from healthcode.token import Claims, HealthCode, TokenFault
 from healthcode.trust import GRACE_S, KeyRing
-from healthgate import code_dcc, conform
+from healthgate import code_dcc, code_list, conform
 from healthgate.keyring_files import KeysError, read_root, read_trust
 from healthgate.times import BadTime, rfc3339
 from healthgate.times import moment as moment_of
@@ -150,6 +150,9 @@ def run_conform(
     if not as_json:
         typer.echo(f"{count} files, {different} different")
     raise typer.Exit(1 if different else 0)
+
+
+app.command("list")(code_list.inspect)
 
 
 @app.command("show")

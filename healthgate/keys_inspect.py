@@ -160,13 +160,14 @@ def _signed(file: Path, data: bytes, sign1: Sign1, walls: Walls) -> Found:
         message = signed.unpack(sign1.payload, kind, KINDS[kind].limit)
     except ValueError as wrong:
         raise KeysError(f"{file}: {wrong}") from None
-    signature = _checked(data, kind, walls)
+    signature = checked(data, kind, walls)
     trust_list = message if isinstance(message, TrustList) else None
     says = _readable(message) if trust_list is None else as_dict(Shown(file, trust_list, signature == "good"))
     return Found(NAMES[kind.__name__], signature, kid, algorithm, says, trust_list)
 
 
-def _checked(data: bytes, kind: type[Message], walls: Walls) -> str:
+def checked(data: bytes, kind: type[Message], walls: Walls) -> str:
+    """What comes of the signature of a message of this kind: "good", NOT_CHECKED where there is nothing to check by, or the fault."""
     if KINDS[kind].use is None:
         return _word(lambda: signed.read_rooted(data, kind, walls.roots)) if walls.roots else NOT_CHECKED
     ring = walls.ring
