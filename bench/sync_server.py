@@ -20,6 +20,7 @@ from server.config import Lists
 from server.keys import Trusted
 from server.lists import Publication, Publisher
 from server.store import Store, publication
+from server.store.publication import Waiting
 
 NOON = 1_584_345_600
 """Virtual second 0: 16 March 2020, 08:00 UTC."""
@@ -75,8 +76,9 @@ class Server:
     def change(self, random: Random) -> None:
         """A ruling on some residents is committed."""
         with self._store.write() as tx:
-            for idx in random.sample(range(self.capacity), CHANGES):
-                publication.insert_change(tx, URIS[0], idx, Status(random.choice((0, 2, 3))), int(self._wall()))
+            at = int(self._wall())
+            indices = random.sample(range(self.capacity), CHANGES)
+            publication.insert_changes(tx, [Waiting(URIS[0], idx, Status(random.choice((0, 2, 3))), at) for idx in indices])
 
     def publish(self, now: float) -> list[Publication]:
         """What is due for all; ready at `busy_until`."""

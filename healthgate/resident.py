@@ -17,6 +17,7 @@ from healthgate.cells import cell
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
+from server.explanations import explain
 from server.facts import HandReason
 from server.issuer import Issuer, Pack
 from server.keys import load_roots, load_signer, read_trust
@@ -62,7 +63,7 @@ def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False)
         return
     table = Table("id", "name", "colour", "since", "why", box=None)
     for resident in residents:
-        table.add_row(resident.resident, cell(resident.person.name), resident.colour.value, rfc3339(resident.since), cell(resident.why))
+        table.add_row(resident.resident, cell(resident.person.name), resident.word, rfc3339(resident.since), cell(explain(resident.why)))
     Console(highlight=False).print(table)
 
 
@@ -144,7 +145,7 @@ def _show(outcome: Resident | Refused, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_as_dict(outcome), ensure_ascii=False))
     else:
-        typer.echo(f"{outcome.resident} {outcome.colour.value}: {outcome.why}")
+        typer.echo(f"{outcome.resident} {outcome.word}: {explain(outcome.why)}")
 
 
 def _fail(refused: Refused) -> None:
@@ -158,10 +159,10 @@ def _as_dict(resident: Resident) -> dict[str, object]:
         "name": resident.person.name,
         "list": resident.uri,
         "index": resident.index,
-        "colour": resident.colour.value,
+        "colour": resident.word,
         "rule": resident.rule.value,
         "since": rfc3339(resident.since),
-        "why": resident.why,
+        "why": explain(resident.why),
         "ruled_at": resident.ruled_at,
     }
 

@@ -95,6 +95,7 @@ class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
     `uri` is our status list. When it is full, the next resident goes on the first of `further_uris` that has room. A list takes 16 MiB.
+    `policy` is a file with the rules by which a colour follows; empty: those in server/policy.toml.
     """
 
     issuer: IssuerId
@@ -104,6 +105,7 @@ class Config(Section, frozen=True):
     keys: Name = "keys"
     roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = msgspec.field(default_factory=lambda: ["keys/root.pub.pem"])
     database: Annotated[str, Meta(max_length=400)] = ""
+    policy: Annotated[str, Meta(max_length=400)] = ""
     broker: Broker = Broker()
     intake: Intake = Intake()
     lists: Lists = Lists()
@@ -145,6 +147,7 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
     password, certificate, key = config.broker.password_file, config.web.certificate, config.web.key
     return msgspec.structs.replace(
         config,
+        policy=str(folder / config.policy) if config.policy else "",
         data=str(folder / config.data),
         keys=str(folder / config.keys),
         roots=[str(folder / root) for root in config.roots],

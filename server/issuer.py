@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from healthcode import token
 from healthcode.cose import Signer
 from healthcode.terms import Colour, Form
+from server.colours import PENDING
 from server.config import Codes
 from server.registry import Refused, RegistryFault
 from server.store import Store, people, to_ms
@@ -75,6 +76,8 @@ class Issuer:
             row = people.find(tx, resident)
             if row is None:
                 return Refused(RegistryFault.NO_SUCH_RESIDENT, f"no resident {resident[:40]!r}: expected an id that `resident list` shows")
+            if row.colour == PENDING:
+                return Refused(RegistryFault.PENDING, f"resident {resident} waits for a review: there is no code before it")
             people.insert_issue(tx, row, form.value, len(times), times[0][0], times[-1][1], to_ms(self._now()))
         codes = tuple(
             Issued(

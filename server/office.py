@@ -13,13 +13,15 @@ from healthcode.status import CAPACITY
 from server.accounts import Accounts
 from server.config import Config, ConfigError
 from server.keys import KeyFileError
+from server.policy import PolicyError
 from server.registry import Registry
+from server.rulebook import load_policy
 from server.sealing import Seal, SealError, load_seal
 from server.store import Store, StoreError, to_ms
 
 log = logging.getLogger("server")
 
-STARTING_ERRORS = (ConfigError, KeyFileError, SealError, StoreError)
+STARTING_ERRORS = (ConfigError, KeyFileError, PolicyError, SealError, StoreError)
 """What can be wrong before anything runs; the text of each is one line for people."""
 
 
@@ -42,7 +44,9 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
     try:
         for name in store.migrate(to_ms(now())):
             log.info("database: migration %s applied", name)
-        registry = Registry(store, seal, issuer=config.issuer, uris=config.uris, now=now, capacity=capacity)
+        registry = Registry(
+            store, seal, issuer=config.issuer, uris=config.uris, now=now, policy=load_policy(config.policy), capacity=capacity
+        )
     except SQLAlchemyError as wrong:
         store.close()
         raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None

@@ -1,7 +1,6 @@
-"""Residents: who they are (sealed), what is known of them, which colour follows, and under which index their codes stand.
+"""Residents: who they are (sealed), under which index their codes stand, and what officers say of them.
 
-A fact, the ruling that follows from it and the status list's waiting change are written in one transaction. Whole seconds rule: a
-ruling's `ruled_at` is the second in which it was made, and is what codes carry as iat.
+Which colour follows from what is known of them: server.rulings.
 """
 
 from __future__ import annotations
@@ -11,17 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
 from sqlalchemy import Connection
 
 from healthcode.status import CAPACITY
-from healthcode.terms import STATUS_OF_COLOUR, Colour, Status
-from server.colours import Rule, Ruling, colour_of
-from server.facts import COLOURS_OF_REASON, FACTS, Cleared, Fact, HandReason, SetByHand, fits
+from healthcode.terms import Colour, Status
+from server.colours import PENDING, Rule, Ruling
+from server.explanations import Sentence
+from server.facts import COLOURS_OF_REASON, Cleared, Fact, HandReason, SetByHand, fits
 from server.indices import permute
 from server.persons import Person, close_person, find_bad_text, fingerprint, open_person
+from server.policy import DEFAULT, Policy
+from server.rulings import Rulings, read_why
 from server.sealing import Seal
-from server.store import Store, people, publication, to_ms
+from server.store import Store, people, publication, rulings, to_ms
+from server.store.publication import Waiting
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _ID_LETTERS = 8
@@ -35,6 +37,7 @@ class RegistryFault(StrEnum):
     REASON_DOES_NOT_FIT = "reason_does_not_fit"
     BAD_TEXT = "bad_text"
     LIST_FULL = "list_full"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,32 @@ class Refused:
 
 @dataclass(frozen=True)
 class Resident:
-    """A resident as the registry knows them: `since` is when the colour began, `ruled_at` when it was ruled (seconds since 1970)."""
+    """A resident as the registry knows them: `since` is when the rule began to hold, `ruled_at` when it was ruled (seconds since 1970).
+
+    Without a colour they are pending: not reviewed yet, and nobody gives them a code.
+    """
 
     resident: str
     person: Person
     uri: str
     index: int
-    colour: Colour
+    colour: Colour | None
     rule: Rule
     since: float
-    why: str
+    why: Sentence
     ruled_at: int
+
+    @property
+    def word(self) -> str:
+        """The colour's word, or `pending`."""
+        return PENDING if self.colour is None else self.colour.value
 
 
 class Registry:
     """The registry of one issuer and its lists, which fill in their order.
 
-    `now` and `random` come from outside; times are seconds since 1970.
+    `policy` is put in force where it is newer than the one that is: PolicyError where it is older, or contradicts it. `now` and `random`
+    come from outside; times are seconds since 1970.
     """
 
     def __init__(
@@ -74,6 +86,7 @@ class Registry:
         issuer: str,
         uris: Sequence[str],
         now: Callable[[], float],
+        policy: Policy = DEFAULT,
         capacity: int = CAPACITY,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -88,6 +101,7 @@ class Registry:
         with store.write() as tx:
             for uri in uris:
                 self.capacities[uri] = people.open_list(tx, uri, issuer, capacity)
+        self.rulings = Rulings(store, policy, now)
 
     def add(
         self,
@@ -109,7 +123,7 @@ class Registry:
             return self._known(tx, resident)
 
     def register(self, tx: Connection, person: Person, at: float) -> str | Refused:
-        """A new resident of whom nothing is known yet: the id. Nobody else may have the number: one person has one code."""
+        """A new resident of whom nothing is known yet, and who is pending: the id. Nobody else may have the number."""
         fault = find_bad_text(person)
         if fault:
             return Refused(RegistryFault.BAD_TEXT, fault)
@@ -123,6 +137,7 @@ class Registry:
             return place
         resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
         people.insert_resident(tx, resident, close_person(self._seal, resident, person), number_hash, *place, to_ms(at))
+        self.rulings.rule(tx, [resident], at)
         return resident
 
     def list_residents(self) -> list[Resident]:
@@ -167,51 +182,34 @@ class Registry:
             if isinstance(place, Refused):
                 return place
             people.move_resident(tx, resident, (row.uri, row.idx), place, to_ms(at))
-            publication.insert_change(tx, row.uri, row.idx, Status.REVOKED, int(at))
-            self._rule(tx, resident, at)
+            publication.insert_changes(tx, [Waiting(row.uri, row.idx, Status.REVOKED, int(at))])
+            self.rulings.rule(tx, [resident], at)
             return self._known(tx, resident)
 
     def record(self, tx: Connection, resident: str, fact: Fact, at: float) -> bool:
         """Stores a fact and the ruling that follows at `at`; whether that is a new ruling. The resident must exist."""
-        kind = next(word for word, cls in FACTS.items() if isinstance(fact, cls))
-        row = people.FactRow(kind, msgspec.json.encode(fact).decode())
-        people.insert_fact(tx, resident, row, to_ms(fact.at), to_ms(at))
-        return self._rule(tx, resident, at)
+        return self.rulings.record_many(tx, [(resident, fact)], at) > 0
+
+    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float) -> int:
+        """Stores many facts, each about the resident it comes with, and the rulings that follow; how many of those are new."""
+        return self.rulings.record_many(tx, facts, at)
+
+    def rule_due(self, limit: int) -> int:
+        """Makes the changes that time alone has brought, of at most `limit` residents; how many were due."""
+        return self.rulings.rule_due(limit)
+
+    def explain(self, resident: str) -> Ruling | None:
+        """What follows now from all that is known of the resident: colour, rule, until when, what would change it."""
+        with self.store.read() as tx:
+            return None if people.find(tx, resident) is None else self.rulings.explain(tx, resident, self._now())
 
     def resident_at(self, tx: Connection, uri: str, index: int) -> str | None:
         """The id of the resident whose codes stand under this index now."""
         return people.find_by_index(tx, uri, index)
 
-    def _rule(self, tx: Connection, resident: str, at: float) -> bool:
-        """Rules anew at `at`. A fresh index that is not green gets a time one second ahead: see docs/decisions/0041."""
-        facts = [msgspec.json.decode(row.body, type=FACTS[row.kind]) for row in people.list_facts(tx, resident)]
-        ruling = colour_of(facts, at)
-        before = people.find(tx, resident)
-        person = people.find_person(tx, resident)
-        is_fresh = before is None or before.ruled_person != person
-        if before is not None and not is_fresh and _same(before, ruling):
-            return False
-        ahead = 1 if is_fresh and ruling.colour is not Colour.GREEN else 0
-        ruled_at = max(int(at) + ahead, before.ruled_at + 1 if before is not None else 0)
-        people.insert_ruling(
-            tx,
-            resident,
-            person,
-            colour=ruling.colour.value,
-            rule=ruling.rule.value,
-            since_ms=to_ms(ruling.since),
-            why=ruling.why,
-            ruled_at=ruled_at,
-            made_ms=to_ms(at),
-        )
-        shown_before = before.colour if before is not None and not is_fresh else Colour.GREEN.value
-        if ruling.colour.value != shown_before:
-            publication.insert_change(tx, person[0], person[1], STATUS_OF_COLOUR[ruling.colour], ruled_at)
-        return True
-
     def _after_facts(self, tx: Connection, resident: str) -> float:
         """Now, or just after the newest fact where the clock went back: what an officer says now is the newest."""
-        return max(self._now(), people.newest_fact_ms(tx, resident) / 1000 + 0.001)
+        return max(self._now(), rulings.newest_recorded_ms(tx, resident) / 1000 + 0.001)
 
     def _draw_index(self, tx: Connection) -> tuple[str, int] | Refused:
         """(list, index) that nobody ever had, in the first list with room."""
@@ -231,12 +229,16 @@ class Registry:
     def _open(self, row: people.ResidentRow) -> Resident:
         person = open_person(self._seal, row.resident, row.sealed)
         return Resident(
-            row.resident, person, row.uri, row.idx, Colour(row.colour), Rule(row.rule), row.since_ms / 1000, row.why, row.ruled_at
+            row.resident,
+            person,
+            row.uri,
+            row.idx,
+            None if row.colour == PENDING else Colour(row.colour),
+            Rule(row.rule),
+            row.since_ms / 1000,
+            read_why(row.why),
+            row.ruled_at,
         )
-
-
-def _same(before: people.ResidentRow, ruling: Ruling) -> bool:
-    return (before.colour, before.rule, before.since_ms, before.why) == (ruling.colour, ruling.rule, to_ms(ruling.since), ruling.why)
 
 
 def _unknown(resident: str) -> Refused:

@@ -1,4 +1,4 @@
-"""Queries about residents, their indices, facts, rulings and issued codes. Every function works inside the caller's transaction."""
+"""Queries about residents, their indices and issued codes. Every function works inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -23,26 +23,10 @@ class ResidentRow:
     since_ms: int
     why: str
     ruled_at: int
-    ruled_uri: str
-    ruled_idx: int
-
-    @property
-    def ruled_person(self) -> tuple[str, int]:
-        """(list, index) that the ruling in force was made for."""
-        return (self.ruled_uri, self.ruled_idx)
-
-
-@dataclass(frozen=True)
-class FactRow:
-    """A stored fact: its kind's word and its fields as JSON."""
-
-    kind: str
-    body: str
 
 
 _RESIDENT = """
-SELECT r.resident, r.sealed, r.added_ms, r.uri, r.idx, g.ruling, g.colour, g.rule, g.since_ms, g.why, g.ruled_at,
-    g.uri AS ruled_uri, g.idx AS ruled_idx
+SELECT r.resident, r.sealed, r.added_ms, r.uri, r.idx, g.ruling, g.colour, g.rule, g.since_ms, g.why, g.ruled_at
 FROM residents r JOIN rulings g ON g.ruling = r.ruling
 """
 _BY_ID = text(_RESIDENT + "WHERE r.resident = :resident")
@@ -55,12 +39,6 @@ def find(connection: Connection, resident: str) -> ResidentRow | None:
     """The resident with this id."""
     row = connection.execute(_BY_ID, {"resident": resident}).one_or_none()
     return None if row is None else _resident(row)
-
-
-def find_person(connection: Connection, resident: str) -> tuple[str, int]:
-    """(list, index) under which the codes of an existing resident stand, ruled or not."""
-    uri, idx = connection.execute(text("SELECT uri, idx FROM residents WHERE resident = :resident"), {"resident": resident}).one()
-    return (str(uri), int(idx))
 
 
 def find_sealed(connection: Connection, resident: str) -> bytes | None:
@@ -146,62 +124,6 @@ def _assign(connection: Connection, resident: str, uri: str, idx: int, at_ms: in
         text("INSERT INTO assignments (uri, idx, resident, assigned_ms) VALUES (:uri, :idx, :resident, :at_ms)"),
         {"uri": uri, "idx": idx, "resident": resident, "at_ms": at_ms},
     )
-
-
-def insert_fact(connection: Connection, resident: str, row: FactRow, at_ms: int, recorded_ms: int) -> None:
-    """Stores a fact about a resident."""
-    connection.execute(
-        text("INSERT INTO facts (resident, kind, at_ms, recorded_ms, body) VALUES (:resident, :kind, :at_ms, :recorded_ms, :body)"),
-        {"resident": resident, "kind": row.kind, "at_ms": at_ms, "recorded_ms": recorded_ms, "body": row.body},
-    )
-
-
-def list_facts(connection: Connection, resident: str) -> list[FactRow]:
-    """The resident's facts in the order in which they were recorded."""
-    rows = connection.execute(text("SELECT kind, body FROM facts WHERE resident = :resident ORDER BY fact"), {"resident": resident})
-    return [FactRow(str(kind), str(body)) for kind, body in rows]
-
-
-def newest_fact_ms(connection: Connection, resident: str) -> int:
-    """When the newest of the resident's facts happened, 0 for none."""
-    found = connection.execute(text("SELECT coalesce(max(at_ms), 0) FROM facts WHERE resident = :resident"), {"resident": resident})
-    return int(found.scalar_one())
-
-
-def insert_ruling(
-    connection: Connection,
-    resident: str,
-    person: tuple[str, int],
-    *,
-    colour: str,
-    rule: str,
-    since_ms: int,
-    why: str,
-    ruled_at: int,
-    made_ms: int,
-) -> int:
-    """Stores a ruling and puts it in force; its number."""
-    ruling = int(
-        connection.execute(
-            text(
-                "INSERT INTO rulings (resident, uri, idx, colour, rule, since_ms, why, ruled_at, made_ms)"
-                " VALUES (:resident, :uri, :idx, :colour, :rule, :since_ms, :why, :ruled_at, :made_ms) RETURNING ruling"
-            ),
-            {
-                "resident": resident,
-                "uri": person[0],
-                "idx": person[1],
-                "colour": colour,
-                "rule": rule,
-                "since_ms": since_ms,
-                "why": why,
-                "ruled_at": ruled_at,
-                "made_ms": made_ms,
-            },
-        ).scalar_one()
-    )
-    connection.execute(text("UPDATE residents SET ruling = :ruling WHERE resident = :resident"), {"ruling": ruling, "resident": resident})
-    return ruling
 
 
 def insert_issue(connection: Connection, row: ResidentRow, form: str, codes: int, not_before: int, expires: int, issued_ms: int) -> None:

@@ -21,6 +21,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What the next delta of `uri` shall say of the entry `idx`; `ruled_at` is the ruling's time in seconds."""
+
+    uri: str
+    idx: int
+    status: Status
+    ruled_at: int
+
+
+@dataclass(frozen=True)
 class HeadRow:
     """The newest signed head of a list."""
 
@@ -44,12 +54,13 @@ class SnapshotRow:
     made_ms: int
 
 
-def insert_change(connection: Connection, uri: str, idx: int, status: Status, ruled_at: int) -> None:
-    """Has the next delta of `uri` set the entry `idx`."""
-    connection.execute(
-        text("INSERT INTO list_changes (uri, idx, status, ruled_at) VALUES (:uri, :idx, :status, :ruled_at)"),
-        {"uri": uri, "idx": idx, "status": int(status), "ruled_at": ruled_at},
-    )
+def insert_changes(connection: Connection, changes: Sequence[Waiting]) -> None:
+    """Has the next deltas set these entries."""
+    if changes:
+        connection.execute(
+            text("INSERT INTO list_changes (uri, idx, status, ruled_at) VALUES (:uri, :idx, :status, :ruled_at)"),
+            [{**vars(change), "status": int(change.status)} for change in changes],
+        )
 
 
 def has_changes(connection: Connection, uri: str) -> bool:
@@ -78,7 +89,7 @@ def every_status(connection: Connection, uri: str) -> list[tuple[int, str | None
         text(
             "SELECT a.idx, CASE WHEN a.revoked_ms IS NULL THEN g.colour END FROM assignments a"
             " JOIN residents r ON r.resident = a.resident JOIN rulings g ON g.ruling = r.ruling"
-            " WHERE a.uri = :uri AND (a.revoked_ms IS NOT NULL OR g.colour <> 'green') ORDER BY a.idx"
+            " WHERE a.uri = :uri AND (a.revoked_ms IS NOT NULL OR g.colour NOT IN ('green', 'pending')) ORDER BY a.idx"
         ),
         {"uri": uri},
     )

@@ -126,7 +126,7 @@ def test_killed_in_the_middle_of_a_snapshot_a_gate_goes_on_with_the_pieces_that_
     assert kept.data == scene.snapshot[: len(kept.data)]
     assert 3 * MAX_CHUNK <= len(kept.data) < len(scene.snapshot)
     with scene.office.store.write() as tx:
-        publication.insert_change(tx, URI, MEANWHILE, Status.RED, int(time.time()))
+        publication.insert_changes(tx, [publication.Waiting(URI, MEANWHILE, Status.RED, int(time.time()))])
     before = len(scene.asked)
     gate = scene.start("edge", str(scene.folder / "north.toml"))
     files = GateFiles(scene.folder / "data", [scene.town.root.public_key])

@@ -57,6 +57,7 @@ def count(office: Office, table: str = "events") -> int:
 def colour(office: Office, resident: Resident) -> Colour:
     found = office.registry.find(resident.resident)
     assert found is not None
+    assert found.colour is not None
     return found.colour
 
 

@@ -270,7 +270,7 @@ def test_deltas_that_outweigh_a_fresh_list_s_snapshot_have_it_made_anew_after_a_
     assert copy is not None
     source.take_snapshot(Compacted(copy.epoch, copy.version, copy.snapshot(town.keys[Use.LIST], copy.as_of)))
     with office.store.write() as tx:
-        publication.insert_change(tx, URI, 7, Status.YELLOW, int(clock()))
+        publication.insert_changes(tx, [publication.Waiting(URI, 7, Status.YELLOW, int(clock()))])
     clock.at += LISTS.snapshot_period_s / 2
     source.step()
     assert source.copy_for_snapshot() is None, "one small delta is no reason"

@@ -1,0 +1,105 @@
+"""The rules in force: the newest policy that was adopted, and the outages, in the database, so that every process rules by the same.
+
+A process keeps them until the rulebook's revision, which comes with every resident that is ruled on, is another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection
+
+from healthcode.settings import why_unread
+from server.colours import Outage, Rule
+from server.policy import DEFAULT, Policy, PolicyError, parse
+from server.store import rulings, to_ms
+
+MOST_OUTAGES = 1000
+"""Outages that may be noted; every lapse looks at those since the record."""
+
+
+class OutageFault(StrEnum):
+    """Why an outage was not noted."""
+
+    ONE_IS_OPEN = "one_is_open"
+    NONE_IS_OPEN = "none_is_open"
+    BEFORE_ITS_BEGIN = "before_its_begin"
+    IN_THE_FUTURE = "in_the_future"
+    TOO_MANY = "too_many"
+
+
+@dataclass(frozen=True)
+class Book:
+    """The rules at one revision."""
+
+    revision: int
+    policy: Policy
+    outages: tuple[Outage, ...]
+
+
+def load_policy(path: str) -> Policy:
+    """The policy in the file `path`, or the default where that is empty; PolicyError says what is wrong."""
+    if not path:
+        return DEFAULT
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise PolicyError(f"{path}: cannot be read: {why_unread(wrong)}") from None
+
+
+def read_book(tx: Connection) -> Book:
+    """The rules in force now."""
+    newest = rulings.newest_policy(tx)
+    policy = DEFAULT if newest is None else msgspec.json.decode(newest[1], type=Policy)
+    outages = tuple(Outage(row.began_ms / 1000, None if row.ended_ms is None else row.ended_ms / 1000) for row in rulings.list_outages(tx))
+    return Book(rulings.find_revision(tx), policy, outages)
+
+
+def adopt(tx: Connection, policy: Policy, at: float) -> int:
+    """Puts `policy` in force, if it is newer than the one that is; how many residents are to be ruled on anew.
+
+    PolicyError where it is older, or another one with the same version.
+    """
+    newest = rulings.newest_policy(tx)
+    body = msgspec.json.encode(policy).decode()
+    if newest is not None:
+        version, held = newest
+        if policy.version < version:
+            raise PolicyError(f"policy {policy.version} is older than {version}, which is in force: expected version {version} or higher")
+        if policy.version == version:
+            if msgspec.json.decode(held, type=Policy) != policy:
+                raise PolicyError(f"policy {version} is in force with other rules: expected version {version + 1} for these")
+            return 0
+    rulings.insert_policy(tx, policy.version, body, to_ms(at))
+    return 0 if newest is None else rulings.everybody_is_due(tx, to_ms(at))
+
+
+def begin_outage(tx: Connection, began: float, note: str, by: str, at: float) -> OutageFault | None:
+    """Notes at `at` that people cannot check in since `began`. Whose green lapsed since then is looked at again."""
+    held = rulings.list_outages(tx)
+    if began > at:
+        return OutageFault.IN_THE_FUTURE
+    if any(row.ended_ms is None for row in held):
+        return OutageFault.ONE_IS_OPEN
+    if len(held) >= MOST_OUTAGES:
+        return OutageFault.TOO_MANY
+    rulings.insert_outage(tx, to_ms(began), None, note, by)
+    rulings.lapsed_are_due(tx, Rule.RECORD_LAPSED.value, to_ms(at))
+    return None
+
+
+def end_outage(tx: Connection, ended: float, at: float) -> OutageFault | None:
+    """Notes at `at` that people can check in again since `ended`."""
+    running = next((row for row in rulings.list_outages(tx) if row.ended_ms is None), None)
+    if running is None:
+        return OutageFault.NONE_IS_OPEN
+    if ended > at:
+        return OutageFault.IN_THE_FUTURE
+    if to_ms(ended) < running.began_ms:
+        return OutageFault.BEFORE_ITS_BEGIN
+    rulings.end_outage(tx, running.outage, to_ms(ended))
+    rulings.paused_are_due(tx, to_ms(at))
+    return None

@@ -1,0 +1,157 @@
+"""Facts are recorded and rulings follow from them: the one way in for facts, for one person and for a hundred thousand.
+
+Facts, the rulings that follow, when those are due again and the status list's waiting changes are written in the caller's transaction.
+Whole seconds rule: a ruling's `ruled_at` is the second in which it was made, and is what codes carry as iat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import msgspec
+from sqlalchemy import Connection
+
+from healthcode.terms import STATUS_OF_COLOUR, Colour
+from server.colours import PENDING, Ruling, colour_of
+from server.explanations import Sentence
+from server.facts import FACTS, WORD_OF, Fact
+from server.policy import Policy
+from server.rulebook import Book, adopt, read_book
+from server.store import Store, publication, to_ms
+from server.store import rulings as rows
+from server.store.publication import Waiting
+from server.store.rulings import PAUSED_MS, FactRow, RulingRow, StandRow
+
+SLICE = 500
+"""Residents who are ruled on with one question to the database."""
+_DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in FACTS.items()}
+_ENCODER = msgspec.json.Encoder()
+_WHY = msgspec.json.Decoder(Sentence)
+_HEARD = frozenset(kind for kind in FACTS.values() if "heard" in kind.__slots__)
+
+
+class Rulings:
+    """Rules on residents by the policy that is in force. `now` gives seconds since 1970."""
+
+    def __init__(self, store: Store, policy: Policy, now: Callable[[], float]) -> None:
+        """Puts `policy` in force where it is newer than the one that is. PolicyError where it is older, or contradicts it."""
+        self._store = store
+        self._now = now
+        with store.write() as tx:
+            adopt(tx, policy, now())
+            self._book = read_book(tx)
+
+    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float) -> int:
+        """Stores a fact about each resident named, and the rulings that follow at `at`; how many are new. The residents must exist."""
+        recorded = to_ms(at)
+        for begin in range(0, len(facts), SLICE):
+            part = facts[begin : begin + SLICE]
+            rows.insert_facts(tx, [_row(resident, fact, at, recorded) for resident, fact in part])
+        residents = list(dict.fromkeys(resident for resident, _ in facts))
+        return self.rule(tx, residents, at)
+
+    def rule(self, tx: Connection, residents: Sequence[str], at: float) -> int:
+        """Rules anew at `at` on these residents; how many rulings are new."""
+        return sum(self._rule(tx, residents[begin : begin + SLICE], at) for begin in range(0, len(residents), SLICE))
+
+    def rule_due(self, limit: int) -> int:
+        """Makes the changes that time alone has brought, the longest overdue first, of at most `limit` residents; how many were due."""
+        with self._store.read() as tx:
+            if not rows.find_due(tx, math.floor(self._now() * 1000), 1):
+                return 0
+        with self._store.write() as tx:
+            at = self._now()
+            due = rows.find_due(tx, math.floor(at * 1000), limit)
+            self.rule(tx, due, at)
+            return len(due)
+
+    def explain(self, tx: Connection, resident: str, at: float) -> Ruling:
+        """The ruling as it follows at `at` from all that is known of the resident, with what would change it."""
+        book = self._book_of(tx, rows.find_revision(tx))
+        facts, at = _read(rows.list_facts(tx, [resident])[resident], at)
+        return colour_of(facts, at, book.policy, book.outages)
+
+    def facts(self, tx: Connection, resident: str) -> list[Fact]:
+        """All that is known of the resident, in the order in which it happened."""
+        return _read(rows.list_facts(tx, [resident])[resident], 0.0)[0]
+
+    def policy(self, tx: Connection) -> Policy:
+        """The policy in force."""
+        return self._book_of(tx, rows.find_revision(tx)).policy
+
+    def _rule(self, tx: Connection, residents: Sequence[str], at: float) -> int:
+        stands = rows.find_stands(tx, residents)
+        facts = rows.list_facts(tx, residents)
+        fresh: list[RulingRow] = []
+        due: list[tuple[str, int | None]] = []
+        waiting: list[Waiting] = []
+        for stand in stands:
+            book = self._book_of(tx, stand.revision)
+            known, moment = _read(facts[stand.resident], at)
+            ruling = colour_of(known, moment, book.policy, book.outages)
+            due_ms = _due_ms(ruling)
+            if due_ms != stand.due_ms:
+                due.append((stand.resident, due_ms))
+            made = _compare(stand, ruling, at, book.policy.version)
+            if made is not None:
+                fresh.append(made)
+                change = _change(stand, ruling, made.ruled_at)
+                if change is not None:
+                    waiting.append(change)
+        rows.insert_rulings(tx, fresh)
+        rows.set_due(tx, due)
+        publication.insert_changes(tx, waiting)
+        return len(fresh)
+
+    def _book_of(self, tx: Connection, revision: int) -> Book:
+        if self._book.revision != revision:
+            self._book = read_book(tx)
+        return self._book
+
+
+def read_why(why: str) -> Sentence:
+    """The stored reason of a ruling."""
+    return _WHY.decode(why)
+
+
+def _row(resident: str, fact: Fact, at: float, recorded_ms: int) -> FactRow:
+    if type(fact) in _HEARD:
+        fact = replace(fact, heard=at)  # type: ignore[arg-type]
+    return FactRow(resident, WORD_OF[type(fact)], to_ms(fact.at), recorded_ms, _ENCODER.encode(fact).decode())
+
+
+def _read(stored: Sequence[FactRow], at: float) -> tuple[list[Fact], float]:
+    """The facts, and `at`, or when the newest of them was recorded where the clock went back since: what is known stays known."""
+    facts = [_DECODERS[row.kind].decode(row.body) for row in stored]
+    return facts, max([at, *(row.recorded_ms / 1000 for row in stored)])
+
+
+def _due_ms(ruling: Ruling) -> int | None:
+    if ruling.is_paused:
+        return PAUSED_MS
+    return None if ruling.due is None else math.ceil(ruling.due * 1000)
+
+
+def _compare(stand: StandRow, ruling: Ruling, at: float, policy: int) -> RulingRow | None:
+    """The ruling as it is to be stored; None where it says what the one in force says.
+
+    A fresh index that is not green gets a time one second ahead: see docs/decisions/0041.
+    """
+    is_fresh = (stand.ruled_uri, stand.ruled_idx) != (stand.uri, stand.idx)
+    why, since_ms = _ENCODER.encode(ruling.why).decode(), to_ms(ruling.since)
+    if not is_fresh and (stand.colour, stand.rule, stand.since_ms, stand.why) == (ruling.word, ruling.rule.value, since_ms, why):
+        return None
+    had_none = stand.colour in (None, PENDING)
+    ahead = 1 if (is_fresh or had_none) and ruling.colour not in (Colour.GREEN, None) else 0
+    ruled_at = max(int(at) + ahead, 0 if stand.ruled_at is None else stand.ruled_at + (0 if had_none else 1))
+    return RulingRow(stand.resident, stand.uri, stand.idx, ruling.word, ruling.rule.value, since_ms, why, ruled_at, to_ms(at), policy)
+
+
+def _change(stand: StandRow, ruling: Ruling, ruled_at: int) -> Waiting | None:
+    """What the status list has to say. Nobody holds a code of an index without a colour: the list says green of it, as of any other."""
+    is_fresh = (stand.ruled_uri, stand.ruled_idx) != (stand.uri, stand.idx)
+    before = Colour.GREEN if is_fresh or stand.colour in (None, PENDING) else Colour(stand.colour or "")
+    after = ruling.colour or Colour.GREEN
+    return None if after is before else Waiting(stand.uri, stand.idx, STATUS_OF_COLOUR[after], ruled_at)
