@@ -35,7 +35,8 @@ if __name__ == "__main__":
     begun = time.perf_counter()
     cache.load(at)
     load_ms = (time.perf_counter() - begun) * 1000
-    reached(stage="list", load_ms=round(load_ms, 1), capacity=sum(held.capacity for held in cache.lists.values()))
+    (held,) = cache.lists.values()
+    reached(stage="list", load_ms=round(load_ms, 1), capacity=held.capacity, version=held.version)
 
     import edge.__main__  # noqa: F401  for what it takes
 

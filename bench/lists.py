@@ -7,7 +7,8 @@ Loading and memory are of a process of its own: the gate's cache (`edge.cache` a
 snapshot from a folder, as at a unit's start. `rss_mb` is what the kernel counts as resident then, less what it counts for the same
 interpreter that waits after `-I -c`; `rss_of_libraries_mb` is the part of it that is there before the list. Pages of libraries count whole,
 though other processes may share them: `pss_mb` counts their share only, `private_mb` none of them. `rss_of_unit_mb` is with all else that
-a unit imports: numpy for its pictures, MQTT, pins. A MB of memory is 2^20 bytes.
+a unit imports: numpy for its pictures, MQTT, pins. A MB of memory is 2^20 bytes. `load_long_log_ms` is loading once more, with as many
+deltas behind the snapshot as there ever are before a newer one is fetched (`edge.sync.LONG_LOG`), each of ten changes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from bench.procfs import Memory, memory_mb
 from edge.cache import Cache
+from edge.sync import LONG_LOG
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Delta, TrustEntry, TrustList
 from healthcode.signed import Signed, read, write
@@ -44,6 +46,8 @@ URI = "https://hb.example/s/1"
 SHARES = {Status.YELLOW: 0.007, Status.RED: 0.0025, Status.REVOKED: 0.0005}
 """Shares of the residents that are not green."""
 CHANGES = 10_000
+SMALL = 10
+"""Changes of each delta in the long log."""
 LOOKUPS = 200_000
 ROUNDS = 5
 """Of each timing the best of so many counts."""
@@ -52,8 +56,8 @@ Step = Callable[[str], None]
 """Told what is being done."""
 
 
-def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
-    """The figures for a list of `entries` residents; times in the unit that the name says."""
+def measure(entries: int, seed: int, step: Step, log: int = LONG_LOG) -> dict[str, Any]:
+    """The figures for a list of `entries` residents; times in the unit that the name says. `log`: deltas in the long log."""
     chance = np.random.default_rng(seed)
     key = SoftwareKey.generate()
     year = 365 * 86_400
@@ -71,7 +75,10 @@ def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
     asked = chance.integers(0, entries, LOOKUPS).tolist()
     lookup_us = _each_us(held.get, asked)
     step("loading in a process of its own")
-    loaded = _load(snapshot, entry)
+    loaded = _load(snapshot, entry, [])
+    step(f"loading with {log:,} deltas")
+    deltas = _small_deltas(held, key, entries, log, chance)
+    with_log = _load(snapshot, entry, deltas)
     step("the peers")
     return {
         "entries": entries,
@@ -80,6 +87,9 @@ def measure(entries: int, seed: int, step: Step) -> dict[str, Any]:
         "delta_bytes_10k": len(body),
         "delta_entropy_bytes_10k": round(delta_entropy_bits(entries) / 8),
         "load_ms": loaded["load_ms"],
+        "load_long_log_ms": with_log["load_ms"],
+        "long_log_deltas": log,
+        "long_log_bytes": sum(map(len, deltas)),
         "lookup_us": round(lookup_us, 3),
         "apply_ms_10k": round(applied_ms, 2),
         **{name: value for name, value in loaded.items() if name.endswith("_mb")},
@@ -142,14 +152,30 @@ def _each_us(look_up: Callable[[int], object], asked: list[int]) -> float:
     return best / len(asked) * 1e6
 
 
-def _load(snapshot: bytes, entry: TrustEntry) -> dict[str, float]:
-    """What loading costs a process that has nothing else."""
+def _small_deltas(held: StatusList, key: SoftwareKey, entries: int, count: int, chance: np.random.Generator) -> list[bytes]:
+    """`count` signed deltas after `held`, each of SMALL changes."""
+    copy, deltas = held.copy(), list[bytes]()
+    for _ in range(count):
+        where, values = chance.integers(0, entries, SMALL).tolist(), chance.integers(0, 4, SMALL).tolist()
+        delta = copy.make_delta({index: Status(value) for index, value in zip(where, values, strict=True)}, NOW)
+        assert copy.apply(delta) is None
+        deltas.append(write(delta, key))
+    return deltas
+
+
+def _load(snapshot: bytes, entry: TrustEntry, deltas: Sequence[bytes]) -> dict[str, float]:
+    """What loading a snapshot with these deltas behind it costs a process that has nothing else."""
     root, packages = SoftwareKey.generate(), Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory() as folder, _python("-c", "import sys; sys.stdin.readline()") as idle:
         path = Path(folder)
         cache = Cache(path / "cache", [root.public_key])
         cache.accept_trust(write(TrustList(version=1, signed_at=NOW, expires_at=NOW + 86_400, entries=[entry]), root), NOW)
         assert cache.accept_snapshot(URI, snapshot, NOW) is None
+        keys = KeyRing(1, [entry])
+        for raw in deltas:
+            delta = read(raw, Delta, keys, NOW)
+            assert isinstance(delta, Signed)
+            assert cache.accept_delta(delta, raw) is None
         cache.close()
         (path / "root.pem").write_bytes(root.public_key.to_pem())
         (path / "at").write_text(str(NOW), encoding="ascii")
@@ -158,7 +184,7 @@ def _load(snapshot: bytes, entry: TrustEntry) -> dict[str, float]:
             libraries, _ = _stage(program, "libraries", bare)
             held, said = _stage(program, "list", bare)
             unit, _ = _stage(program, "unit", bare)
-    assert said["capacity"] == CAPACITY
+    assert (said["capacity"], said["version"]) == (CAPACITY, len(deltas))
     sizes = {
         "rss_mb": held.resident,
         "rss_of_libraries_mb": libraries.resident,

@@ -66,7 +66,7 @@ def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str
         alerts["lists_missing"] = f"not held: {', '.join(missing)}"
     if found.left_out:
         alerts["lists_left_out"] = f"{len(found.left_out)} more than link.most_lists: {', '.join(found.left_out)}"
-    stale = {uri: at - as_of for uri, as_of in found.as_of.items() if at - as_of > statements.warn_s}
+    stale = {uri: at - as_of for uri, as_of in found.as_of.items() if at - as_of >= statements.warn_s}
     if stale:
         oldest = max(stale, key=lambda uri: stale[uri])
         alerts["lists_stale"] = f"{oldest} is {stale[oldest] / 3600:.0f} h old, the guard is called at {statements.limit_s / 3600:.0f} h"

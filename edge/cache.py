@@ -135,9 +135,9 @@ class Cache:
             return []
         return sorted(self._ring.list_entries().keys() - self.wanted().keys())
 
-    def log_records(self, uri: str) -> int:
-        """How many deltas lie behind the snapshot on disk: many make a start slow, and a newer snapshot worth fetching."""
-        return self._folders[uri].records if uri in self._folders else 0
+    def log_length(self, uri: str) -> tuple[int, int]:
+        """Deltas behind the snapshot on disk, and bytes of them: many make a start slow, and a newer snapshot worth fetching."""
+        return (self._folders[uri].records, self._folders[uri].log_bytes) if uri in self._folders else (0, 0)
 
     def load(self, at: float) -> None:
         """Takes in from the disk what verifies at `at` and is not held yet. Files that do not verify stay: the time may be wrong."""

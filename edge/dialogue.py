@@ -371,7 +371,7 @@ class Dialogue:
 
     def _position(self, uri: str) -> Position | None:
         held = self._cache.lists.get(uri)
-        return None if held is None else Position(held.epoch, held.version, held.digest, self._cache.log_records(uri))
+        return None if held is None else Position(held.epoch, held.version, held.digest, *self._cache.log_length(uri))
 
     def _trust_version(self) -> int:
         return -1 if self._cache.trust is None else self._cache.trust.version

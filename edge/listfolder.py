@@ -50,7 +50,7 @@ class ListFolder:
 
     def __init__(self, folder: Path, calls: Calls = CALLS) -> None:
         self.folder = folder
-        self.records = 0
+        self.records = self.log_bytes = 0
         self._calls = calls
         self._base: Base | None = None
         self._log: int | None = None
@@ -96,14 +96,14 @@ class ListFolder:
         """Goes on with this snapshot after those deltas of its log; whatever else is in the folder goes."""
         self.close()
         self._base, self._is_whole = base, False
-        self._end, self.records = len(_log(deltas)), len(deltas)
+        self._end, self.records, self.log_bytes = len(_log(deltas)), len(deltas), sum(map(len, deltas))
         self._mend()
 
     def install(self, base: Base, snapshot: bytes, deltas: Sequence[bytes]) -> None:
         """Puts a snapshot and the deltas after it in place of all that was held, in one step."""
         self.close()
         self._base, self._is_whole = base, False
-        self._snapshot, self._unsafe, self.records = snapshot, list(deltas), len(deltas)
+        self._snapshot, self._unsafe, self.records, self.log_bytes = snapshot, list(deltas), len(deltas), sum(map(len, deltas))
         self._mend()
 
     def append(self, delta: bytes) -> None:
@@ -112,6 +112,7 @@ class ListFolder:
             raise OSError(f"{self.folder}: the log is not open")
         self._unsafe.append(delta)
         self.records += 1
+        self.log_bytes += len(delta)
         if not self._is_whole:
             raise OSError(f"{self.folder}: the log waits for the disk")
         self._write([delta])
@@ -140,7 +141,7 @@ class ListFolder:
         """Stops appending."""
         if self._log is not None:
             os.close(self._log)
-        self._log, self._base, self.records = None, None, 0
+        self._log, self._base, self.records, self.log_bytes = None, None, 0, 0
         self._snapshot, self._end, self._unsafe, self._is_whole = None, 0, [], True
 
     def remove(self) -> None:

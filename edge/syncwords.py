@@ -23,12 +23,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Position:
-    """What is held of a list; `records` deltas lie behind its snapshot on disk."""
+    """What is held of a list; behind its snapshot on disk lie `records` deltas, `log_bytes` in all."""
 
     epoch: int
     version: int
     digest: bytes
     records: int = 0
+    log_bytes: int = 0
 
 
 class Why(StrEnum):

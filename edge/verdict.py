@@ -143,7 +143,7 @@ def decide(
     7.  NOT_YET_VALID, EXPIRED, ISSUER_SCOPE (refuse).
     8.  LIST_MISSING (guard): the list that the code names is not held. POLICY_MISSING (guard): no rules for certificates are.
     9.  REVOKED (refuse): final, however old the list.
-    10. STATEMENT_STALE (guard): the newest statement is older than `statements.limit_s`.
+    10. STATEMENT_STALE (guard): the newest statement is `statements.limit_s` old, or older.
     11. RED, YELLOW (refuse), whatever the temperature; TEST_POSITIVE, NOT_ACCEPTED, DOSES_MISSING (refuse) of a certificate.
     12. CLOCK_UNTRUSTED (guard): a green code needs its time, and a certificate's days need it.
     13. TOO_RECENT, TOO_OLD (refuse): a certificate that does not count yet, or no more.
@@ -178,7 +178,7 @@ def _decide_colour(seen: Standing, health: Health, at: float, statements: config
         return _call_guard(Reason.LIST_MISSING)
     if status is Status.REVOKED:
         return _refuse(Reason.REVOKED)
-    if at - seen.said_at > statements.limit_s:
+    if at - seen.said_at >= statements.limit_s:
         return _call_guard(Reason.STATEMENT_STALE)
     if status in _REASON_OF_STATUS:
         return _refuse(_REASON_OF_STATUS[status])

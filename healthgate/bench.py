@@ -197,6 +197,7 @@ def lane(
 @app.command("lists")
 def lists(
     entries: Annotated[int, typer.Option(min=100_000, max=2**26, help="Residents on the list.")] = 58_000_000,
+    deltas: Annotated[int, typer.Option(min=1, max=20_000, help="Deltas of the long log.")] = 5000,
     seed: Annotated[int, typer.Option(min=0, help="What the residents' colours are drawn from.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
@@ -214,7 +215,7 @@ def lists(
     console = Console(stderr=True)
     console.print(machine(), highlight=False)
     with console.status("") as status:
-        found = measure.measure(entries, seed, status.update)
+        found = measure.measure(entries, seed, status.update, deltas)
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -94,10 +94,12 @@ def test_a_folder_without_an_index_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_of_lists_has_the_promised_form_and_a_list_near_its_entropy() -> None:
-    result = CliRunner().invoke(bench.app, ["lists", "--entries", "400000", "--json"])
+    result = CliRunner().invoke(bench.app, ["lists", "--entries", "400000", "--deltas", "40", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert {"entries", "entropy_bytes", "snapshot_bytes", "delta_bytes_10k", "load_ms", "lookup_us", "apply_ms_10k", "rss_mb"} <= set(found)
+    assert (found["long_log_deltas"], found["load_long_log_ms"] > 0) == (40, True)
+    assert 40 * 100 < found["long_log_bytes"] < 40 * 500
     assert set(found["peers"]) == {"sqlite", "dict", "sorted_array"}
     assert found["entropy_bytes"] == pytest.approx(400_000 * 0.0916 / 8, rel=0.01)
     assert found["entropy_bytes"] < found["snapshot_bytes"]

@@ -38,6 +38,12 @@ def test_the_protocol_page_names_every_alert() -> None:
     assert [name for name in NAMES if f"`{name}`" not in page] == []
 
 
+@pytest.mark.parametrize(("statements", "warn_s"), [(Statements(), DAY), (Statements(warn_s=7 * DAY, limit_s=7 * DAY), 7 * DAY)])
+def test_a_list_warns_from_the_second_on_in_which_it_is_old(statements: Statements, warn_s: int) -> None:
+    raised = ["lists_stale" in find_alerts(replace(WELL, as_of={URI: NOW - warn_s - beyond_s}), statements, NOW) for beyond_s in (-1, 0, 1)]
+    assert raised == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("condition", "name", "words"),
     [

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from edge.cache import Cache, CacheFault, TrustTaken
 from edge.partfile import PartFile
-from edge.sync import RANGE, Sync
+from edge.sync import LONG_LOG, LONG_LOG_BYTES, RANGE, Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Position, Swap, Timing, Why
 from healthcode import signed
 from healthcode.budget import most
-from healthcode.messages import MAX_CHUNK, ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, TrustHead
+from healthcode.messages import MAX_CHUNK, ChunkAnswer, ChunkRequest, Delta, Head, RangeRequest, SnapshotRef, TrustHead
 from healthcode.signed import Signed
 from healthcode.status import DeltaFault
 from healthcode.terms import Status
-from tests.edge.province import NOON, OTHER_LIST_KEY, ROOTS, URI, Province, list_entry, same, trust_list
+from tests.edge.province import LIST_KEY, NOON, OTHER_LIST_KEY, ROOTS, URI, Province, list_entry, same, trust_list
 
 PROMPT = Timing(jitter_s=0.0, answer_s=2.0, most_s=8.0)
 LIMIT_S = 400.0
@@ -58,7 +58,7 @@ class Town:
 
     def position(self, uri: str) -> Position | None:
         held = self.cache.lists.get(uri)
-        return None if held is None else Position(held.epoch, held.version, held.digest, self.cache.log_records(uri))
+        return None if held is None else Position(held.epoch, held.version, held.digest, *self.cache.log_length(uri))
 
     def trust_version(self) -> int:
         return -1 if self.cache.trust is None else self.cache.trust.version
@@ -225,6 +225,39 @@ def test_far_behind_the_snapshot_is_the_shorter_way(filled: Town) -> None:
     filled.settle()
     assert filled.in_step()
     assert [type(request) for request in filled.asked] == [ChunkRequest, RangeRequest]
+
+
+@pytest.mark.parametrize(
+    ("records", "log_bytes", "newest", "is_fetched"),
+    [
+        (LONG_LOG, LONG_LOG_BYTES, 90_000, False),
+        (LONG_LOG + 1, 300 * LONG_LOG, 90_000, True),
+        (100, LONG_LOG_BYTES + 1, 90_000, True),
+        (LONG_LOG + 1, LONG_LOG_BYTES + 1, 90_000 - LONG_LOG - 1, False),
+    ],
+)
+def test_a_newer_snapshot_is_fetched_once_the_log_behind_the_old_one_is_long_or_heavy(
+    records: int, log_bytes: int, newest: int, *, is_fetched: bool
+) -> None:
+    """Version 90,000 is held and nothing is missing; only the next start would be slow. The same snapshot again would not help."""
+    province = Province()
+    digest = bytes(32)
+    head = Head(
+        uri=URI,
+        epoch=0,
+        version=90_000,
+        digest=digest,
+        oldest=85_000,
+        snapshot=SnapshotRef(version=newest, size=850_000, sha256=bytes(32)),
+        as_of=NOON,
+    )
+    raw = signed.write(head, LIST_KEY)
+    sync = Sync(lambda _: Position(0, 90_000, digest, records, log_bytes), lambda: 1, Random(1), PROMPT)
+    sync.want({URI: 0}, 0.0)
+    sync.connected(0.0)
+    said = [*sync.head(province.read_head(raw), raw, 0.0), *sync.tick(10.0)]
+    asked = [each.request for each in said if isinstance(each, Ask)]
+    assert asked == ([ChunkRequest(uri=URI, epoch=0, version=newest, offset=0)] if is_fetched else [])
 
 
 def test_a_snapshot_comes_in_chunks(town: Town) -> None:

@@ -15,6 +15,7 @@ from healthcode.token import HealthCode, TokenFault
 NOW = 1_600_000_000
 URI = "https://hb.example/s/1"
 DAY = 86_400
+DEFAULT, WEEK = Statements(), Statements(warn_s=DAY, limit_s=7 * DAY)
 
 
 def a_code(colour: Colour = Colour.GREEN, ruled_at: int = NOW - 60, index: int = 7) -> HealthCode:
@@ -62,6 +63,7 @@ def judge(
     used_s_ago: float | None = None,
     health: Health | None = None,
     at: float = NOW,
+    statements: Statements = DEFAULT,
 ) -> Verdict:
     return decide(
         seen or standing(a_code(), a_list()),
@@ -70,7 +72,7 @@ def judge(
         used_s_ago,
         health or Health(ClockState.TRUSTED),
         at=at,
-        statements=Statements(),
+        statements=statements,
         replay_s=300,
     )
 
@@ -137,6 +139,34 @@ REFUSED_GUESTS = [Judged(r) for r in (Reason.TEST_POSITIVE, Reason.NOT_ACCEPTED,
 )
 def test_the_order_of_reasons(verdict: Verdict, decision: Decision, reason: Reason) -> None:
     assert verdict == Verdict(decision, reason)
+
+
+@pytest.mark.parametrize(("statements", "limit_s"), [(DEFAULT, 72 * 3600), (WEEK, 7 * DAY)])
+@pytest.mark.parametrize("source", [Source.LIST, Source.CODE])
+@pytest.mark.parametrize("status", [Status.GREEN, Status.YELLOW, Status.RED, Status.REVOKED])
+@pytest.mark.parametrize("beyond_s", [-1, 0, 1])
+def test_a_statement_calls_the_guard_from_the_second_on_in_which_it_is_too_old(
+    statements: Statements, limit_s: int, source: Source, status: Status, beyond_s: int
+) -> None:
+    """The newest one counts: as_of of the list held, or iat of the code. The other is a day older still. Revoked is final at any age."""
+    said_at, older = NOW - limit_s - beyond_s, NOW - limit_s - DAY
+    colours = {Status.GREEN: Colour.GREEN, Status.YELLOW: Colour.YELLOW, Status.RED: Colour.RED}
+    if source is Source.LIST:
+        shown = standing(a_code(ruled_at=older), a_list(status, as_of=said_at))
+    elif status is Status.REVOKED:
+        shown = standing(a_code(ruled_at=said_at), a_list(status, as_of=older))
+    else:
+        shown = standing(a_code(colours[status], ruled_at=said_at), a_list(as_of=older))
+        assert (shown.source, shown.said_at) == (Source.CODE, said_at)
+    found = judge(shown, statements=statements)
+    if status is Status.REVOKED:
+        assert found == Verdict(Decision.REFUSE, Reason.REVOKED)
+    elif beyond_s >= 0:
+        assert found == Verdict(Decision.CALL_GUARD, Reason.STATEMENT_STALE)
+    elif status is Status.GREEN:
+        assert found == Verdict(Decision.ADMIT, Reason.GREEN)
+    else:
+        assert found == Verdict(Decision.REFUSE, Reason(status.name))
 
 
 def test_only_a_green_standing_with_a_normal_temperature_is_ever_admitted() -> None:
