@@ -21,7 +21,7 @@ from healthcode.terms import COLOUR_OF_STATUS, REASON_OF_FAULT, Colour, Form, Re
 from healthcode.token import Claims, HealthCode, TokenFault
 from healthcode.trust import GRACE_S, KeyRing
 from healthgate import code_dcc, code_list, conform
-from healthgate.keyring_files import KeysError, read_root, read_trust
+from healthgate.keyring_files import KeysError, read_file, read_root, read_trust
 from healthgate.times import BadTime, rfc3339
 from healthgate.times import moment as moment_of
 from server import qr
@@ -231,12 +231,7 @@ def _colour(judged: Judged) -> str | None:
 
 def _load_list(path: Path, keys: KeyRing, at: float) -> StatusList:
     """The list in a snapshot, whichever of the trust list's lists it is."""
-    try:
-        if path.stat().st_size > MAX_SNAPSHOT:
-            raise CodeError(f"{path}: {path.stat().st_size} bytes: expected a signed snapshot of at most {MAX_SNAPSHOT}")
-        data = path.read_bytes()
-    except OSError as wrong:
-        raise CodeError(f"{path}: cannot be read: {wrong.strerror}") from None
+    data = read_file(path, MAX_SNAPSHOT)
     fault = SignedFault.UNKNOWN_KEY
     for uri in keys.list_entries():
         found = read_snapshot(data, uri, keys, at)

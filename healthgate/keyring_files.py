@@ -108,13 +108,11 @@ def init(
         for use, signer in signers.items()
     ]
     trust_list = TrustList(version=1, signed_at=now, expires_at=now + lifetimes.trust_days * DAY_S, entries=entries)
+    write_key(folder / ROOT_FILE, root)
+    for use, signer in signers.items():
+        write_key(folder / f"{use.value}.pem", signer)
     try:
-        write_private(folder / ROOT_FILE, root.to_pem())
-        for use, signer in signers.items():
-            write_private(folder / f"{use.value}.pem", signer.to_pem())
         write_atomically(folder / ROOT_PUBLIC_FILE, root.public_key.to_pem())
-    except SealError as wrong:
-        raise KeysError(str(wrong)) from None
     except OSError as wrong:
         raise KeysError(f"{folder}: cannot be written: {wrong.strerror}") from None
     sign_trust(folder, trust_list, root)
@@ -220,7 +218,7 @@ def reset_clock(folder: Path, unit: str, to: int) -> tuple[ClockReset, Path]:
         raise KeysError(str(wrong)) from None
     last = 0
     if path.exists():
-        held = signed.read_rooted(_read_file(path), ClockReset, known_roots(folder))
+        held = signed.read_rooted(read_file(path, MAX_TRUST), ClockReset, known_roots(folder))
         if isinstance(held, SignedFault):
             raise KeysError(f"{path}: {held.value}: expected the unit's last reset, signed by the root {root.kid.hex()}")
         last = held.serial
@@ -251,7 +249,7 @@ def load_public(path: Path, at: float) -> PublicEntries:
     """The public entries in a file that `export` made, or of another keys folder; KeysError says what is wrong with it."""
     if path.is_dir():
         return export(path, at)
-    data = _read_file(path)
+    data = read_file(path, MAX_TRUST)
     try:
         found = msgspec.json.decode(data, type=PublicEntries)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
@@ -285,7 +283,7 @@ def own_signers(folder: Path, use: Use) -> list[SoftwareKey]:
 def read_root(path: Path) -> PublicKey:
     """The public root key in the PEM file `path`."""
     try:
-        return PublicKey.from_pem(_read_file(path))
+        return PublicKey.from_pem(read_file(path, MAX_TRUST))
     except KeysError:
         raise
     except ValueError as wrong:
@@ -294,7 +292,7 @@ def read_root(path: Path) -> PublicKey:
 
 def read_trust(path: Path, roots: Sequence[PublicKey] | None) -> TrustList:
     """The trust list in the file `path`, signed by one of `roots`; with None whoever signed it, which proves nothing."""
-    data = _read_file(path)
+    data = read_file(path, MAX_TRUST)
     if roots is not None:
         trust_list = signed.read_rooted(data, TrustList, roots)
         if isinstance(trust_list, SignedFault):
@@ -343,7 +341,7 @@ def write_next(
 
 def read_request(path: Path) -> TrustList:
     """The trust list in a request; KeysError where it is none."""
-    data = _read_file(path)
+    data = read_file(path, MAX_TRUST)
     try:
         request = signed.unpack(data, TrustList, MAX_TRUST)
         KeyRing.of(request)
@@ -380,11 +378,23 @@ def known_roots(folder: Path) -> tuple[PublicKey, ...]:
     return tuple(read_root(path) for path in (folder / ROOT_PUBLIC_FILE, *sorted(folder.glob("root-*.pub.pem"))))
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path, most: int) -> bytes:
+    """What is in a file of at most `most` bytes; KeysError where it cannot be read or is longer."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except OSError as wrong:
         raise KeysError(f"{path}: cannot be read: {wrong.strerror}") from None
-    if len(data) > MAX_TRUST:
-        raise KeysError(f"{path}: {len(data)} bytes: expected at most {MAX_TRUST}")
+    if len(data) > most:
+        raise KeysError(f"{path}: too long: expected at most {most} bytes")
     return data
+
+
+def write_key(path: Path, key: SoftwareKey) -> None:
+    """The private key into a file of its own, of mode 0600; KeysError where it exists already or cannot be written."""
+    try:
+        write_private(path, key.to_pem())
+    except SealError as wrong:
+        raise KeysError(str(wrong)) from None
+    except OSError as wrong:
+        raise KeysError(f"{path}: cannot be written: {wrong.strerror}") from None

@@ -88,12 +88,7 @@ def inspect(
 
 def look_at(file: Path, walls: Walls) -> Found:
     """What the file is; KeysError where it is nothing of ours."""
-    try:
-        if file.stat().st_size > MAX_SNAPSHOT:
-            raise KeysError(f"{file}: {file.stat().st_size} bytes: expected at most {MAX_SNAPSHOT}")
-        data = file.read_bytes()
-    except OSError as wrong:
-        raise KeysError(f"{file}: cannot be read: {wrong.strerror}") from None
+    data = keyring_files.read_file(file, MAX_SNAPSHOT)
     if data.startswith(b"-----BEGIN"):
         return _key(file, data)
     if data.startswith(token.PREFIX.encode()):

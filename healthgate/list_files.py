@@ -25,7 +25,7 @@ from healthcode.status import CHAIN, IAT, SNAPSHOT_TYP, STATUS_LIST, SUB, Status
 from healthcode.status_claim import MOST_BYTES, WIDTHS, Entries, read_entries
 from healthcode.terms import Status, Use
 from healthcode.trust import KeyRing
-from healthgate.keyring_files import KeysError, read_trust
+from healthgate.keyring_files import KeysError, read_file, read_trust
 from healthgate.keys_inspect import NOT_CHECKED, Walls, checked
 
 M = TypeVar("M", Head, Delta)
@@ -106,10 +106,7 @@ def look_at(path: Path, walls: Walls) -> list[Seen]:
     try:
         if path.is_dir():
             return _folder(path, walls)
-        size = path.stat().st_size
-        if size > MAX_SNAPSHOT:
-            raise Unread(f"{path}: {size} bytes: expected at most {MAX_SNAPSHOT}")
-        seen = _file(path, path.read_bytes(), walls)
+        seen = _file(path, read_file(path, MAX_SNAPSHOT), walls)
         expires = seen.more.get("expires_at")
         is_over = isinstance(expires, int) and expires < walls.at
         return [replace(seen, wrong="it has expired: its issuer says to fetch it anew") if is_over and not seen.wrong else seen]

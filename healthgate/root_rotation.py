@@ -15,9 +15,8 @@ from healthcode import signed
 from healthcode.cose import PublicKey, Signer, SoftwareKey
 from healthcode.messages import MAX_ROTATIONS, RootChain, TrustList
 from healthcode.roots import Link, Roots, write_rotation
-from healthgate.keyring_files import ROOT_FILE, ROOT_PUBLIC_FILE, KeysError, known_roots, open_root, open_trust, write_next
+from healthgate.keyring_files import ROOT_FILE, ROOT_PUBLIC_FILE, KeysError, known_roots, open_root, open_trust, write_key, write_next
 from server.keys import ROOTS_FILE, KeyFileError, read_chain
-from server.sealing import SealError, write_private
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def rotate_root(folder: Path, at: float, *, keep_old: bool = False) -> RootRotat
             raise KeysError(f"{folder / ROOTS_FILE}: holds {len(chain)} rotations, the most: enrol units anew with the root of today")
         fresh = SoftwareKey.generate(root.algorithm)
         new, is_over, since = fresh, not keep_old, held.version + 1
-        _write_private(_file(folder, fresh.public_key), fresh)
+        write_key(_file(folder, fresh.public_key), fresh)
         write_atomically(_file(folder, fresh.public_key, ".pub.pem"), fresh.public_key.to_pem())
         write_atomically(_file(folder, old, ".pub.pem"), old.to_pem())
         _write_chain(folder, [*chain, write_rotation(root, fresh, since, since if is_over else None)])
@@ -95,15 +94,6 @@ def _write_chain(folder: Path, rotations: list[bytes]) -> None:
         write_atomically(folder / ROOTS_FILE, signed.pack(RootChain(rotations=rotations)))
     except OSError as wrong:
         raise KeysError(f"{folder / ROOTS_FILE}: cannot be written: {wrong.strerror}") from None
-
-
-def _write_private(path: Path, key: SoftwareKey) -> None:
-    try:
-        write_private(path, key.to_pem())
-    except SealError as wrong:
-        raise KeysError(str(wrong)) from None
-    except OSError as wrong:
-        raise KeysError(f"{path}: cannot be written: {wrong.strerror}") from None
 
 
 def _file(folder: Path, key: PublicKey, ending: str = ".pem") -> Path:

@@ -19,10 +19,9 @@ from healthcode.cose import Algorithm, Signer, SoftwareKey
 from healthcode.messages import TrustEntry, TrustList
 from healthcode.terms import Use
 from healthcode.trust import entry_for
-from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, open_trust, own_issuer, own_signers, write_next
+from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, open_trust, own_issuer, own_signers, write_key, write_next
 from healthgate.times import rfc3339
 from server.keys import CLOCK_MARGIN_S, WARNING_S
-from server.sealing import SealError, write_private
 
 KEPT_S = 28 * DAY_S
 """How long what a key signed counts beyond its last signature, at least: gates keep lists on disk, and may be off line for weeks."""
@@ -86,12 +85,7 @@ def rotate(
     old = {entry.key: _shorten(entry, begins + overlap.both_s) for entry in ours}
     entries = [old.get(entry.key, entry) if entry in ours else entry for entry in held.entries]
     path = folder / f"{use.value}-{signer.kid.hex()}.pem"
-    try:
-        write_private(path, signer.to_pem())
-    except SealError as wrong:
-        raise KeysError(str(wrong)) from None
-    except OSError as wrong:
-        raise KeysError(f"{path}: cannot be written: {wrong.strerror}") from None
+    write_key(path, signer)
     try:
         made = write_next(folder, root, held, [*(entry for entry in entries if entry.verify_until >= now), new], at)
     except KeysError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from paho.mqtt import client as mqtt
@@ -73,9 +75,21 @@ class Client:
         self.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         return self.acknowledged.get(timeout=LIMIT_S)
 
-    def next(self) -> tuple[str, bytes]:
-        return self.heard.get(timeout=LIMIT_S)
+    def next(self, limit_s: float = LIMIT_S) -> tuple[str, bytes]:
+        """The next message's topic and payload."""
+        return self.heard.get(timeout=limit_s)
 
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+
+
+@contextmanager
+def listening(broker: broker.Broker, *filters: str) -> Iterator[Client]:
+    """Somebody who hears these topics, of a broker that lets anybody in."""
+    client = Client(broker, "", "")
+    try:
+        client.subscribe(*filters)
+        yield client
+    finally:
+        client.close()

@@ -99,19 +99,20 @@ def headers(key: PrivateKey, dsc: bytes) -> dict[int, Any]:
     return {1: cose.PS256_ID if isinstance(key, rsa.RSAPrivateKey) else -7, 4: certificates.kid_of(dsc)}
 
 
+ANY = {"tg": "840539006", "co": "XX", "is": "Nobody", "ci": IDENTIFIER}
+"""What every kind of content has: the disease, and where and by whom it was certified."""
+
+
 def a_vaccination(**changes: Any) -> dict[str, Any]:
     """The content of a complete vaccination, a month ago."""
     said = {
-        "tg": "840539006",
+        **ANY,
         "vp": "1119349007",
         "mp": "EU/1/20/1528",
         "ma": "ORG-100030215",
         "dn": 2,
         "sd": 2,
         "dt": "2021-05-01",
-        "co": "XX",
-        "is": "Nobody",
-        "ci": IDENTIFIER,
     }
     return hcert(v=[said | changes])
 
@@ -119,15 +120,12 @@ def a_vaccination(**changes: Any) -> dict[str, Any]:
 def a_test(**changes: Any) -> dict[str, Any]:
     """The content of a negative NAA test, six hours ago."""
     said = {
-        "tg": "840539006",
+        **ANY,
         "tt": "LP6464-4",
         "nm": "Nothing",
         "sc": "2021-06-01T08:00:00+02:00",
         "tr": "260415000",
         "tc": "Nowhere",
-        "co": "XX",
-        "is": "Nobody",
-        "ci": IDENTIFIER,
     }
     return hcert(t=[said | changes])
 
@@ -135,13 +133,10 @@ def a_test(**changes: Any) -> dict[str, Any]:
 def a_recovery(**changes: Any) -> dict[str, Any]:
     """The content of a recovery, two months ago."""
     said = {
-        "tg": "840539006",
+        **ANY,
         "fr": "2021-04-01",
         "df": "2021-04-12",
         "du": "2021-09-28",
-        "co": "XX",
-        "is": "Nobody",
-        "ci": IDENTIFIER,
     }
     return hcert(r=[said | changes])
 

@@ -19,7 +19,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     private.stop()
 
 
-ASKED_FOR = ("fuzz", "simulation")
+ASKED_FOR = ("fuzz", "simulation", "kernel", "arm64")
 """Marks of tests that take minutes and run only where -m names them."""
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.outbox import Outbox
 from healthcode import topics
 from healthcode.messages import Alert, UnitEvent, decode
-from tests.broker import Broker
+from tests.broker import Broker, Client, listening
 from tests.edge.test_process import LIMIT_S, Site
 
 pytestmark = pytest.mark.slow
@@ -28,29 +25,22 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
 
 
 @pytest.fixture
-def alerts(broker: Broker) -> Iterator[queue.SimpleQueue[bytes]]:
-    """What is published under the alert camera_missing."""
-    said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    listener = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    listener.on_connect = lambda client, *_: client.subscribe(topics.up("north", "alert", "camera_missing"), qos=1)
-    listener.on_message = lambda _client, _data, message: said.put(bytes(message.payload))
-    listener.connect(broker.host, broker.port)
-    listener.loop_start()
-    yield said
-    listener.disconnect()
-    listener.loop_stop()
+def alerts(broker: Broker) -> Iterator[Client]:
+    """Who hears what is published under the alert camera_missing."""
+    with listening(broker, topics.up("north", "alert", "camera_missing")) as client:
+        yield client
 
 
-def test_a_camera_that_is_pulled_is_an_alert_until_it_is_back(site: Site, alerts: queue.SimpleQueue[bytes]) -> None:
+def test_a_camera_that_is_pulled_is_an_alert_until_it_is_back(site: Site, alerts: Client) -> None:
     site.start()
     site.pass_code(7)
     site.world.set("north", shown=(), skin_c=None, camera="unplugged")
-    while not (payload := alerts.get(timeout=LIMIT_S)):
+    while not (payload := alerts.next(LIMIT_S)[1]):
         pass
     words = ("the camera was unplugged", "there is no such camera")  # as it is lost, and once it has been looked for again
     assert decode(payload, Alert).detail in [f"simulated camera: {each}" for each in words]
     site.world.set("north", camera="ok")
-    while alerts.get(timeout=LIMIT_S):
+    while alerts.next(LIMIT_S)[1]:
         pass
     site.pass_code(8)
     assert site.end(signal.SIGTERM)[0] == 0

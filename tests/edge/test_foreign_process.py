@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,14 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.cache import Cache
 from healthcode import base45, topics
 from healthcode.messages import EventBatch, PassEvent, decode
 from healthcode.terms import Decision, Reason
-from tests.broker import Broker
+from tests.broker import Broker, listening
 from tests.certificates import BORN, DAY_S, IDENTIFIER, NAME, POLICY, a_vaccination, certificate, entry, make_dsc
 from tests.edge.province import ROOTS, Province, list_entry, trust_list
 from tests.edge.test_process import LIMIT_S, Site
@@ -55,29 +52,20 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Border]:
 
 
 def test_a_certificate_passes_and_leaves_a_hash(site: Border, broker: Broker) -> None:
-    heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-    listener = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    listener.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-    listener.on_message = lambda _client, _data, message: heard.put((message.topic, bytes(message.payload)))
-    listener.connect(broker.host, broker.port)
-    listener.loop_start()
     text = site.certificate()
     sent: list[bytes] = []
     passes: list[PassEvent] = []
-    try:
+    with listening(broker, "#") as heard:
         site.start()
         site.world.set("north", skin_c=34.0)
         site.world.show("north", text)
         assert site.world.wait_for("north", lambda entry: entry.get("pin") == "relay" and bool(entry["value"]), LIMIT_S)
         while not passes:
-            topic, payload = heard.get(timeout=LIMIT_S)
+            topic, payload = heard.next(LIMIT_S)
             sent.append(topic.encode() + payload)
             if topic == topics.up("north", "events"):
                 passes += [event for event in decode(payload, EventBatch).events if isinstance(event, PassEvent)]
         status, log = site.end(signal.SIGTERM)
-    finally:
-        listener.disconnect()
-        listener.loop_stop()
     assert status == 0
     assert "admit GREEN" in log
     assert [(event.decision, event.reason, event.code) for event in passes] == [(Decision.ADMIT, Reason.GREEN, None)]

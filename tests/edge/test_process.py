@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import subprocess
 import sys
@@ -11,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.cache import Cache
 from edge.outbox import Outbox
@@ -20,20 +17,17 @@ from healthcode import token, topics
 from healthcode.messages import PassEvent, UnitEvent
 from healthcode.terms import ClockState, Colour, Decision, Form, Status
 from healthgate.world import Entry, World
-from tests.broker import Broker
+from tests.broker import Broker, listening
 from tests.edge.province import ROOT, ROOTS, URI, Province, list_entry, trust_list
 from tests.edge.unit_bench import TOKEN_ENTRY, TOKEN_KEY
+from tests.gate_toml import GATE
 
 pytestmark = pytest.mark.slow
 
 LIMIT_S = 30.0
-CONFIG = """\
-unit = "north"
-hardware = "simulated"
-data = "{folder}/data"
-roots = ["{folder}/root.pub.pem"]
-world = "{folder}/w"
-
+CONFIG = (
+    GATE
+    + """
 [camera]
 source = "simulated"
 
@@ -44,6 +38,7 @@ pulse_s = 5.0
 host = "{host}"
 port = {port}
 """
+)
 
 
 class Site:
@@ -120,23 +115,14 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
 
 
 def test_a_unit_that_is_told_to_end_lets_the_relay_go_says_offline_and_ends_well(site: Site, broker: Broker) -> None:
-    said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    listener = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    listener.on_connect = lambda client, *_: client.subscribe(topics.up("north", "state"), qos=1)
-    listener.on_message = lambda _client, _data, message: said.put(bytes(message.payload))
-    listener.connect(broker.host, broker.port)
-    listener.loop_start()
-    try:
+    with listening(broker, topics.up("north", "state")) as said:
         site.start()
-        assert said.get(timeout=LIMIT_S) == b"online"
+        assert said.next(LIMIT_S)[1] == b"online"
         rise = site.pass_code(7)
         status, log = site.end(signal.SIGTERM)
         assert status == 0
         assert log.rstrip().endswith("gate north is down, relay off")
-        assert said.get(timeout=LIMIT_S) == b"offline"
-    finally:
-        listener.disconnect()
-        listener.loop_stop()
+        assert said.next(LIMIT_S)[1] == b"offline"
     fall = site.relay_entries()[-1]
     assert (fall["value"], fall["n"] > rise["n"]) == (0, True)
     site.world.wait_gone("north", LIMIT_S)

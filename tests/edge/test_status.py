@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,13 +39,6 @@ class Notes:
     def raised(self) -> set[str]:
         """What stands, as the broker would have it retained."""
         return {name for name, alert in dict(self.alerts).items() if alert is not None}
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,13 +38,6 @@ def refused(reason: Reason) -> tuple[Decision, Reason]:
 
 def guard(reason: Reason) -> tuple[Decision, Reason]:
     return (Decision.CALL_GUARD, reason)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 def test_a_green_code_and_three_normal_samples_pass_and_the_event_is_on_disk_before_the_relay_rises(bench: Bench) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from edge.feeds import Device, DeviceBack, DeviceLost, Obstructed
 from edge.scan import Glimpse
 from edge.scan_child import ReaderLost
@@ -17,13 +12,6 @@ from tests.edge.unit_bench import Bench
 
 ASHA, BO = 7, 8
 PASSED = (Decision.ADMIT, Reason.GREEN)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 def glimpse(bench: Bench, frames: int, gap_s: float = 0.07) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from edge.linkwords import ClockAnswered, ClockWasReset
@@ -16,13 +13,6 @@ from tests.edge.province import NOON, URI
 from tests.edge.unit_bench import TOKEN_KEY, Bench
 
 YEAR_2099 = 4_070_908_800
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 def code(ruled_at: int, begin: int) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from edge import lane
@@ -18,13 +15,6 @@ from tests.edge.unit_bench import NORMAL_C, Bench
 
 PASSED = (Decision.ADMIT, Reason.GREEN)
 FIRST, SECOND = 7, 8
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.8, 4.0])

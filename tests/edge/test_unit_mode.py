@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from edge import lane
@@ -14,13 +11,6 @@ from healthcode.terms import Decision, LaneMode, Reason
 from tests.edge.unit_bench import Bench
 
 FIRST = 7
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
 
 
 def lanes(bench: Bench) -> list[LaneEvent]:

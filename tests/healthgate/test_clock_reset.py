@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import queue
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner, Result
 
 from edge.clock import FloorFile, Kept
@@ -20,7 +17,7 @@ from healthcode.cose import PublicKey
 from healthcode.messages import Alert, AnyEvent, ClockReset, PassEvent, UnitEvent, decode
 from healthcode.terms import ClockState, Decision, Reason
 from healthgate import edge, keyring_files, keys
-from tests.broker import Broker
+from tests.broker import Broker, listening
 from tests.edge.province import ROOT, STRANGER
 from tests.edge.test_process import LIMIT_S, Site
 from tests.edge.unit_bench import Disk
@@ -130,16 +127,10 @@ def test_a_gate_that_was_pushed_to_2099_calls_the_guard_until_the_root_s_reset_c
     if way == "letter left before the start":
         done = hand_over(site, file)
         assert (done.exit_code, done.stdout) == (0, "unit north is not running: it takes the reset when it starts\n")
-    alerts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    client.on_connect = lambda client, *_: client.subscribe(topics.up("north", "alert", "clock"), qos=1)
-    client.on_message = lambda _client, _data, message: alerts.put(bytes(message.payload))
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-    try:
+    with listening(broker, topics.up("north", "alert", "clock")) as alerts:
         site.start()
         if way != "letter left before the start":
-            while not (payload := alerts.get(timeout=LIMIT_S)):
+            while not (payload := alerts.next(LIMIT_S)[1]):
                 pass
             assert "before 2099-01-01 00:00:00 UTC, which the time server has said" in decode(payload, Alert).detail
             verdict = refuses(site, 7)
@@ -149,13 +140,10 @@ def test_a_gate_that_was_pushed_to_2099_calls_the_guard_until_the_root_s_reset_c
             assert done.exit_code == 0
             assert done.stdout.startswith("unit north: taken, the clock's floor is ")
         elif way == "retained":
-            client.publish(topics.down("north", "clock"), file.read_bytes(), qos=1, retain=True).wait_for_publish(LIMIT_S)
-        while alerts.get(timeout=LIMIT_S):
+            alerts.publish(topics.down("north", "clock"), file.read_bytes(), retain=True)
+        while alerts.next(LIMIT_S)[1]:
             pass
         site.pass_code(8)
-    finally:
-        client.disconnect()
-        client.loop_stop()
     assert site.process is not None
     site.process.kill()
     site.process.wait(LIMIT_S)

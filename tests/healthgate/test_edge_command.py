@@ -9,18 +9,16 @@ from typer.testing import CliRunner, Result
 
 from healthcode.cose import SoftwareKey
 from healthgate.edge import app
+from tests.gate_toml import GATE
 
-CONFIG = """\
-unit = "north"
-hardware = "simulated"
-data = "{folder}/data"
-roots = ["{folder}/root.pub.pem"]
-world = "{folder}/w"
-
+CONFIG = (
+    GATE
+    + """
 [link]
 username = "north"
 password_file = "{folder}/password"
 """
+)
 
 
 @pytest.fixture

@@ -20,17 +20,14 @@ from edge.calibration import Calibration
 from edge.sensor_files import read_calibration
 from healthcode.cose import SoftwareKey
 from healthgate.world import World
+from tests.gate_toml import GATE
 
 pytestmark = pytest.mark.slow
 
 LIMIT_S = 60.0
-CONFIG = """\
-unit = "north"
-hardware = "simulated"
-data = "{folder}/data"
-roots = ["{folder}/root.pub.pem"]
-world = "{folder}/w"
-
+CONFIG = (
+    GATE
+    + """
 [camera]
 source = "simulated"
 
@@ -38,6 +35,7 @@ source = "simulated"
 settle_s = 0.01
 retry_pause_s = 0.001
 """
+)
 
 
 class Site:
