@@ -74,6 +74,34 @@ def test_what_else_is_signed_goes_the_long_way(data: bytes) -> None:
     assert cose.parse_plain(data) is None
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        cose.sign1(b"p" * 23, "hc+cwt", STRANGER).replace(b"\xa0\x57", b"\xa0\x58\x17"),
+        SHORT[:2] + b"\x58\x15" + SHORT[3:],
+        b"\xd2\x84\x58"
+        + cbor2.dumps({1: -7, 4: b"k" * 8, 16: "t" * 9}, canonical=True)
+        + b"\xa0\x58\x18"
+        + b"p" * 24
+        + b"\x58\x40"
+        + bytes(64),
+    ],
+    ids=["payload", "protected header", "a length that is the header's first byte"],
+)
+def test_what_is_not_in_its_shortest_form_is_neither_way_read(data: bytes) -> None:
+    assert cose.parse_plain(data) is None
+    with pytest.raises(cbor.NotCbor):
+        cose.parse_any(data, strict=True)
+
+
+def test_no_single_byte_makes_the_short_way_disagree() -> None:
+    for place in range(len(SHORT)):
+        for value in range(256):
+            changed = SHORT[:place] + bytes([value]) + SHORT[place + 1 :]
+            plain = cose.parse_plain(changed)
+            assert plain is None or plain == cose.parse_any(changed, strict=True), (place, value)
+
+
 @given(st.sampled_from([GOOD, SHORT, LONG]), st.data())
 def test_a_changed_object_is_read_as_the_library_reads_it(whole: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(whole)))

@@ -105,6 +105,7 @@ STAGES: list[tuple[str, Callable[[], str], Fault]] = [
     ("other claims under our signature", lambda: sign1(PROTECTED, {}, inside(code(index=1))[1], SIGNATURE), Fault.SIGNATURE),
     ("the twin (r, n - s)", lambda: sign1(PROTECTED, {}, PAYLOAD, twin(SIGNATURE)), Fault.SIGNATURE),
     ("a signature of zeros", lambda: sign1(PROTECTED, {}, PAYLOAD, bytes(64)), Fault.SIGNATURE),
+    ("a zero before its s", lambda: sign1(PROTECTED, {}, PAYLOAD, SIGNATURE[:32] + b"\0" + SIGNATURE[32:]), Fault.SIGNATURE),
     ("a signature in DER", lambda: sign1(PROTECTED, {}, PAYLOAD, SIGNATURE + bytes(6)), Fault.SIGNATURE),
     ("claims that are a list", lambda: signed_with(HEADER, cbor2.dumps([1, 2])), Fault.CLAIMS),
     ("claims that are no CBOR", lambda: signed_with(HEADER, b"\xff"), Fault.CLAIMS),
@@ -275,6 +276,18 @@ def test_no_single_byte_makes_the_short_way_disagree(uri: str) -> None:
             changed = whole[:place] + bytes([value]) + whole[place + 1 :]
             plain = token.read_plain_claims(changed)
             assert plain is None or plain == token.read_any_claims(changed), (place, value)
+
+
+def test_texts_in_a_longer_form_than_they_need_are_not_plain() -> None:
+    status = {"status_list": {"idx": 70_000, "uri": "u" * 23}}
+    whole = cbor2.dumps({1: "i" * 23, 4: NOW + 9, 5: NOW, 6: NOW, 65535: status, -65537: 0, -65538: 1}, canonical=True)
+    assert token.read_plain_claims(whole) is not None
+    for character in (b"i", b"u"):
+        text = character * 23
+        longer = whole.replace(b"\x77" + text, b"\x78\x17" + text)
+        assert longer != whole
+        assert token.read_plain_claims(longer) is None
+        assert isinstance(token.read_any_claims(longer), TokenFault)
 
 
 @pytest.mark.parametrize("size", range(80))
