@@ -91,6 +91,15 @@ class Web(Section, frozen=True):
     zone: Annotated[str, Meta(pattern=r"^[A-Za-z_]+(/[A-Za-z_]+)*$", max_length=40)] = "Asia/Shanghai"
 
 
+class Households(Section, frozen=True):
+    """How many others an account may look after, how many claims may wait, how long a hand-over code and a draft are kept."""
+
+    members: Annotated[int, Meta(ge=1, le=100)] = 8
+    claims: Annotated[int, Meta(ge=1, le=100)] = 3
+    code_hours: Annotated[int, Meta(ge=1, le=720)] = 24
+    draft_days: Annotated[int, Meta(ge=1, le=90)] = 7
+
+
 class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
@@ -110,6 +119,7 @@ class Config(Section, frozen=True):
     intake: Intake = Intake()
     lists: Lists = Lists()
     codes: Codes = Codes()
+    households: Households = Households()
     web: Web = Web()
 
     @property

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from server.districts import OUTSIDE, districts, is_place
 from server.facts import Declared, Isolating, Symptom
-from server.faults import Fault
+from server.faults import Fault, Faults
 from server.identity import day_of, start_of
 from server.typed import read_date, read_phone, read_temperature
 
@@ -109,13 +109,6 @@ class Declaration:
             by,
             corrects,
         )
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What is wrong with the answers, by field, in the order of the questions."""
-
-    by_field: Mapping[str, Fault]
 
 
 def questions(*, is_check_in: bool) -> tuple[Question, ...]:

@@ -12,3 +12,10 @@ class Fault:
 
     key: str
     params: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """All that is wrong with a form, by field, in the order of its questions."""
+
+    by_field: Mapping[str, Fault]

@@ -11,10 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.status import CAPACITY
 from server.accounts import Accounts
+from server.charges import Limit
+from server.checkins import CheckIns
 from server.config import Config, ConfigError
+from server.drafts import Drafts
+from server.handovers import HandOvers
+from server.households import Households
 from server.keys import KeyFileError
 from server.policy import PolicyError
 from server.registry import Registry
+from server.reviews import Reviews
 from server.rulebook import load_policy
 from server.sealing import Seal, SealError, load_seal
 from server.store import Store, StoreError, to_ms
@@ -35,6 +41,11 @@ class Office:
     now: Callable[[], float]
     registry: Registry
     accounts: Accounts
+    handovers: HandOvers
+    households: Households
+    checkins: CheckIns
+    drafts: Drafts
+    reviews: Reviews
 
 
 def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
@@ -53,4 +64,19 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
     except BaseException:
         store.close()
         raise
-    return Office(config, store, seal, now, registry, Accounts(store, seal, now))
+    family = config.households
+    limit = Limit(family.members, family.claims, family.code_hours * 3600.0)
+    handovers = HandOvers(store, registry, seal, now, limit)
+    return Office(
+        config,
+        store,
+        seal,
+        now,
+        registry,
+        Accounts(store, seal, now),
+        handovers,
+        Households(store, registry, handovers, seal, now, limit),
+        CheckIns(store, registry, seal, now),
+        Drafts(store, seal, now, family.draft_days * 86_400.0),
+        Reviews(store, registry, now),
+    )

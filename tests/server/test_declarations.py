@@ -12,7 +12,6 @@ from server.declarations import (
     QUESTIONS,
     Answers,
     Declaration,
-    Faults,
     Field,
     Kind,
     Question,
@@ -23,7 +22,7 @@ from server.declarations import (
 )
 from server.districts import OUTSIDE, districts
 from server.facts import Declared, Isolating, Symptom
-from server.faults import Fault
+from server.faults import Fault, Faults
 from server.identity import start_of
 from server.sentences import Language, say, sentences
 

@@ -1,0 +1,136 @@
+"""Where what a person declares does not agree with what is known of them: flags for an officer's eyes, never a verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from server.facts import (
+    Case,
+    CaseClosed,
+    Cleared,
+    CloseContact,
+    ContactCleared,
+    Declared,
+    Fact,
+    FeverAtGate,
+    Isolating,
+    Isolation,
+    IsolationStep,
+    Symptom,
+    TestOutcome,
+    TestResult,
+)
+from server.policy import DAY_S, Policy
+
+FEVER_REMEMBERED_S = DAY_S
+"""How long a gate's fever speaks against somebody who says that they have none."""
+
+
+class Flag(StrEnum):
+    """What an officer has to look at. Stable words: stored with the review; sentences: review.{word}."""
+
+    CONTACT_DENIED = "contact_denied"
+    ISOLATION_DENIED = "isolation_denied"
+    ISOLATION_ELSEWHERE = "isolation_elsewhere"
+    ISOLATION_EARLIER = "isolation_earlier"
+    CASE_OPEN = "case_open"
+    TEST_POSITIVE = "test_positive"
+    FEVER_DENIED = "fever_denied"
+    LISTED_CONTACT = "listed_contact"
+    LISTED_ISOLATION = "listed_isolation"
+    CORRECTED_TO_WELL = "corrected_to_well"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the data say of a person at a time: the newest contact not cleared, the open case, the isolation in force, and so on."""
+
+    contact: CloseContact | None = None
+    case: Case | None = None
+    isolation: Isolation | None = None
+    positive: TestResult | None = None
+    gate_fever: FeverAtGate | None = None
+
+
+def known(facts: Iterable[Fact], at: float, policy: Policy) -> Known:
+    """What counts at `at`, from facts in any order; what happened later is not there yet."""
+    contact: CloseContact | None = None
+    case: Case | None = None
+    isolation: Isolation | None = None
+    positive: TestResult | None = None
+    fever: FeverAtGate | None = None
+    for fact in sorted((fact for fact in facts if fact.at <= at), key=lambda fact: fact.at):
+        match fact:
+            case CloseContact():
+                contact = fact
+            case ContactCleared():
+                contact = None
+            case Case():
+                case = fact
+            case CaseClosed():
+                case = None
+            case Isolation():
+                isolation = fact if fact.step is IsolationStep.BEGAN else None
+            case TestResult():
+                positive = fact if fact.outcome is TestOutcome.POSITIVE else None
+            case FeverAtGate():
+                fever = fact
+            case Cleared():
+                fever = None
+            case _:
+                pass
+    return Known(
+        contact if contact is not None and contact.at > at - policy.contact.days * DAY_S else None,
+        case,
+        isolation,
+        positive,
+        fever if fever is not None and fever.at > at - FEVER_REMEMBERED_S else None,
+    )
+
+
+def contradictions(declared: Declared, facts: Iterable[Fact], policy: Policy) -> tuple[Flag, ...]:
+    """In what the declaration does not agree with the facts of its time."""
+    data = known(facts, declared.at, policy)
+    flags = []
+    if data.contact is not None and not declared.contact:
+        flags.append(Flag.CONTACT_DENIED)
+    if data.isolation is not None:
+        if declared.isolation is Isolating.NONE:
+            flags.append(Flag.ISOLATION_DENIED)
+        elif data.isolation.place is Isolating.CENTRAL and declared.isolation is Isolating.HOME:
+            flags.append(Flag.ISOLATION_ELSEWHERE)
+        if declared.isolation_since is not None and declared.isolation_since < data.isolation.at - DAY_S:
+            flags.append(Flag.ISOLATION_EARLIER)
+    if data.gate_fever is not None and not is_feverish(declared, policy):
+        flags.append(Flag.FEVER_DENIED)
+    return tuple(flags)
+
+
+def categories(facts: Iterable[Fact], at: float, policy: Policy) -> tuple[Flag, ...]:
+    """Which of the four categories the data name at `at`: confirmed and suspected cases, fever cases, close contacts; and isolation."""
+    data = known(facts, at, policy)
+    flags = {
+        Flag.CASE_OPEN: data.case,
+        Flag.TEST_POSITIVE: data.positive,
+        Flag.LISTED_CONTACT: data.contact,
+        Flag.LISTED_ISOLATION: data.isolation,
+    }
+    return tuple(flag for flag, found in flags.items() if found is not None)
+
+
+def reasons_for_review(declared: Declared, facts: Iterable[Fact], policy: Policy) -> tuple[Flag, ...]:
+    """Why an officer has to look before a code is given. What people say against themselves is no reason: the rules make it yellow."""
+    facts = list(facts)
+    return contradictions(declared, facts, policy) + categories(facts, declared.at, policy)
+
+
+def is_feverish(declared: Declared, policy: Policy) -> bool:
+    """Whether the person says that they have fever, in words or by their own thermometer."""
+    return Symptom.FEVER in declared.symptoms or (declared.temperature_c is not None and declared.temperature_c >= policy.declared.fever_c)
+
+
+def is_well(declared: Declared, policy: Policy) -> bool:
+    """Whether the person says nothing that speaks against them: no symptom, no fever, no contact, no isolation."""
+    return not declared.symptoms and not is_feverish(declared, policy) and not declared.contact and declared.isolation is Isolating.NONE

@@ -1,0 +1,195 @@
+"""How a resident goes over to another account with their history: by a one-time code, by a claim that the family confirms, or an officer.
+
+One person has one code: a number that is known already is not registered again but claimed. Whoever looks after the resident may
+confirm the claim, an officer decides it otherwise, and nobody is told who that is. A one-time code from the family does it at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from server import throttle
+from server.accounts import Actor, Role
+from server.charges import OFFICERS, ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
+from server.enrolment import Entry, Relation, read_entry
+from server.faults import Faults
+from server.identity import mask_name, normal_form
+from server.persons import fingerprint, read_person
+from server.registry import Registry
+from server.sealing import Seal
+from server.store import Store, people, reviews, to_ms
+from server.store import households as rows
+from server.throttle import Limits
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_CODE_LETTERS = 10
+OF_CODES = Limits(free=5, base_s=10, ceiling_s=3600, forget_s=86_400)
+"""Attempts of one account at one-time codes; a code has 49 bits and wants the person's number with it."""
+
+
+class Purpose(StrEnum):
+    """What a one-time code is for: the person's own account, or one more account that looks after them."""
+
+    SELF = "self"
+    SHARE = "share"
+
+
+@dataclass(frozen=True)
+class ClaimNotice:
+    """Somebody else's claim on a member of the family, as those see it who look after them: the member's masked name, nothing else."""
+
+    claim: int
+    resident: str
+    masked_name: str
+    relation: Relation
+    asked: float
+
+
+class HandOvers:
+    """Claims and one-time codes. `now` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        seal: Seal,
+        now: Callable[[], float],
+        limit: Limit = Limit(),  # noqa: B008  frozen
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._seal = seal
+        self._now = now
+        self._limit = limit
+        self._random = random
+
+    def offer(self, actor: Actor, resident: str, purpose: Purpose) -> str | Refused:
+        """A one-time code by which the resident goes over to an account of their own, or is shared with one more."""
+        with self._store.write() as tx:
+            relation = charge_of(tx, actor, resident)
+            if isinstance(relation, Refused):
+                return relation
+            if relation is Relation.SELF and purpose is Purpose.SELF:
+                return Refused(HouseholdFault.SELF_STAYS)
+            code = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_CODE_LETTERS))
+            ends_ms = to_ms(self._now() + self._limit.code_s)
+            rows.put_hand_over(tx, self._code_hash(code), resident, actor.account, purpose.value, ends_ms)
+            return f"{code[:5]}-{code[5:]}"
+
+    def accept(self, actor: Actor, code: str, typed: Mapping[str, str]) -> Registered | Faults | Refused:
+        """Takes over the resident of a one-time code, with all that is known of them, by the number of their own paper.
+
+        With a code for the person's own account those who looked after them do so no more; with one to share they go on.
+        """
+        if actor.role is not Role.RESIDENT:
+            return Refused(HouseholdFault.NOT_ALLOWED)
+        at = self._now()
+        entry = read_entry(typed, at)
+        if isinstance(entry, Faults):
+            return entry
+        with self._store.write() as tx:
+            key = self._seal.fingerprint(f"hand-over attempts {actor.account}")
+            if throttle.attempt(tx, [(key, OF_CODES)], at):
+                return Refused(HouseholdFault.CODE_WRONG)
+            found = rows.find_hand_over(tx, self._code_hash(code), to_ms(at))
+            known = people.find_by_number(tx, fingerprint(self._seal, entry.identity))
+            if found is None or found[0] != known or (entry.relation is Relation.SELF) != (found[2] == Purpose.SELF.value):
+                return Refused(HouseholdFault.CODE_WRONG)
+            full = find_full(tx, actor.account, entry.relation, self._limit)
+            if full is not None:
+                return full
+            throttle.succeeded(tx, [(key, OF_CODES)], at, cleared=key)
+            self._take_over(tx, actor.account, known, entry.relation, at)
+            return Registered(known)
+
+    def claim(self, tx: Connection, actor: Actor, resident: str, entry: Entry, at: float) -> ClaimWaits | Refused:
+        """Claims a resident who is known already: nothing is told of who looks after them."""
+        if rows.find_charge(tx, actor.account, resident) is not None:
+            return Refused(HouseholdFault.ALREADY_YOURS)
+        mine = rows.open_claims_by(tx, actor.account)
+        for row in mine:
+            if row.resident == resident:
+                return ClaimWaits(row.claim)
+        if len(mine) >= self._limit.claims:
+            return Refused(HouseholdFault.TOO_MANY_CLAIMS, {"most": self._limit.claims})
+        sealed = self._seal.close(entry.name.encode(), f"claims.sealed {actor.account} {resident}")
+        claim = rows.insert_claim(tx, actor.account, resident, entry.relation.value, sealed, to_ms(at))
+        person = read_person(tx, self._seal, resident)
+        has_same_name = person is not None and normal_form(person.name) == normal_form(entry.name)
+        why = "number_claimed" if has_same_name else "number_claimed name_differs"
+        reviews.open_review(tx, "claim", why, resident, to_ms(at), claim)
+        return ClaimWaits(claim)
+
+    def claims_on(self, actor: Actor) -> list[ClaimNotice]:
+        """Others' claims on members of the family that wait for a word of this account."""
+        with self._store.read() as tx:
+            return [self._notice(tx, row) for row in rows.open_claims_on(tx, actor.account)]
+
+    def own_claims(self, actor: Actor) -> list[ClaimWaits]:
+        """The account's own claims that wait."""
+        with self._store.read() as tx:
+            return [ClaimWaits(row.claim) for row in rows.open_claims_by(tx, actor.account)]
+
+    def confirm(self, actor: Actor, claim: int, *, is_theirs: bool) -> Refused | None:
+        """One who looks after the resident says whether the claim is right: right ends it; wrong leaves it to an officer."""
+        with self._store.write() as tx:
+            row = rows.find_claim(tx, claim)
+            if row is None or row.state != "open" or row.account == actor.account:
+                return Refused(HouseholdFault.NO_CLAIM)
+            if isinstance(charge_of(tx, actor, row.resident), Refused):
+                return Refused(HouseholdFault.NO_CLAIM)
+            rows.set_claim_holder(tx, claim, "yes" if is_theirs else "no")
+            return self._grant(tx, row, "family") if is_theirs else None
+
+    def decide(self, actor: Actor, claim: int, *, is_granted: bool) -> Refused | None:
+        """An officer decides a claim. Granted for a person's own account, all others lose them, and their old codes end."""
+        if actor.role not in OFFICERS:
+            return Refused(HouseholdFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = rows.find_claim(tx, claim)
+            if row is None or row.state != "open" or row.account == actor.account:
+                return Refused(HouseholdFault.NO_CLAIM)
+            if not is_granted:
+                rows.close_claim(tx, claim, "refused", actor.role.value, to_ms(self._now()))
+                return None
+            refused = self._grant(tx, row, actor.role.value)
+        if refused is None and row.relation == Relation.SELF.value:
+            self._registry.revoke(row.resident)
+        return refused
+
+    def tidy(self) -> None:
+        """Drops one-time codes that have ended."""
+        with self._store.write() as tx:
+            rows.forget_hand_overs(tx, to_ms(self._now()))
+
+    def _grant(self, tx: Connection, row: rows.ClaimRow, by: str) -> Refused | None:
+        relation = Relation(row.relation)
+        full = find_full(tx, row.account, relation, self._limit)
+        if full is not None:
+            return full
+        at = self._now()
+        rows.close_claim(tx, row.claim, "granted", by, to_ms(at))
+        self._take_over(tx, row.account, row.resident, relation, at)
+        return None
+
+    def _take_over(self, tx: Connection, account: str, resident: str, relation: Relation, at: float) -> None:
+        """The account looks after the resident; as their own it is the only one."""
+        if relation is Relation.SELF:
+            for holder, _ in rows.holders(tx, resident):
+                rows.delete_charge(tx, holder, resident)
+        rows.delete_hand_overs(tx, resident)
+        rows.insert_charge(tx, account, resident, relation.value, to_ms(at))
+
+    def _notice(self, tx: Connection, row: rows.ClaimRow) -> ClaimNotice:
+        person = read_person(tx, self._seal, row.resident)
+        name = "" if person is None else mask_name(person.name)
+        return ClaimNotice(row.claim, row.resident, name, Relation(row.relation), row.asked_ms / 1000)
+
+    def _code_hash(self, code: str) -> bytes:
+        return self._seal.fingerprint(f"hand-over code {normal_form(code)}")
