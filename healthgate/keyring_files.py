@@ -10,7 +10,7 @@ next version. Time is a parameter, `at`, in seconds since 1970.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +54,10 @@ class KeysError(ValueError):
     """A keys folder or file that cannot be used, or a change that cannot be made; the text is one line."""
 
 
+MakeKey = Callable[[Algorithm], SoftwareKey]
+"""Makes a fresh key, from the operating system's randomness unless somebody brings another."""
+
+
 @dataclass(frozen=True)
 class Lifetimes:
     """How long things last, in days. A trust list that nobody signs anew stops every gate when it expires, so it lasts long.
@@ -75,7 +79,14 @@ class PublicEntries(Message, frozen=True):
 
 
 def init(
-    folder: Path, issuer: str, list_uri: str, at: float, *, algorithm: Algorithm = "ES256", lifetimes: Lifetimes = Lifetimes()
+    folder: Path,
+    issuer: str,
+    list_uri: str,
+    at: float,
+    *,
+    algorithm: Algorithm = "ES256",
+    lifetimes: Lifetimes = Lifetimes(),
+    make_key: MakeKey = SoftwareKey.generate,
 ) -> TrustList:
     """Makes the keys of `issuer` in `folder` and version 1 of its trust list; KeysError where one of the files is there already."""
     now = int(at)
@@ -88,8 +99,8 @@ def init(
     for name in names:
         if (folder / name).exists():
             raise KeysError(f"{folder / name}: exists already, expected a folder without keys")
-    root = SoftwareKey.generate(algorithm)
-    signers = {use: SoftwareKey.generate(algorithm) for use in USES}
+    root = make_key(algorithm)
+    signers = {use: make_key(algorithm) for use in USES}
     sign_until = now + lifetimes.keys_days * DAY_S
     lifetime_s = lifetimes.paper_days * DAY_S
     entries = [

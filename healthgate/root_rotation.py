@@ -15,7 +15,17 @@ from healthcode import signed
 from healthcode.cose import PublicKey, Signer, SoftwareKey
 from healthcode.messages import MAX_ROTATIONS, RootChain, TrustList
 from healthcode.roots import Link, Roots, write_rotation
-from healthgate.keyring_files import ROOT_FILE, ROOT_PUBLIC_FILE, KeysError, known_roots, open_root, open_trust, write_key, write_next
+from healthgate.keyring_files import (
+    ROOT_FILE,
+    ROOT_PUBLIC_FILE,
+    KeysError,
+    MakeKey,
+    known_roots,
+    open_root,
+    open_trust,
+    write_key,
+    write_next,
+)
 from server.keys import ROOTS_FILE, KeyFileError, read_chain
 
 
@@ -29,7 +39,7 @@ class RootRotated:
     is_over: bool
 
 
-def rotate_root(folder: Path, at: float, *, keep_old: bool = False) -> RootRotated:
+def rotate_root(folder: Path, at: float, *, keep_old: bool = False, make_key: MakeKey = SoftwareKey.generate) -> RootRotated:
     """Makes the next root, signed by both, and has it sign the next trust list, from which on the old one signs none (unless kept)."""
     root, held = _open(folder)
     old = _public(root)
@@ -42,7 +52,7 @@ def rotate_root(folder: Path, at: float, *, keep_old: bool = False) -> RootRotat
     else:
         if len(chain) >= MAX_ROTATIONS:
             raise KeysError(f"{folder / ROOTS_FILE}: holds {len(chain)} rotations, the most: enrol units anew with the root of today")
-        fresh = SoftwareKey.generate(root.algorithm)
+        fresh = make_key(root.algorithm)
         new, is_over, since = fresh, not keep_old, held.version + 1
         write_key(_file(folder, fresh.public_key), fresh)
         write_atomically(_file(folder, fresh.public_key, ".pub.pem"), fresh.public_key.to_pem())

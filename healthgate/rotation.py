@@ -19,7 +19,7 @@ from healthcode.cose import Algorithm, Signer, SoftwareKey
 from healthcode.messages import TrustEntry, TrustList
 from healthcode.terms import Use
 from healthcode.trust import entry_for
-from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, open_trust, own_issuer, own_signers, write_key, write_next
+from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, MakeKey, open_trust, own_issuer, own_signers, write_key, write_next
 from healthgate.times import rfc3339
 from server.keys import CLOCK_MARGIN_S, WARNING_S
 
@@ -63,6 +63,7 @@ def rotate(
     overlap: Overlap | None = None,
     algorithm: Algorithm | None = None,
     keys_days: int = Lifetimes.keys_days,
+    make_key: MakeKey = SoftwareKey.generate,
 ) -> Rotated:
     """Makes the next key of a use and the trust list in which both count; KeysError where there is none to follow, or one is on its way.
 
@@ -80,7 +81,7 @@ def rotate(
         began = rfc3339(before.sign_from + CLOCK_MARGIN_S)
         raise KeysError(f"the {use.value} key {before.kid.hex()} begins to sign at {began}: expected a time after it, or --now")
     begins = now + overlap.lead_s
-    signer = SoftwareKey.generate(algorithm or _algorithm_of(before))
+    signer = make_key(algorithm or _algorithm_of(before))
     new = _entry(signer, before, begins, begins + keys_days * DAY_S)
     old = {entry.key: _shorten(entry, begins + overlap.both_s) for entry in ours}
     entries = [old.get(entry.key, entry) if entry in ours else entry for entry in held.entries]

@@ -20,12 +20,12 @@ from edge.outbox import UNNUMBERED, Outbox, OutboxFault, Person
 from edge.recorder import Recorder
 from edge.syncwords import Timing
 from healthcode.cose import PublicKey
-from healthcode.messages import AnyEvent, Info, UnitEvent, stamp
+from healthcode.messages import AnyEvent, Info, TrustList, UnitEvent, stamp
 from healthcode.terms import ClockState
 from healthgate.simulation.disk import Disk
 from healthgate.simulation.history import History, Memory
+from healthgate.simulation.keyholder import NOON
 from healthgate.simulation.network import RECONNECT_S, Broker, Client, Message
-from healthgate.simulation.office import NOON, URI
 from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
 
 FLUSHED_WITHIN_S = 12.0
@@ -73,20 +73,22 @@ class Gate:
         trace: Trace,
         *,
         roots: Sequence[PublicKey],
-        history: History,
+        histories: Mapping[str, History],
+        signed: Mapping[int, TrustList],
         ledger: Ledger,
     ) -> None:
         self.name = name
         self.clock_off_s = random.choice([0.0, 0.0, -5.0, 30.0, -3600.0])
         self.is_up = False
         self.disk = Disk(folder, random)
-        self.memory = Memory(name)
+        self.memory = Memory(name, signed)
         self._schedule = schedule
         self._random = random
         self._broker = broker
         self._trace = trace
         self._roots = tuple(roots)
-        self._history = history
+        self._histories = histories
+        self._signed = signed
         self._ledger = ledger
         self._tick_s = random.choice([0.5, 1.0, 3.0])
         self._follows_a_network = random.random() < 0.5
@@ -118,7 +120,7 @@ class Gate:
             self.crash(cuts_power=False)
             return
         if self._off_since is not None:
-            self.memory.found_again(self.cache, URI, self._off_since)
+            self.memory.found_again(self.cache, self._off_since)
             self._off_since = None
         self._watch()
         self._later(self._random.uniform(0.0, RECONNECT_S), self._connect)
@@ -151,7 +153,7 @@ class Gate:
         self.crash(cuts_power=True)
         self._trace.note(self._schedule.now, self.name, "has a new card")
         self.disk.renew()
-        self.memory = Memory(self.name)
+        self.memory = Memory(self.name, self._signed)
         self._off_since = None
 
     def spoil(self, kinds: Collection[str], chance: float, seconds: float) -> None:
@@ -179,7 +181,7 @@ class Gate:
         if self._safe_since(self._schedule.now) < self._schedule.now:
             self.memory.trust = -1
         if self.disk.has_failed and (self.clock.disk_error or self.dialogue.counts["disk_fault"]):
-            self.memory.floor = 0.0
+            self.memory.floor, self.memory.serial = 0.0, 0
 
     def _mend_if_over(self) -> None:
         if all(until <= self._schedule.now for _, until in self._spells):
@@ -326,8 +328,8 @@ class Gate:
 
     def _watch(self) -> None:
         for held in self.cache.lists.values():
-            self._history.check(self.name, held)
-        self.memory.look(self._schedule.now, self.cache, URI, self.clock.floor or 0.0)
+            self._histories[held.uri].check(self.name, held)
+        self.memory.look(self._schedule.now, self.cache, self.clock)
         for what in WRONG:
             if self.dialogue.counts[what]:
                 raise Failure(f"{self.name}: {what}, which nothing in this town can cause")

@@ -204,7 +204,7 @@ def _reader(topic: str) -> str:
             return BRIDGE
         case topics.DownTopic(unit=unit):
             return unit
-        case topics.ListTopic() | topics.TRUST_HEAD:
+        case topics.ListTopic() | topics.TRUST_HEAD | topics.TRUST_ROOTS:
             return ""
         case _:
             return "-"

@@ -1,77 +1,42 @@
-"""The server: registry, publisher, answers and intake over the store, joined to the broker as the bridge joins them, and its power switch.
+"""The server: registry and the rounds that the bridge carries, over the store and the keys folder, and its power switch.
 
-The bridge's own threads and its MQTT client are left out; what they do with the parts, and in which order, is here in one thread.
+The bridge's own threads and its MQTT client are left out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event
 
 from healthcode import topics
-from healthcode.cose import SoftwareKey
-from healthcode.messages import BadPayload, TrustHead, TrustList, Watermark
-from healthcode.signed import write
+from healthcode.messages import BadPayload
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
-from healthcode.trust import KeyRing, entry_for
 from healthgate.simulation.history import History
+from healthgate.simulation.keyholder import ISSUER, NOON, Keyholder
 from healthgate.simulation.network import BRIDGE, RECONNECT_S, Broker, Client, Message
+from healthgate.simulation.province import Province
 from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
 from server.answers import Answers
 from server.config import Lists
 from server.facts import COLOURS_OF_REASON, HandReason
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
-from server.keys import Trusted
+from server.keys import Signers, TrustFiles
 from server.lists import Compacted, Publication, Publisher
 from server.persons import Person
-from server.registry import Refused, Registry
+from server.registry import Refused, Registry, RegistryFault
+from server.resets import ClockResets
+from server.rounds import Parts, Rounds
 from server.sealing import Seal
 from server.store import Store, publication
 
-ISSUER, URI = "CN-HB", "https://hb.example/s/1"
-CAPACITY = 1024
-NOON = 1_583_323_200
-"""Virtual second 0, in seconds since 1970."""
+URIS = ("https://hb.example/s/1", "https://hb.example/s/2", "https://hb.example/s/3")
 POLL_S = 2.0
-FAR = NOON + 10 * 365 * 86_400
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The issuer's keys: Ed25519, because its signatures are the same at each run."""
-
-    root: SoftwareKey
-    of: dict[Use, SoftwareKey]
-
-    @classmethod
-    def drawn(cls, random: Random) -> Keys:
-        """Fresh keys."""
-
-        def draw() -> SoftwareKey:
-            return SoftwareKey(Ed25519PrivateKey.from_private_bytes(random.randbytes(32)))
-
-        return cls(draw(), {use: draw() for use in (Use.LIST, Use.TIME, Use.ACK)})
-
-    def trusted(self, version: int, epoch: int) -> Trusted:
-        """The trust list with these keys, signed by the root."""
-        entries = [
-            entry_for(
-                key, issuer=ISSUER, use=use, sign_from=0, uris=[URI] if use is Use.LIST else [], epoch=epoch if use is Use.LIST else 0
-            )
-            for use, key in self.of.items()
-        ]
-        trust = TrustList(version=version, signed_at=NOON, expires_at=FAR, entries=entries)
-        body = write(trust, self.root)
-        head = TrustHead(version=version, size=len(body), sha256=hashlib.sha256(body).digest(), signed_at=NOON)
-        return Trusted(KeyRing.of(trust), head, body, write(head, self.root), FAR)
 
 
 class Office:
@@ -80,9 +45,7 @@ class Office:
     def __init__(self, folder: Path, schedule: Schedule, random: Random, broker: Broker, trace: Trace, units: list[str]) -> None:
         self.clock_off_s = 0.0
         self.is_up = False
-        self.keys = Keys.drawn(random)
-        self.trusted = self.keys.trusted(1, 0)
-        self._epoch = 0
+        self.time_off_s = 0.0
         self._folder = folder
         self._schedule = schedule
         self._random = random
@@ -99,10 +62,16 @@ class Office:
         self._commits_left: int | None = None
         self._waiting: list[Message] = []
         self._life = 0
-        self._signed = self.trusted
-        folder.mkdir(parents=True)
+        self._uris = URIS[: random.choice([1, 1, 2, 3])]
+        self._capacity = random.choice([16, 64, 1024])
+        self.keyholder = Keyholder(folder / "keys", schedule, random, trace, self._uris)
+        self.province = Province(random, self._capacity) if random.random() < 0.5 else None
+        if self.province is not None:
+            self.keyholder.recognise(self.province.entries())
+        self.own = [History(uri, self._capacity) for uri in self._uris]
+        others = [] if self.province is None else [self.province.history]
+        self.histories = {history.uri: history for history in [*self.own, *others]}
         self._open()
-        self.history = History(self.store, URI, CAPACITY)
         for unit in units:
             Fleet(self.store, self.now).add(unit)
         for number in range(8):
@@ -143,8 +112,7 @@ class Office:
             return
         self._trace.note(self._schedule.now, "server", "starts")
         self._open()
-        self.history.store = self.store
-        self.history.catch_up()
+        self._catch_up()
         self._up()
 
     def backup(self) -> None:
@@ -156,19 +124,13 @@ class Office:
                     shutil.copyfile(self._folder / name, self._folder / f"backup.{name}")
 
     def restore(self) -> None:
-        """The database is what it was at the last backup; a new trust list raises the epoch, as docs/operations.md demands."""
+        """The database is what it was at the last backup; our lists begin a new epoch, as docs/operations.md demands."""
         self.kill("the database is restored")
         for name in ("server.sqlite", "server.sqlite-wal", "server.sqlite-shm"):
             (self._folder / name).unlink(missing_ok=True)
             if (self._folder / f"backup.{name}").exists():
                 shutil.copyfile(self._folder / f"backup.{name}", self._folder / name)
-        self.renew_trust(raises_epoch=True)
-
-    def renew_trust(self, *, raises_epoch: bool) -> None:
-        """The root signs a new trust list."""
-        self._epoch += raises_epoch
-        self._signed = self.keys.trusted(self._signed.head.version + 1, self._epoch)
-        self._trace.note(self._schedule.now, "root", f"signs trust list {self._signed.head.version}, epoch {self._epoch}")
+        self.keyholder.raise_epoch()
 
     # ---- what people do
 
@@ -190,10 +152,15 @@ class Office:
             self.registry.set_colour(resident, colour, reason)
         self._later(0.3, self._publish_due)
 
-    def true_statuses(self) -> dict[int, Status]:
-        """What the registry says of every index that was ever given out and is not green."""
+    def hand_over(self) -> None:
+        """Somebody imports what the province has published."""
+        if self.province is not None and self.is_up:
+            self.province.hand_over(self.store, self._trust.current.ring, NOON + self._schedule.now)
+
+    def true_statuses(self, uri: str) -> dict[int, Status]:
+        """What the registry says of every index of one of our lists that was ever given out and is not green."""
         with self.store.read() as tx:
-            rows = publication.every_status(tx, URI)
+            rows = publication.every_status(tx, uri)
         return {index: Status.REVOKED if colour is None else STATUS_OF_COLOUR[Colour(colour)] for index, colour in rows}
 
     # ---- the bridge's work
@@ -204,26 +171,46 @@ class Office:
         event.listen(self.store.engine, "commit", self._before_commit)
         seal = Seal(self._seal_key, self._random.randbytes)
         self.registry = Registry(
-            self.store, seal, issuer=ISSUER, uris=[URI], now=self.now, capacity=CAPACITY, random=self._random.randbytes
+            self.store, seal, issuer=ISSUER, uris=self._uris, now=self.now, capacity=self._capacity, random=self._random.randbytes
         )
 
     def _up(self) -> None:
         self.is_up = True
         self._is_compacting = False
-        self._publisher = Publisher(
-            self.store,
-            lambda: self.keys.of[Use.LIST],
-            issuer=ISSUER,
-            uri=URI,
-            capacity=CAPACITY,
-            keys=lambda: self.trusted.ring,
-            settings=self._settings,
+        self._announces = False
+        self._trust = trust = TrustFiles(self.keyholder.folder, [self.keyholder.first_root])
+        signers = Signers(self.keyholder.folder, lambda: trust.current.ring, self.now)
+        parts = Parts(
+            store=self.store,
+            intake=Intake(self.store, self.registry, lambda: trust.current.ring, self.now, fevers_an_hour=10),
+            answers=Answers(
+                self.store,
+                partial(signers.signer, Use.TIME),
+                lambda: trust.current,
+                lambda: self.now() + self.time_off_s,
+                chunk_bytes=self._chunk_bytes,
+            ),
+            publishers=[
+                Publisher(
+                    self.store,
+                    partial(signers.signer, Use.LIST),
+                    issuer=ISSUER,
+                    uri=uri,
+                    capacity=self._capacity,
+                    keys=lambda: trust.current.ring,
+                    settings=self._settings,
+                    now=self.now,
+                    most_changes=self._most_changes,
+                )
+                for uri in self._uris
+            ],
+            trust=trust,
+            resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
+            ack_key=partial(signers.signer, Use.ACK),
+            warnings=list,
             now=self.now,
-            most_changes=self._most_changes,
         )
-        self._answers = Answers(self.store, lambda: self.keys.of[Use.TIME], lambda: self.trusted, self.now, chunk_bytes=self._chunk_bytes)
-        self._intake = Intake(self.store, self.registry, lambda: self.trusted.ring, self.now, fevers_an_hour=10)
-        self.trusted = self._signed
+        self._rounds = Rounds(parts, self._settings.head_period_s, self._say)
         self._later(0.0, self._connect)
         self._later(0.0, self._poll)
 
@@ -243,18 +230,12 @@ class Office:
     def _connect(self) -> None:
         if not self._broker.is_connected(BRIDGE):
             self._broker.connect(BRIDGE, Client(self._message, lambda _topic, _payload: None, self._lost))
-            self._later(0.1, self._announce)
+            self._announces = True
+            self._later(0.1, self._publish_due)
 
     def _lost(self) -> None:
         self._waiting.clear()
         self._later(self._random.uniform(0.1, RECONNECT_S), self._connect)
-
-    def _announce(self) -> None:
-        self._say([Publication(topics.TRUST_HEAD, self.trusted.head_bytes, retain=True)])
-        with self.store.read() as tx:
-            heads = publication.list_heads(tx)
-        self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads])
-        self._send_watermarks(self._intake.watermarks())
 
     def _message(self, message: Message) -> None:
         topic = topics.parse(message.topic)
@@ -269,60 +250,63 @@ class Office:
 
     def _answer(self, unit: str, payload: bytes) -> None:
         try:
-            self._say(self._answers.ask(unit, payload))
+            self._rounds.ask(unit, payload)
         except BadPayload as wrong:
             raise Failure(f"the server does not understand what {unit} asks: {wrong}") from None
         self._answer_due()
 
     def _answer_due(self) -> None:
-        self._say(self._answers.due(self._schedule.now))
-        wait_s = self._answers.wait_s(self._schedule.now)
+        wait_s = self._rounds.answer(self._schedule.now)
         if wait_s is not None:
             self._later(max(0.001, wait_s), self._answer_due)
 
     def _take_batch(self) -> None:
         batch, self._waiting = self._waiting, []
-        taken = self._intake.take([Incoming(message.topic, message.payload) for message in batch])
+
+        def acknowledge() -> None:
+            for message in batch:
+                self._broker.acknowledge(message.mid)
+
+        taken = self._rounds.take([Incoming(message.topic, message.payload) for message in batch], acknowledge)
         self._trace.note(self._schedule.now, "server", f"takes {taken.new} new events, {taken.known} known")
         if taken.refused:
             raise Failure(f"the server refuses {taken.refused} of the units' messages")
-        for message in batch:
-            self._broker.acknowledge(message.mid)
-        self._send_watermarks(taken.watermarks)
-
-    def _send_watermarks(self, watermarks: list[Watermark] | tuple[Watermark, ...]) -> None:
-        key = self.keys.of[Use.ACK]
-        self._say([Publication(topics.down(each.unit, "ack"), write(each, key), retain=True) for each in watermarks])
 
     def _poll(self) -> None:
-        if self.trusted is not self._signed:
-            self.trusted = self._signed
-            self._say([Publication(topics.TRUST_HEAD, self.trusted.head_bytes, retain=True)])
-            self._publisher.reload()
         self._later(POLL_S, self._poll)
         self._publish_due()
-        copy = None if self._is_compacting else self._publisher.copy_for_snapshot()
-        if copy is not None:
+        found = None if self._is_compacting else self._rounds.to_compact()
+        if found is not None:
             self._is_compacting = True
-            made = self._publisher.compact(copy)
-            self._later(self._random.uniform(0.0, 6.0), lambda: self._take_snapshot(made))
+            publisher, copy = found
+            made = publisher.compact(copy)
+            self._later(self._random.uniform(0.0, 6.0), lambda: self._compacted(publisher, made))
 
-    def _take_snapshot(self, made: Compacted) -> None:
+    def _compacted(self, publisher: Publisher, made: Compacted) -> None:
         self._is_compacting = False
-        self._publisher.take_snapshot(made)
-        self.history.catch_up()
+        self._rounds.compacted(publisher, made)
+        self._catch_up()
 
     def _publish_due(self) -> None:
+        announces, self._announces = self._announces, False
+        is_connected = self._broker.is_connected(BRIDGE)
         try:
-            said = self._publisher.step()
+            self._rounds.due(self._schedule.now, is_connected=is_connected, announces=announces and is_connected)
         finally:
-            self.history.catch_up()
-        for item in said:
-            self._trace.note(self._schedule.now, "server", f"publishes {item.topic.rsplit('/', 1)[1]} of {self.history.newest}")
-        self._say(said)
+            self._catch_up()
+        for uri, why in self._rounds.unfit.items():
+            raise Failure(f"the server cannot publish {uri}: {why}")
 
-    def _say(self, said: list[Publication]) -> None:
+    def _catch_up(self) -> None:
+        """The histories of our lists, after whatever was stored."""
+        with self.store.read() as tx:
+            heads = publication.list_heads(tx)
+            for history in self.own:
+                history.catch_up(tx, heads)
+
+    def _say(self, said: Sequence[Publication]) -> None:
         for item in said:
+            self._trace.note(self._schedule.now, "server", f"publishes {item.topic.removeprefix(topics.ROOT)} {len(item.payload)}")
             self._broker.publish(BRIDGE, item.topic, item.payload, retain=item.retain)
 
     def _before_commit(self, _connection: object) -> None:
@@ -335,5 +319,5 @@ class Office:
     def _add_resident(self, number: int) -> None:
         colour, reason = self._random.choice([(Colour.GREEN, HandReason.REVIEWED), (Colour.RED, HandReason.CONFIRMED)])
         added = self.registry.add(Person(name=f"resident {number}"), colour=colour, reason=reason)
-        if isinstance(added, Refused):
+        if isinstance(added, Refused) and added.fault is not RegistryFault.LIST_FULL:
             raise Failure(f"the registry does not take a resident: {added.detail}")

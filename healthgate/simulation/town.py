@@ -18,14 +18,17 @@ from healthgate.simulation.disk import KINDS
 from healthgate.simulation.faults import Faults
 from healthgate.simulation.gate import EventName, Gate, Ledger
 from healthgate.simulation.history import packed_of
+from healthgate.simulation.keyholder import NOON
 from healthgate.simulation.network import BRIDGE, Broker
-from healthgate.simulation.office import CAPACITY, URI, Office
+from healthgate.simulation.office import Office
 from healthgate.simulation.schedule import Failure, Schedule, Trace
 
 UNIT_NAMES = ("north", "south", "east", "west")
 REST_S = 1800.0
 """How long the town has to agree once nothing fails any more: longer than every back-off, and than the clock's questions are apart."""
 LOOK_S = 10.0
+ASTRAY_S = 120.0
+"""A floor so far ahead of the time is wrong: our server's clock and the way of an answer are off by less."""
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
 """Where a file system in memory is on Linux: nothing here has to outlive the run, and the syncs of a disk would take most of its time."""
 
@@ -88,8 +91,9 @@ class Town:
                 Random(self.random.random()),
                 self.broker,
                 self.trace,
-                roots=[self.office.keys.root.public_key],
-                history=self.office.history,
+                roots=[self.office.keyholder.first_root],
+                histories=self.office.histories,
+                signed=self.office.keyholder.signed,
                 ledger=self.ledger,
             )
             for name in names
@@ -119,7 +123,7 @@ class Town:
             self.trace.digest,
             round(self.schedule.now, 3),
             round(self.rest_s, 3),
-            len(self.office.history.versions),
+            sum(len(history.versions) for history in self.office.histories.values()),
             len(self.ledger.kept),
             tuple(self.trace.last),
         )
@@ -144,7 +148,17 @@ class Town:
         self._often(lambda: 10 * faults.restores_an_hour, self._backup)
         self._often(lambda: faults.broker_crashes_an_hour, self._crash_broker)
         self._often(lambda: faults.cuts_an_hour, lambda: self.broker.disconnect(BRIDGE))
-        self._often(lambda: faults.new_trust_an_hour, lambda: office.renew_trust(raises_epoch=self.random.random() < 0.5))
+        self._often(lambda: faults.new_trust_an_hour, office.keyholder.renew)
+        self._often(lambda: faults.new_epochs_an_hour, office.keyholder.raise_epoch)
+        self._often(lambda: faults.key_rotations_an_hour, office.keyholder.rotate)
+        self._often(lambda: faults.withdrawals_an_hour, office.keyholder.withdraw)
+        self._often(lambda: faults.root_rotations_an_hour, office.keyholder.rotate_root)
+        self._often(lambda: faults.wrong_times_an_hour, self._wrong_time)
+        if office.province is not None:
+            province = office.province
+            self._often(lambda: rulings / 2, lambda: province.rule(NOON + self.schedule.now))
+            self._often(lambda: 120.0, office.hand_over)
+        self._look_after_clocks()
         for gate in self.gates:
             gate.start()
             self._befalls(gate, busy)
@@ -207,6 +221,24 @@ class Town:
         self.office.clock_off_s = self.random.uniform(-45.0, 45.0)
         self.trace.note(self.schedule.now, "server", f"its clock is off by {self.office.clock_off_s:.0f} s")
 
+    def _wrong_time(self) -> None:
+        """Whoever tells the units the time is wrong for a while."""
+        office = self.office
+        office.time_off_s = self.random.choice([1.0, 1.0, -1.0]) * 10.0 ** self.random.uniform(2, 5.3)
+        self.trace.note(self.schedule.now, "server", f"tells a time that is off by {office.time_off_s:.0f} s")
+
+        def end() -> None:
+            office.time_off_s = 0.0
+
+        self.schedule.after(self.random.uniform(10.0, 120.0), end)
+
+    def _look_after_clocks(self) -> None:
+        """Somebody looks every other minute which units were led astray, and resets their clocks."""
+        self.schedule.after(120.0, self._look_after_clocks)
+        if self.office.time_off_s == 0:
+            latest = NOON + self.schedule.now + ASTRAY_S
+            self.office.keyholder.reset_clocks([gate.name for gate in self.gates if gate.is_up and (gate.clock.floor or 0.0) > latest])
+
     def _crash_broker(self) -> None:
         self.trace.note(self.schedule.now, "broker", "dies and forgets everything")
         self.broker.crash()
@@ -228,7 +260,9 @@ class Town:
         self.trace.note(self.schedule.now, "town", "calm from now on")
         self.faults.calm()
         self.office.disarm()
+        self.office.time_off_s = 0.0
         self.office.start()
+        self.office.hand_over()
         for gate in self.gates:
             gate.disk.disarm()
             gate.mend()
@@ -251,23 +285,28 @@ class Town:
         return not self._disagreement()
 
     def _disagreement(self) -> str:
-        history, office = self.office.history, self.office
-        newest = history.versions[history.newest]
-        if newest.packed != packed_of(office.true_statuses(), CAPACITY):
-            return "the issuer's list is not what the registry says"
+        office = self.office
+        for history in office.own:
+            if history.versions[history.newest].packed != packed_of(office.true_statuses(history.uri), history.capacity):
+                return f"the issuer's list {history.uri} is not what the registry says"
         for gate in self.gates:
-            held = gate.cache.lists.get(URI)
+            if not gate.is_up:
+                return f"{gate.name} is off"
             trust = gate.cache.trust
-            if trust is None or trust.version != office.trusted.head.version:
-                return f"{gate.name} has trust list {None if trust is None else trust.version}, not {office.trusted.head.version}"
-            if held is None:
-                return f"{gate.name} holds no list"
-            if (held.epoch, held.version) != history.newest:
-                return f"{gate.name} holds version {(held.epoch, held.version)}, the issuer {history.newest}"
-            if held.as_of < history.as_of[history.newest] - 60:
-                return f"{gate.name} holds the list as of {held.as_of}, the issuer said {history.as_of[history.newest]}"
-            if gate.outbox.waiting:
-                return f"{gate.name} has {gate.outbox.waiting} events that wait"
+            if trust != office.keyholder.newest:
+                return f"{gate.name} has trust list {None if trust is None else trust.version}, not {office.keyholder.newest.version}"
+            if gate.cache.lists.keys() != office.histories.keys():
+                return f"{gate.name} holds {sorted(gate.cache.lists)}, not {sorted(office.histories)}"
+            for uri, history in office.histories.items():
+                held, newest = gate.cache.lists[uri], history.newest
+                if (held.epoch, held.version) != newest:
+                    return f"{gate.name} holds version {(held.epoch, held.version)} of {uri}, the issuer {newest}"
+                if held.as_of < history.as_of[newest] - 60:
+                    return f"{gate.name} holds {uri} as of {held.as_of}, the issuer said {history.as_of[newest]}"
+            if gate.outbox.waiting or gate.recorder.unsaved:
+                return f"{gate.name} has {gate.outbox.waiting} events that wait and {gate.recorder.unsaved} that are not on disk"
+            if gate.clock.floor is None or gate.clock.floor > NOON + self.schedule.now + ASTRAY_S:
+                return f"the clock of {gate.name} has the floor {gate.clock.floor}"
         return ""
 
     def _check_events(self) -> None:
