@@ -52,11 +52,11 @@ class Faults:
             "restores_an_hour": 6.0,
             "broker_crashes_an_hour": 20.0,
             "new_trust_an_hour": 20.0,
-            "new_epochs_an_hour": 10.0,
-            "key_rotations_an_hour": 30.0,
-            "withdrawals_an_hour": 10.0,
-            "root_rotations_an_hour": 20.0,
-            "wrong_times_an_hour": 10.0,
+            "new_epochs_an_hour": 20.0,
+            "key_rotations_an_hour": 120.0,
+            "withdrawals_an_hour": 60.0,
+            "root_rotations_an_hour": 60.0,
+            "wrong_times_an_hour": 60.0,
         }
         drawn = {}
         for field in fields(cls):

@@ -90,7 +90,7 @@ class Gate:
         self._histories = histories
         self._signed = signed
         self._ledger = ledger
-        self._tick_s = random.choice([0.5, 1.0, 3.0])
+        self._tick_s = random.choice([0.5, 1.0, 3.0, 3.0])
         self._follows_a_network = random.random() < 0.5
         self._has_battery = random.random() < 0.5
         self._powered_at = 0.0

@@ -56,14 +56,16 @@ class Office:
             keep_deltas=random.choice([3, 10, 100]),
             head_period_s=random.choice([10.0, 30.0]),
         )
+        self._batch_s = random.choice([0.02, 0.5])
         self._chunk_bytes = random.choice([60, 150, 64 * 1024])
         self._most_changes = random.choice([3, 20_000])
         self._seal_key = random.randbytes(32)
         self._commits_left: int | None = None
         self._waiting: list[Message] = []
         self._life = 0
-        self._uris = URIS[: random.choice([1, 1, 2, 3])]
-        self._capacity = random.choice([16, 64, 1024])
+        self._has_stored = True
+        self._uris = URIS[: random.choice([1, 2, 3])]
+        self._capacity = random.choice([12, 32, 1024])
         self.keyholder = Keyholder(folder / "keys", schedule, random, trace, self._uris)
         self.province = Province(random, self._capacity) if random.random() < 0.5 else None
         if self.province is not None:
@@ -112,6 +114,7 @@ class Office:
             return
         self._trace.note(self._schedule.now, "server", "starts")
         self._open()
+        self._has_stored = True
         self._catch_up()
         self._up()
 
@@ -154,8 +157,9 @@ class Office:
 
     def hand_over(self) -> None:
         """Somebody imports what the province has published."""
-        if self.province is not None and self.is_up:
-            self.province.hand_over(self.store, self._trust.current.ring, NOON + self._schedule.now)
+        province = self.province
+        if province is not None:
+            self._later(0.0, lambda: province.hand_over(self.store, self._trust.current.ring, NOON + self._schedule.now))
 
     def true_statuses(self, uri: str) -> dict[int, Status]:
         """What the registry says of every index of one of our lists that was ever given out and is not green."""
@@ -245,7 +249,7 @@ class Office:
             self._later(self._random.uniform(0.001, 0.05), lambda: self._answer(unit, payload))
             return
         if not self._waiting:
-            self._later(0.02, self._take_batch)
+            self._later(self._batch_s, self._take_batch)
         self._waiting.append(message)
 
     def _answer(self, unit: str, payload: bytes) -> None:
@@ -299,6 +303,9 @@ class Office:
 
     def _catch_up(self) -> None:
         """The histories of our lists, after whatever was stored."""
+        if not self._has_stored:
+            return
+        self._has_stored = False
         with self.store.read() as tx:
             heads = publication.list_heads(tx)
             for history in self.own:
@@ -310,6 +317,7 @@ class Office:
             self._broker.publish(BRIDGE, item.topic, item.payload, retain=item.retain)
 
     def _before_commit(self, _connection: object) -> None:
+        self._has_stored = True
         if self._commits_left is not None:
             self._commits_left -= 1
             if self._commits_left <= 0:

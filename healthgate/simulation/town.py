@@ -230,7 +230,7 @@ class Town:
         def end() -> None:
             office.time_off_s = 0.0
 
-        self.schedule.after(self.random.uniform(10.0, 120.0), end)
+        self.schedule.after(self.random.uniform(10.0, 300.0), end)
 
     def _look_after_clocks(self) -> None:
         """Somebody looks every other minute which units were led astray, and resets their clocks."""
