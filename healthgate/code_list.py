@@ -61,7 +61,6 @@ def inspect(
 
 def as_dict(seen: Seen, index: int | None, entry: str | None) -> dict[str, object]:
     """What `code list --json` prints for a list; null is what the file does not say. `wrong` is empty where all is well."""
-    counts = seen.counts()
     shown: dict[str, object] = {
         "path": str(seen.path),
         "what": seen.what,
@@ -77,7 +76,7 @@ def as_dict(seen: Seen, index: int | None, entry: str | None) -> dict[str, objec
         "bits": seen.entries.bits if seen.entries is not None else None,
         "entries": len(seen.entries) if seen.entries is not None else None,
         "changes": len(seen.changes) if seen.changes is not None else None,
-        "counts": counts,
+        "counts": seen.counts(),
         "more": {name: _time(value) if name == "expires_at" and isinstance(value, int) else value for name, value in seen.more.items()},
         "wrong": seen.wrong,
     }
@@ -93,8 +92,8 @@ def as_lines(seen: Seen, told: Mapping[str, object]) -> str:
     lines = [f"{seen.path}: {seen.what}{by}{signature}"]
     shown = {name: told[name] for name in ("issuer", "uri", "epoch", "version", "as_of", "digest", "bits", "entries", "changes")}
     more = told["more"]
-    counts = seen.counts()
-    shown["counts"] = ", ".join(f"{count:,} {word}" for word, count in counts.items()) if counts else None
+    counts = told["counts"]
+    shown["counts"] = ", ".join(f"{count:,} {word}" for word, count in counts.items()) if isinstance(counts, dict) and counts else None
     shown |= more if isinstance(more, dict) else {}
     lines += [
         f"  {name}: {f'{value:,}' if name in ('entries', 'changes') else value}" for name, value in shown.items() if value is not None
