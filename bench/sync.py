@@ -19,15 +19,16 @@ What is modelled, and what is not:
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from bench.sync_links import Link
 from bench.sync_server import URIS
 from bench.sync_town import Plan, Town, Version
+from healthgate.simulation.town import quiet as quiet_log
 from server.config import Lists
 
 SETTLE_S = 300.0
@@ -40,17 +41,11 @@ Tell = Callable[[str, int, int], None]
 
 def measure(plan: Plan, folder: Path, tell: Tell) -> dict[str, Any]:
     """The figures; `folder` is for the disks of server and units. Milliseconds of virtual time, bytes, shares."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # what is lost and asked for again is counted
-    town = Town(plan, folder)
-    try:
+    with quiet_log(), closing(Town(plan, folder)) as town:  # what is lost and asked for again is counted, not logged
         storm = _storm(town, tell)
         quiet = _quiet(town, tell)
         turns = _fetching(town, URIS[1], Lists().fetch_mbit, "fetched in turns", tell)
         at_once = _fetching(town, URIS[2], AT_ONCE_MBIT, "fetched at once", tell)
-    finally:
-        town.close()
-        logging.disable(before)
     for found in (turns, at_once):
         found["ratio_to_quiet"] = _over(found["to_all_ms"]["p99"], quiet["to_all_ms"]["p99"])
         found["on_the_way_ratio_to_quiet"] = _over(found["on_the_way_ms"]["p99"], quiet["on_the_way_ms"]["p99"])
