@@ -15,6 +15,7 @@ from healthgate import keyring_files, keys_dcc
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from healthgate.keys_inspect import inspect
+from healthgate.keys_lists import new_epoch, open_list
 from healthgate.keys_rotation import as_kid, rotate, rotate_root, sign
 from healthgate.keys_shown import Shown, changed, show_trust
 from healthgate.times import LATEST, BadTime, moment, rfc3339
@@ -131,6 +132,8 @@ app.command("rotate")(rotate)
 app.command("sign")(sign)
 app.command("rotate-root")(rotate_root)
 app.command("inspect")(inspect)
+app.command("open-list")(open_list)
+app.command("new-epoch")(new_epoch)
 
 
 @app.command("import-dsc")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.cache import HEAD_EVERY_S, Cache, CacheFault, TrustTaken
+from edge.files import CALLS, Calls
 from edge.listfolder import Base, ListFolder
 from healthcode import signed
 from healthcode.messages import TrustList
@@ -294,6 +298,45 @@ def test_a_disk_that_takes_nothing_does_not_stop_a_changed_colour(folder: Path, 
     assert cache.lists[URI].get(7) is Status.RED
     assert cache.disk_faults == 1
     assert opened(folder).lists[URI].version == 0
+
+
+class Spell:
+    """A disk on which the calls named in `fails` give errors."""
+
+    def __init__(self) -> None:
+        self.fails: set[str] = set()
+        self.calls = Calls(*(partial(self._call, name, getattr(CALLS, name)) for name in NAMES))
+
+    def _call(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        if name in self.fails:
+            raise OSError(errno.EIO, "input/output error")
+        return call(*arguments)
+
+
+NAMES = ("open", "write", "fsync", "replace", "unlink", "mkdir")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("when", ["from the start", "once a list is held"])
+def test_what_a_disk_did_not_take_for_a_while_is_on_it_after_a_flush(folder: Path, province: Province, name: str, when: str) -> None:
+    spell = Spell()
+    cache = Cache(folder, ROOTS, calls=spell.calls)
+    if when == "from the start":
+        spell.fails = {name}
+    province.fill(cache)
+    spell.fails = {name}
+    for idx in (7, 8):
+        assert take(cache, province, province.change({idx: Status.RED})) is None
+    cache.flush()
+    assert cache.lists[URI].get(8) is Status.RED
+    needed = {"write", "fsync"} if when == "once a list is held" else {*NAMES} - {"unlink"}
+    assert (cache.disk_error != "") == (name in needed)
+    spell.fails = set()
+    cache.flush()
+    assert cache.disk_error == ""
+    again = opened(folder)
+    assert same(again.lists[URI], cache.lists[URI])
+    assert again.disk_faults == 0
 
 
 def test_a_path_that_cannot_be_is_a_counted_fault(tmp_path: Path, province: Province) -> None:
