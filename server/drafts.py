@@ -10,6 +10,7 @@ import msgspec
 
 from server.accounts import Actor
 from server.charges import Refused, charge_of
+from server.faults import Fault
 from server.sealing import Seal
 from server.store import Store, reports, to_ms
 
@@ -45,11 +46,11 @@ class Drafts:
         self._now = now
         self._keep_s = keep_s
 
-    def save(self, actor: Actor, kind: DraftKind, resident: str, answers: Mapping[str, str | Sequence[str]]) -> Draft | Refused | None:
-        """Keeps the answers in place of those before; None where they are too long to be anybody's answers."""
+    def save(self, actor: Actor, kind: DraftKind, resident: str, answers: Mapping[str, str | Sequence[str]]) -> Draft | Fault | Refused:
+        """Keeps the answers in place of those before; a fault where they are too long to be anybody's."""
         body = msgspec.json.encode(dict(answers))
         if len(body) > MOST_BYTES:
-            return None
+            return Fault("draft.too_long", {"most": MOST_BYTES})
         at = self._now()
         with self._store.write() as tx:
             if kind is not DraftKind.REGISTRATION:

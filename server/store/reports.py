@@ -82,5 +82,5 @@ def delete_draft(connection: Connection, account: str, resident: str, kind: str)
 
 
 def forget_drafts(connection: Connection, before_ms: int) -> int:
-    """Drops drafts that were saved before; how many."""
-    return int(connection.execute(text("DELETE FROM drafts WHERE saved_ms < :before"), {"before": before_ms}).rowcount)
+    """Drops drafts that were last saved by then; how many."""
+    return int(connection.execute(text("DELETE FROM drafts WHERE saved_ms <= :before"), {"before": before_ms}).rowcount)
