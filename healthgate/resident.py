@@ -19,10 +19,14 @@ from healthgate.times import rfc3339
 from server import qr
 from server.explanations import explain
 from server.facts import HandReason
+from server.faults import Fault
+from server.identity import Identity, Paper, read_identity
 from server.issuer import Issuer, Pack
 from server.keys import load_roots, load_signer, read_trust
 from server.persons import Person
-from server.registry import Refused, Resident
+from server.registry import Refused, RegistryFault, Resident
+from server.sentences import Language, say
+from server.typed import read_date, read_phone
 
 app = typer.Typer(
     add_completion=False,
@@ -39,8 +43,11 @@ Reason = Annotated[HandReason, typer.Option(help="Why: grounds of health and not
 @in_one_line
 def add(
     name: Annotated[str, typer.Argument(help="The resident's name.", show_default=False)],
-    number: Annotated[str, typer.Option(help="Identity number; one number has one code.")] = "",
+    number: Annotated[str, typer.Option(help="Number of the ID, with its check character; one number has one code.")] = "",
     phone: Annotated[str, typer.Option(help="Telephone number.")] = "",
+    paper: Annotated[Paper, typer.Option(help="The kind of ID.")] = Paper.CITIZEN,
+    state: Annotated[str, typer.Option(help="Of a passport: the three letters of the state.")] = "",
+    born: Annotated[str, typer.Option(help="Date of birth, where the number does not say it.")] = "",
     colour: Annotated[Colour, typer.Option(help="The first colour.")] = Colour.GREEN,
     reason: Annotated[HandReason, typer.Option(help="Why that colour.")] = HandReason.REVIEWED,
     config: ConfigPath = DEFAULT_CONFIG,
@@ -48,7 +55,11 @@ def add(
 ) -> None:
     """Register a resident; the id that comes back is what the other commands want."""
     with opened(config) as office:
-        _show(office.registry.add(Person(name, number, phone), colour=colour, reason=reason, by=_officer()), as_json)
+        person = _read_person(name, number, phone, paper, state, born, office.now())
+        if isinstance(person, Refused):
+            _fail(person)
+            return
+        _show(office.registry.add(person, colour=colour, reason=reason, by=_officer()), as_json)
 
 
 @app.command("list")
@@ -146,6 +157,24 @@ def _show(outcome: Resident | Refused, as_json: bool) -> None:
         typer.echo(json.dumps(_as_dict(outcome), ensure_ascii=False))
     else:
         typer.echo(f"{outcome.resident} {outcome.word}: {explain(outcome.why)}")
+
+
+def _read_person(name: str, number: str, phone: str, paper: Paper, state: str, born: str, at: float) -> Person | Refused:
+    """The person as the arguments say; number, date of birth and telephone may be left out."""
+    day = read_date(born, at) if born else None
+    if isinstance(day, Fault):
+        return _faulty("date of birth", day)
+    identity = read_identity(paper, number, at, state=state, born=day) if number else Identity(paper, "", born=day)
+    if isinstance(identity, Fault):
+        return _faulty("number", identity)
+    called = read_phone(phone) if phone else ""
+    if isinstance(called, Fault):
+        return _faulty("phone", called)
+    return Person(name, identity.number, called, identity.paper, identity.state, identity.born)
+
+
+def _faulty(what: str, fault: Fault) -> Refused:
+    return Refused(RegistryFault.BAD_TEXT, f"the {what}: {say(Language.ENGLISH, fault.key, fault.params)}")
 
 
 def _fail(refused: Refused) -> None:

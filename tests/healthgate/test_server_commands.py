@@ -30,6 +30,10 @@ from server.store import StoreError
 URI, OTHER_URI = "https://hb.example/s/1", "https://hn.example/s/1"
 
 
+NUMBER = "420101196001010022"
+"""Made up: the region is of no district, the check character is right."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A server's folder with its keys."""
@@ -55,7 +59,7 @@ def test_init_makes_a_folder_once(folder: Path) -> None:
 
 
 def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
-    added = json.loads(run_resident(folder, "add", "居民甲", "--number", "42", "--json").stdout)
+    added = json.loads(run_resident(folder, "add", "居民甲", "--number", NUMBER, "--json").stdout)
     assert (added["name"], added["colour"]) == ("居民甲", "green")
     changed = run_resident(folder, "colour", added["id"], "yellow", "--reason", "close_contact", "--json")
     assert json.loads(changed.stdout)["colour"] == "yellow"
@@ -115,9 +119,9 @@ def test_a_table_that_is_gone_is_one_line(folder: Path) -> None:
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
-    person = json.loads(run_resident(folder, "add", "Resident", "--number", "42", "--json").stdout)["id"]
+    person = json.loads(run_resident(folder, "add", "Resident", "--number", NUMBER, "--json").stdout)["id"]
     for args, words in (
-        (("add", "Other", "--number", "42"), "one person has one code"),
+        (("add", "Other", "--number", f" {NUMBER[:6]}-{NUMBER[6:]}"), "one person has one code"),
         (("colour", person, "red", "--reason", "close_contact"), "expected one of confirmed"),
         (("colour", "nobody", "red", "--reason", "confirmed"), "no resident 'nobody'"),
         (("add", ""), "the name is empty"),
@@ -126,6 +130,9 @@ def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
         (("add", "\x1b[31mRed\nLine"), r"'\x1b[31mRed\nLine' has control characters"),
         (("add", "a\udcff"), "half characters"),
         (("add", "Resident", "--number", "4\x9b2"), "the number"),
+        (("add", "Resident", "--number", NUMBER[:17] + "3"), "the number: The length is right, but the last character"),
+        (("add", "Resident", "--number", "P1234567", "--paper", "passport"), "the number: Enter the passport’s country code"),
+        (("add", "Resident", "--born", "someday"), "the date of birth: Enter the date like"),
         (("add", "Resident", "--phone", "1\u20282"), "the phone"),
         (("revoke", "nobody"), "no resident"),
         (("code", "nobody"), "no resident"),
