@@ -119,6 +119,18 @@ def insert_rulings(connection: Connection, rows: Sequence[RulingRow]) -> None:
         connection.execute(_IN_FORCE, [{"resident": row.resident} for row in rows])
 
 
+def list_rulings(connection: Connection, resident: str, most: int) -> list[RulingRow]:
+    """The rulings on a resident, the newest first, at most `most` of them."""
+    rows = connection.execute(
+        text(
+            "SELECT resident, uri, idx, colour, rule, since_ms, why, ruled_at, made_ms, policy FROM rulings"
+            " WHERE resident = :resident ORDER BY ruling DESC LIMIT :most"
+        ),
+        {"resident": resident, "most": most},
+    )
+    return [RulingRow(**row._mapping) for row in rows]
+
+
 def set_due(connection: Connection, due_ms: Sequence[tuple[str, int | None]]) -> None:
     """Notes when each (resident, due_ms) has to be ruled on again."""
     if due_ms:

@@ -60,7 +60,9 @@ def _health(request: Request) -> JSONResponse:
     return JSONResponse({"status": "pass", "database": "pass"})
 
 
-async def _ask_to_sign_in(_: Request, wrong: Exception) -> Response:
+async def _ask_to_sign_in(request: Request, wrong: Exception) -> Response:
+    if not _is_read_by_people(request):
+        return JSONResponse({"type": "about:blank", "status": 401}, 401, media_type="application/problem+json")
     back = wrong.back if isinstance(wrong, SignInNeeded) else "/"
     return RedirectResponse(sign_in_path(back), 303)
 
@@ -82,7 +84,7 @@ async def _tell(request: Request, wrong: Exception) -> Response:
         case _:
             log.error("%s %s: %s", request.method, request.url.path, type(wrong).__name__, exc_info=wrong)
             status, what, headers = 500, "", None
-    if request.url.path.startswith(API) or "text/html" not in request.headers.get("accept", "text/html"):
+    if request.url.path.startswith(API) or not _is_read_by_people(request):
         return JSONResponse({"type": "about:blank", "status": status}, status, headers, media_type="application/problem+json")
     name = status if status in ERRORS else 400 if status < 500 else 500
     try:
@@ -92,3 +94,8 @@ async def _tell(request: Request, wrong: Exception) -> Response:
         return show(request, "error.html", status, key=key)
     except SQLAlchemyError:  # who is asking cannot be known either
         return PlainTextResponse("服务暂时不可用,请稍后再试。\nThe service is not available now. Please try again later.\n", 503)
+
+
+def _is_read_by_people(request: Request) -> bool:
+    """Whether the answer is a page: scripts ask for JSON."""
+    return "application/json" not in request.headers.get("accept", "")

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from server.accounts import AccountFault, Refused, Role, SignedIn
 from server.sentences import Language
 from server.web import forms
+from server.web.faulty import Shown
 from server.web.forms import Form
 from server.web.pages import show
 from server.web.services import Services, services_of
@@ -140,15 +141,12 @@ def _secret(form: Form, name: str) -> str:
     return form.text(name)
 
 
-def _fault(refused: Refused, field: str) -> dict[str, object]:
-    """A fault as the pages' error summary takes it: the field, the text's key, what is filled in."""
+def _fault(refused: Refused, field: str) -> Shown:
     if refused.fault is AccountFault.WAIT:
-        minutes = ceil(refused.wait_s / 60)
-        key, values = (
-            ("account.wait_minutes", {"n": minutes}) if refused.wait_s > 90 else ("account.wait_seconds", {"n": ceil(refused.wait_s)})
-        )
-        return {"field": field, "key": key, "values": values}
-    return {"field": field, "key": f"account.{refused.fault.value}", "values": {}}
+        if refused.wait_s > 90:
+            return Shown(field, "account.wait_minutes", {"n": ceil(refused.wait_s / 60)})
+        return Shown(field, "account.wait_seconds", {"n": ceil(refused.wait_s)})
+    return Shown(field, f"account.{refused.fault.value}")
 
 
 def _status(refused: Refused) -> int:

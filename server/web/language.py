@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from server.faults import Fault
+from server.explanations import TIMES, Sentence, Value
 from server.sentences import Language
 
 OWN_NAMES = {Language.CHINESE: "中文", Language.ENGLISH: "English"}
@@ -25,9 +25,14 @@ class Words:
         """The text of `key` with `values` filled in; KeyError where there is none, for that is our mistake."""
         return self.texts[key].format(**values)
 
-    def fault(self, fault: Fault) -> str:
-        """The sentence for something that was typed wrongly."""
-        return self(fault.key, **fault.params)
+    def blank(self, key: str) -> str:
+        """The text of `key` with its blanks as they are, for a script that fills them in."""
+        return self.texts[key]
+
+    def explain(self, sentence: Sentence) -> str:
+        """A reason, or what would change it, with its times told in the zone."""
+        values = {name: self._tell(name, value) for name, value in sentence.values.items()}
+        return self.texts[sentence.key].format(**values)
 
     def __contains__(self, key: str) -> bool:
         return key in self.texts
@@ -46,6 +51,11 @@ class Words:
     def moment(self, at: float) -> str:
         """A date and a time of day."""
         return f"{self.day(at)} {self.clock(at)}" if self.language is Language.CHINESE else f"{self.day(at)}, {self.clock(at)}"
+
+    def _tell(self, name: str, value: Value) -> str:
+        if name in TIMES:
+            return self.moment(float(value))
+        return value if isinstance(value, str) else f"{value:g}"
 
 
 def choose(remembered: str | None, accepted: str) -> Language:

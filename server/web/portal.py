@@ -1,12 +1,15 @@
-"""The residents' pages."""
+"""The residents' pages: codes, declarations and check-ins, the family, reasons. A module each."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.web import forms
+from server.web import forms, portal_code, portal_family, portal_history, portal_reports
 
 
 def make_router() -> APIRouter:
     """The router of all residents' pages."""
-    return forms.make_router()
+    router = forms.make_router()
+    for room in (portal_code, portal_reports, portal_family, portal_history):
+        room.add_routes(router)
+    return router

@@ -1,0 +1,115 @@
+"""The page of codes: the code of now, packs for when the line is gone, and the end of all codes when a phone or a paper is lost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import segno
+from fastapi import APIRouter, Depends, HTTPException, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from server.colours import PENDING
+from server.identity import mask_name
+from server.issuer import Issued, Pack
+from server.qr import BORDER
+from server.registry import Refused, RegistryFault
+from server.web import residents
+from server.web.forms import Form
+from server.web.pages import show
+from server.web.services import Services, services_of
+from server.web.visitors import ResidentSession, Seen
+
+House = Annotated[Services, Depends(services_of)]
+
+
+def add_routes(router: APIRouter) -> None:
+    """The page of codes and what its script asks."""
+    router.add_api_route("/code", code_page)
+    router.add_api_route("/code/pack", pack)
+    router.add_api_route("/code/standing", standing)
+    router.add_api_route("/code/lost", lost_page)
+    router.add_api_route("/code/lost", end_codes, methods=["POST"])
+
+
+def code_page(request: Request, services: House, visitor: Seen, session: ResidentSession, who: str = "") -> Response:
+    """The code of one member of the family, drawn here too for browsers without scripts."""
+    members = residents.find_members(services, session.actor)
+    if not members:
+        return RedirectResponse("/family", 303)
+    member = residents.choose(members, who)
+    shown = [residents.show_member(services, visitor.words, each) for each in members]
+    mine = next(each for each in shown if each.resident == member.resident)
+    code = None
+    if mine.colour != PENDING:
+        found = services.issuer.live_pack(member.resident, lasting_s=1)
+        code = _draw(found.codes[0]) if isinstance(found, Pack) else None
+    return show(
+        request,
+        "code.html",
+        members=shown,
+        who=mine.resident,
+        name=mine.name,
+        colour=mine.colour,
+        code=code,
+        zone=services.office.config.web.zone,
+        room="code",
+    )
+
+
+def pack(services: House, session: ResidentSession, who: str = "") -> JSONResponse:
+    """Live codes for as long as a pack lasts: [text, not before, expires] each; none for whoever is pending."""
+    member = residents.choose(residents.find_members(services, session.actor), who)
+    found = services.issuer.live_pack(member.resident)
+    said: dict[str, object] = {
+        "now": services.office.now(),
+        "name": mask_name(member.person.name),
+        "lasts": services.office.config.codes.pack_s,
+    }
+    match found:
+        case Pack():
+            codes = [[code.text, code.not_before, code.expires] for code in found.codes]
+            return JSONResponse({**said, "colour": found.colour.value, "ruled_at": found.ruled_at, "codes": codes})
+        case Refused(RegistryFault.PENDING):
+            return JSONResponse({**said, "colour": PENDING, "ruled_at": 0, "codes": []})
+        case Refused():
+            raise HTTPException(404)
+
+
+def standing(services: House, session: ResidentSession, who: str = "") -> JSONResponse:
+    """When the ruling in force was made, by which a phone sees that its codes are of an older one; 0 for whoever is pending."""
+    member = residents.choose(residents.find_members(services, session.actor), who)
+    found = services.office.registry.find(member.resident)
+    if found is None:
+        raise HTTPException(404)
+    return JSONResponse({"now": services.office.now(), "colour": found.word, "ruled_at": 0 if found.colour is None else found.ruled_at})
+
+
+def lost_page(request: Request, services: House, session: ResidentSession, who: str = "") -> Response:
+    """Says what ends, and asks."""
+    member = residents.choose(residents.find_members(services, session.actor), who)
+    return show(request, "lost.html", who=member.resident, name=mask_name(member.person.name), room="code")
+
+
+def end_codes(services: House, session: ResidentSession, form: Form) -> Response:
+    """Ends every code of the person; what the pages show next is new."""
+    member = residents.choose(residents.find_members(services, session.actor), form.text("who"))
+    if isinstance(services.office.registry.revoke(member.resident), Refused):
+        raise HTTPException(503)
+    return RedirectResponse(f"/code?who={member.resident}", 303)
+
+
+def _draw(code: Issued) -> dict[str, object]:
+    """A code as the box and the path of a picture, each run of dark modules a rectangle."""
+    made = segno.make(code.text, error="m", boost_error=False, micro=False)
+    path = []
+    for y, row in enumerate(made.matrix):
+        x = 0
+        while x < len(row):
+            end = x
+            while end < len(row) and row[end]:
+                end += 1
+            if end > x:
+                path.append(f"M{x + BORDER} {y + BORDER}h{end - x}v1H{x + BORDER}z")
+            x = end + 1
+    size = len(made.matrix) + 2 * BORDER
+    return {"box": f"0 0 {size} {size}", "path": "".join(path), "until": code.expires}

@@ -1,0 +1,52 @@
+"""Why the colour is what it is: the ruling in words, until when, what would change it, and the colours before."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from server.checkins import CORRECTABLE_S
+from server.identity import mask_name
+from server.rulings import read_why
+from server.store import rulings as rows
+from server.web import residents
+from server.web.pages import show
+from server.web.services import Services, services_of
+from server.web.visitors import ResidentSession, Seen
+
+House = Annotated[Services, Depends(services_of)]
+MOST_ROWS = 50
+
+
+def add_routes(router: APIRouter) -> None:
+    """The page of reasons."""
+    router.add_api_route("/history", history_page)
+
+
+def history_page(request: Request, services: House, visitor: Seen, session: ResidentSession, who: str = "") -> Response:
+    """The ruling in force and those before."""
+    members = residents.find_members(services, session.actor)
+    if not members:
+        return RedirectResponse("/family", 303)
+    member, words = residents.choose(members, who), visitor.words
+    ruling, declared = residents.look_up(services, member.resident)
+    with services.office.store.read() as tx:
+        made = rows.list_rulings(tx, member.resident, MOST_ROWS)
+    return show(
+        request,
+        "history.html",
+        members=[residents.show_member(services, words, each) for each in members],
+        who=member.resident,
+        name=mask_name(member.person.name),
+        colour=ruling.word,
+        why=words.explain(ruling.why),
+        since=ruling.since,
+        until=ruling.until,
+        others=[words.explain(reason.why) for reason in ruling.others],
+        changes=[words.explain(change) for change in ruling.changes],
+        rows=[{"colour": row.colour, "since": row.made_ms / 1000, "why": words.explain(read_why(row.why))} for row in made],
+        may_correct=any(fact.at >= services.office.now() - CORRECTABLE_S for fact in declared),
+        room="history",
+    )
