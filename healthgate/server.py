@@ -139,12 +139,13 @@ def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 def add_unit(
     unit: Annotated[str, typer.Argument(help="The unit's id.", show_default=False)],
     note: Annotated[str, typer.Option(help="Where it stands.")] = "",
+    site: Annotated[str, typer.Option(help="The place in a word: units of one site are a few steps apart.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Make a unit known; what unknown units send is refused."""
     with opened(config) as office:
         try:
-            is_new = Fleet(office.store, time.time).add(unit, note)
+            is_new = Fleet(office.store, time.time).add(unit, note, site)
         except ValueError as wrong:
             raise ConfigError(str(wrong)) from None
     typer.echo(f"{unit}: {'added' if is_new else 'known already'}")
@@ -160,8 +161,8 @@ def list_units(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> 
         for row in rows:
             typer.echo(msgspec.json.encode(asdict(row)).decode())
         return
-    table = Table("unit", "state", "last heard", "software", "note", box=None)
+    table = Table("unit", "site", "state", "last heard", "software", "note", box=None)
     for row in rows:
         ago = "never" if row.last_seen_ms is None else f"{max(0.0, time.time() - row.last_seen_ms / 1000):.0f} s ago"
-        table.add_row(row.unit, row.state, ago, cell(row.software), cell(row.note))
+        table.add_row(row.unit, cell(row.site), row.state, ago, cell(row.software), cell(row.note))
     Console(highlight=False).print(table)

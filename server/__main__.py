@@ -56,6 +56,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ],
         trust=trust,
         resets=ClockResets(folder, lambda: trust.current.roots),
+        rule_due=registry.rule_due,
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,

@@ -16,11 +16,14 @@ class Fleet:
         self._store = store
         self._now = now
 
-    def add(self, unit: str, note: str = "") -> bool:
-        """Makes a unit known; False where it already is. ValueError for a name that cannot stand in a topic."""
+    def add(self, unit: str, note: str = "", site: str = "") -> bool:
+        """Makes a unit known; False where it already is. Units of one `site` are a few steps apart.
+
+        ValueError for a name that cannot stand in a topic.
+        """
         check_id(unit)
         with self._store.write() as tx:
-            return events.add_unit(tx, unit, note, to_ms(self._now()))
+            return events.add_unit(tx, unit, note, to_ms(self._now()), site)
 
     def list_units(self) -> list[UnitRow]:
         """Every known unit by name."""

@@ -1,4 +1,4 @@
-"""What units report, taken into the database: events once each, fevers as facts, the watermark that lets the unit forget.
+"""What units report, taken into the database: events once each, and the watermark that lets the unit forget.
 
 `Intake.take` is one transaction for a batch of messages; only after it returns may they be acknowledged. Whatever a stranger sends is
 counted, put in quarantine while there is room, and named in one line.
@@ -16,21 +16,17 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from healthcode import token, topics
+from healthcode import topics
 from healthcode.messages import AnyEvent, BadPayload, BootMark, EventBatch, Info, PassEvent, Watermark, decode
-from healthcode.terms import ClockState, Screening
-from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
-from server.facts import FeverAtGate
 from server.marks import Mark, advance
+from server.readings import Pass, Readings, event_name
 from server.registry import Registry
 from server.store import Store, events, to_ms
 from server.store.events import EventRow, Quarantined
 
 log = logging.getLogger(__name__)
 
-AHEAD_S = 60.0
-"""How far ahead of the server's clock an event's time may be before nobody believes it, in seconds."""
 MOST_GAPS = 10_000
 """Missing seqs that one watermark may name, at most 90 KB of CBOR."""
 NEWEST_BOOTS = 64
@@ -81,10 +77,8 @@ class Intake:
         self, store: Store, registry: Registry, keys: Callable[[], KeyRing], now: Callable[[], float], fevers_an_hour: int
     ) -> None:
         self._store = store
-        self._registry = registry
-        self._keys = keys
         self._now = now
-        self._fevers_an_hour = fevers_an_hour
+        self._readings = Readings(registry, keys, fevers_an_hour)
         self.refused = 0
 
     def take(self, messages: Sequence[Incoming]) -> Taken:
@@ -184,51 +178,20 @@ class Intake:
             work.known += 1 if told else 0
             told.setdefault(row.hash, (row, event))
         new = events.insert_new(tx, [next(iter(told.values()))[0] for told in reports.values()])
+        held = events.stored_hashes(tx, [key for key in reports if key not in new])
+        work.new += len(new)
+        work.known += len(held)
+        passes: list[Pass] = []
         for key, told in reports.items():
             first, event = next(iter(told.values()))
-            if key in new:
-                work.new += 1
-                held_hash: bytes | None = first.hash
-                if isinstance(event, PassEvent) and event.screening is Screening.FEBRILE:
-                    self._take_fever(tx, first, event, work)
-            else:
-                work.known += 1
-                held_hash = events.stored_hash(tx, *key)
+            if key in new and isinstance(event, PassEvent):
+                passes.append(Pass(first, event))
             for row, _ in told.values():
-                if row.hash != held_hash:
+                if row.hash != held.get(key, first.hash):
                     _conflict(tx, row, work)
+        work.lines += self._readings.take(tx, passes, work.at)
         for (unit, boot_id), seqs in arrived.items():
             events.put_mark(tx, unit, boot_id, _advance(tx, unit, boot_id, seqs), to_ms(work.at))
-
-    def _take_fever(self, tx: Connection, row: EventRow, event: PassEvent, work: _Work) -> None:
-        """Makes a fever a fact about a person, if the code that came with it was valid then and is a resident's."""
-        happened = event.at.timestamp()
-        code = None if event.code is None else token.read(event.code, self._keys(), happened)
-        if not isinstance(code, HealthCode):
-            detail = "without a code" if code is None else f"its code is {code.fault.value}"
-            work.lines.append(f"fever of {_name(row)} is no fact: {detail}")
-            return
-        resident = self._registry.resident_at(tx, code.uri, code.index)
-        if resident is None:
-            work.lines.append(f"fever of {_name(row)} is no fact: its code is of no resident here")
-            return
-        count = events.note_fever(tx, row.unit, row.boot_id, row.seq, resident, row.received_ms)
-        why = self._why_review(event, happened, count, work.at)
-        if why:
-            events.insert_review(tx, why, row.unit, row.boot_id, row.seq, resident, row.at_ms, row.received_ms)
-            events.raise_alert(tx, "fevers_for_review", row.unit, why, row.received_ms)
-            work.lines.append(f"fever of {_name(row)} goes to review: {why}")
-            return
-        self._registry.record(tx, resident, FeverAtGate(min(happened, work.at), row.unit, event.body_c, event.clock), work.at)
-
-    def _why_review(self, event: PassEvent, happened: float, count: int, at: float) -> str:
-        if event.clock is ClockState.UNTRUSTED:
-            return "the unit does not know the time for certain"
-        if happened > at + AHEAD_S:
-            return f"its time is {happened - at:.0f} s ahead of the server's"
-        if count > self._fevers_an_hour:
-            return f"{count} fevers within an hour: the limit is {self._fevers_an_hour}"
-        return ""
 
 
 def _rows(work: _Work) -> Iterator[tuple[EventRow, AnyEvent]]:
@@ -262,8 +225,8 @@ def _advance(tx: Connection, unit: str, boot_id: str, arrived: set[int]) -> Mark
 
 def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
     message = Incoming(topics.up(row.unit, "events"), row.body.encode())
-    work.refuse(message, row.unit, f"event {_name(row)} is held with other content", row.boot_id, row.seq)
-    events.raise_alert(tx, "event_conflict", row.unit, f"event {_name(row)} came again with other content", row.received_ms)
+    work.refuse(message, row.unit, f"event {event_name(row)} is held with other content", row.boot_id, row.seq)
+    events.raise_alert(tx, "event_conflict", row.unit, f"event {event_name(row)} came again with other content", row.received_ms)
 
 
 def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:
@@ -282,7 +245,3 @@ def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:
     left_out = marks[len(boots) :]
     is_complete = not left_out or left_out[0][2] < at_ms - SETTLED_MS
     return Watermark(unit=unit, at_ms=events.next_watermark_ms(tx, unit, at_ms), boots=boots, is_complete=is_complete)
-
-
-def _name(row: EventRow) -> str:
-    return f"{row.unit}/{row.boot_id[:8]}/{row.seq}"

@@ -35,6 +35,10 @@ from server.rounds import Parts, Rounds
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+RULE_EVERY_S = 0.5
+"""How often it is asked whose colour time has changed."""
+RULE_PAUSE_S = 0.05
+"""Between two slices of them, so that others come to write."""
 STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
@@ -84,6 +88,7 @@ class Bridge:
         self._compactor = ThreadPoolExecutor(1, "snapshot")
         self._client = self._make_client(config.broker)
         self._loops = [_Loop("intake", self._take_batch), _Loop("answers", self._answer_one), _Loop("lists", self._publish_due)]
+        self._loops.append(_Loop("rules", self._rule_due))
 
     def run(self, stop: threading.Event) -> int:
         """Serves until `stop` is set; 0 then, 1 where a loop was stuck."""
@@ -240,6 +245,10 @@ class Bridge:
             log.warning("%s: %s", topics.up(unit, "sync"), ascii(str(wrong)[:200])[1:-1])
         if self._rounds.dropped > dropped:
             _warn_now_and_then(self._rounds.dropped, "fetches more at once than any unit does: a request is dropped", unit)
+
+    def _rule_due(self) -> None:
+        has_more = self._rounds.rule_due()
+        self._stopping.wait(RULE_PAUSE_S if has_more else RULE_EVERY_S)
 
     # ---- to the units
 

@@ -3,6 +3,7 @@
     take        what units report goes into the database, is acknowledged, and is answered by watermarks
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
     due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks
+    rule_due    colours that time alone changes, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
 A message is acknowledged only after the database has committed it, and a watermark says only what it holds.
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 """After so long a list that could not be published is tried again, in seconds."""
+RULE_SLICE = 200
+"""Residents who are ruled on in one transaction because their ruling is due: some 50 ms for those who wait to write."""
 WARN_EVERY_S = 86_400.0
 """How often it is said again that a key or the trust list ends soon."""
 
@@ -45,13 +48,14 @@ class Parts:
     publishers: Sequence[Publisher]
     trust: TrustFiles
     resets: ClockResets
+    rule_due: Callable[[int], int]
     ack_key: Callable[[], Signer]
     warnings: Callable[[], list[str]]
     now: Callable[[], float]
 
 
 class Rounds:
-    """The server's work. `take`, `ask` with `answer`, and the rest may each have a thread of their own, but no more than one."""
+    """The server's work. `take`, `ask` with `answer`, `rule_due`, and the rest may each have a thread of their own."""
 
     def __init__(self, parts: Parts, head_period_s: float, say: Callable[[Sequence[Publication]], None]) -> None:
         """`say` publishes, or drops what it is given where there is no connection: the rest of the protocol makes up for it."""
@@ -100,6 +104,10 @@ class Rounds:
         if is_connected:
             self._say(self._foreign.due(at))
             self._say(parts.resets.due(at))
+
+    def rule_due(self) -> bool:
+        """Makes a slice of the changes of colour that time alone brings; whether more of them wait."""
+        return self._parts.rule_due(RULE_SLICE) == RULE_SLICE
 
     def to_compact(self) -> tuple[Publisher, StatusList] | None:
         """The publisher whose list is to be made a snapshot of, and a copy for `Publisher.compact`; None where there is none."""

@@ -26,3 +26,19 @@ CREATE TABLE rulebook (
     revision BIGINT NOT NULL
 );
 INSERT INTO rulebook (revision) VALUES (1);
+
+-- Where a unit stands, in a word: units of one site are a few steps apart.
+ALTER TABLE units ADD COLUMN site TEXT NOT NULL DEFAULT '';
+
+-- Whose code was read where and when: each pass event that names a list's entry. Goes when its event goes.
+CREATE TABLE passes (
+    unit TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    uri TEXT NOT NULL,
+    idx BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (unit, boot_id, seq)
+);
+CREATE INDEX passes_of_code ON passes (uri, idx, at_ms);
+CREATE INDEX passes_by_time ON passes (at_ms);

@@ -13,6 +13,8 @@ from server.marks import Mark
 
 QUARANTINE_LIMIT = 10_000
 """Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""
+AT_ONCE = 500
+"""Events that one question names: databases bound how many values one may have."""
 BEYOND = 5000
 """Seqs read at a time while a mark moves up."""
 _EVENTS = table("events", *(column(name) for name in ("unit", "boot_id", "seq", "kind", "at_ms", "received_ms", "hash", "body")))
@@ -31,6 +33,7 @@ class UnitRow:
     software: str
     last_seen_ms: int | None
     watermark_ms: int
+    site: str
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,23 @@ class Quarantined:
     body: bytes
 
 
-def add_unit(connection: Connection, unit: str, note: str, at_ms: int) -> bool:
-    """Makes a unit known; False where it already is."""
+def add_unit(connection: Connection, unit: str, note: str, at_ms: int, site: str = "") -> bool:
+    """Makes a unit known; False where it already is. Units of one `site` are a few steps apart."""
     row = connection.execute(
         text(
-            "INSERT INTO units (unit, note, added_ms, state, software, watermark_ms)"
-            " VALUES (:unit, :note, :at_ms, 'unknown', '', 0) ON CONFLICT DO NOTHING RETURNING unit"
+            "INSERT INTO units (unit, note, added_ms, state, software, watermark_ms, site)"
+            " VALUES (:unit, :note, :at_ms, 'unknown', '', 0, :site) ON CONFLICT DO NOTHING RETURNING unit"
         ),
-        {"unit": unit, "note": note, "at_ms": at_ms},
+        {"unit": unit, "note": note, "at_ms": at_ms, "site": site},
     ).one_or_none()
     return row is not None
 
 
 def list_units(connection: Connection) -> list[UnitRow]:
     """Every unit by name."""
-    rows = connection.execute(text("SELECT unit, note, added_ms, state, software, last_seen_ms, watermark_ms FROM units ORDER BY unit"))
+    rows = connection.execute(
+        text("SELECT unit, note, added_ms, state, software, last_seen_ms, watermark_ms, site FROM units ORDER BY unit")
+    )
     return [UnitRow(**row._mapping) for row in rows]
 
 
@@ -124,13 +129,27 @@ def insert_new(connection: Connection, rows: Sequence[EventRow]) -> set[tuple[st
     return {(str(unit), str(boot_id), int(seq)) for unit, boot_id, seq in found}
 
 
-def stored_hash(connection: Connection, unit: str, boot_id: str, seq: int) -> bytes | None:
-    """The content hash of a stored event."""
-    found = connection.execute(
-        text("SELECT hash FROM events WHERE unit = :unit AND boot_id = :boot_id AND seq = :seq"),
+def stored_hashes(connection: Connection, keys: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], bytes]:
+    """The content hashes of stored events, by (unit, boot_id, seq)."""
+    query = text("SELECT unit, boot_id, seq, hash FROM events WHERE (unit, boot_id, seq) IN :keys")
+    query = query.bindparams(bindparam("keys", expanding=True))
+    found: dict[tuple[str, str, int], bytes] = {}
+    for begin in range(0, len(keys), AT_ONCE):
+        for unit, boot_id, seq, content in connection.execute(query, {"keys": keys[begin : begin + AT_ONCE]}):
+            found[(str(unit), str(boot_id), int(seq))] = bytes(content)
+    return found
+
+
+def find_event(connection: Connection, unit: str, boot_id: str, seq: int) -> EventRow | None:
+    """A stored event."""
+    row = connection.execute(
+        text(
+            "SELECT unit, boot_id, seq, kind, at_ms, received_ms, hash, body FROM events"
+            " WHERE unit = :unit AND boot_id = :boot_id AND seq = :seq"
+        ),
         {"unit": unit, "boot_id": boot_id, "seq": seq},
-    ).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    ).one_or_none()
+    return None if row is None else EventRow(**row._mapping)
 
 
 def seqs_beyond(connection: Connection, unit: str, boot_id: str, up_to: int, limit: int = BEYOND) -> list[int]:

@@ -41,6 +41,29 @@ def fever(
     )
 
 
+def passed(
+    seq: int,
+    at: float,
+    code: str | None,
+    person: tuple[str, int] | None,
+    clock: ClockState = ClockState.TRUSTED,
+    screening: Screening = Screening.NORMAL,
+) -> PassEvent:
+    """A pass admitted with a normal temperature, by the code of this (list, index)."""
+    return PassEvent(
+        seq=seq,
+        at=stamp(at),
+        clock=clock,
+        decision=Decision.ADMIT,
+        reason=Reason.GREEN,
+        code=code,
+        list=person[0] if person else None,
+        index=person[1] if person else None,
+        screening=screening,
+        body_c=36.6,
+    )
+
+
 def batch(unit: str, events: Sequence[AnyEvent], boot_id: str = BOOT, speaks_for: str = "") -> Incoming:
     """The message of these events."""
     return Incoming(topics.up(unit, "events"), encode(EventBatch(unit=speaks_for or unit, boot_id=boot_id, events=list(events))))
