@@ -210,6 +210,7 @@ class Office:
             ],
             trust=trust,
             resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
+            rule_due=self.registry.rule_due,
             ack_key=partial(signers.signer, Use.ACK),
             warnings=list,
             now=self.now,
