@@ -167,12 +167,11 @@ class ListFolder:
         for file in list(self.folder.iterdir()):
             if file.name not in keep:
                 self._calls.unlink(file)
+        sync_folder(self.folder, self._calls)
         if os.fstat(self._log).st_size > self._end:
             os.ftruncate(self._log, self._end)
         self._write(self._unsafe)
         self._sync()
-        sync_folder(self.folder, self._calls)
-        self._is_whole = True
 
     def _write(self, deltas: Sequence[bytes]) -> None:
         assert self._log is not None
