@@ -1,4 +1,4 @@
-"""The unit's MQTT connection: a thin shell that carries `edge.dialogue` over paho.
+"""The unit's MQTT connection: a thin shell that carries `edge.exchange` over paho.
 
 Two threads beside the deciding one. paho's reads and writes the socket; its callbacks only put what came into a queue. The link's own
 worker takes from that queue: signatures, lists, outbox rows and their disks are its work. So the network never holds up a verdict, and a
@@ -30,6 +30,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import Link as LinkConfig
 from edge.dialogue import Dialogue
+from edge.exchange import Exchange
 from edge.linkwords import News, Publish, Resubscribe, Saying
 from healthcode import topics
 from healthcode.messages import MAX_SIGNED, Alert, Response, UnitStatus, encode
@@ -113,6 +114,7 @@ class Link:
         self._unit = unit
         self._config = config
         self._dialogue = dialogue
+        self._exchange = Exchange(dialogue)
         self._post = post
         self._random = random
         self._monotonic = monotonic
@@ -120,7 +122,6 @@ class Link:
         self._bytes_lock = threading.Lock()
         self._queued_bytes = 0
         self._stopping = threading.Event()
-        self._retained: dict[str, Publish] = {}
         self._client: mqtt.Client | None = None
         self._since: float | None = None
         self._attempt_at = 0.0
@@ -188,11 +189,11 @@ class Link:
         except queue.Empty:
             arrived = None
         at = self._monotonic()
-        if arrived is not None:
+        if arrived is None:
+            self._say(self._exchange.tick(at))
+        else:
             self._handle(arrived, at)
-        self._say(self._dialogue.tick(at))
-        news, self._dialogue.news = self._dialogue.news, []
-        for each in news:
+        for each in self._exchange.take_news():
             self._post(each)
         if self._client is not None and self._since is None and at > self._attempt_at + CONNECT_WITHIN_S:
             self._lose(f"no answer from the broker in {CONNECT_WITHIN_S:.0f} s", at)
@@ -205,23 +206,21 @@ class Link:
                 with self._bytes_lock:
                     self._queued_bytes -= len(payload)
                 if client is self._client:
-                    self._say(self._dialogue.message(topic, payload, at, is_retained=is_retained))
+                    self._say(self._exchange.arrived(topic, payload, at, is_retained=is_retained))
             case _Accepted(client) if client is self._client:
                 self._since = at
                 LOG.info("link: connected to %s:%d", self._config.host, self._config.port)
                 self._subscribe()
-                self._say([*self._dialogue.connected(at), *self._retained.values()])
+                self._say(self._exchange.accepted(at))
                 self._post(LinkUp(at))
             case _Lost(client, why) if client is self._client:
                 self._lose(why, at)
             case Publish():
-                if arrived.retain:
-                    self._retained[arrived.topic] = arrived
-                self._say([arrived])
+                self._say(self._exchange.publish(arrived, at))
             case _Wake():
-                self._dialogue.wake()
+                self._say(self._exchange.wake(at))
             case _:
-                pass
+                self._say(self._exchange.tick(at))
 
     def _connect(self, at: float) -> None:
         client = mqtt.Client(
@@ -268,7 +267,7 @@ class Link:
         if client is not None:
             _hang_up(client)
         if was_up:
-            self._dialogue.disconnected()
+            self._exchange.lost()
             self._post(LinkDown(why, at))
 
     def _subscribe(self) -> None:
@@ -297,9 +296,7 @@ class Link:
         for _ in range(LAST_INPUTS):
             if self._inputs.empty():
                 break
-            at = self._monotonic()
-            self._handle(self._inputs.get(), at)
-            self._say(self._dialogue.tick(at))
+            self._handle(self._inputs.get(), self._monotonic())
         will = self._dialogue.will
         try:
             client.publish(will.topic, will.payload, qos=will.qos, retain=True).wait_for_publish(1.0)

@@ -1,4 +1,4 @@
-"""One unit: the product's cache, outbox, clock and dialogue on a disk that is watched, joined to the broker as the link joins them.
+"""One unit: the product's cache, outbox, clock and dialogue on a disk that is watched, joined to the broker in the link's order of work.
 
 The link's threads and its MQTT client are left out, and so are camera, thermometer and barrier: events are made up, each with a text of
 its own, so that one that is lost, doubled or changed on its way is seen.
@@ -15,6 +15,7 @@ from random import Random
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile
 from edge.dialogue import Dialogue
+from edge.exchange import Exchange
 from edge.linkwords import Publish, Saying
 from edge.outbox import UNNUMBERED, Outbox, OutboxFault, Person
 from edge.recorder import Recorder
@@ -213,7 +214,7 @@ class Gate:
 
         def write() -> list[Saying]:
             self.recorder.record(events)
-            return self.dialogue.tick(self._mono())
+            return self.exchange.tick(self._mono())
 
         self._do(write)
 
@@ -257,6 +258,7 @@ class Gate:
             at=self._mono(),
             timing=Timing(),
         )
+        self.exchange = Exchange(self.dialogue)
         self.recorder = Recorder(self.outbox, self.dialogue.wake)
 
     def _let_go(self) -> None:
@@ -281,26 +283,22 @@ class Gate:
         if not self._broker.is_connected(self.name):
             self._trace.note(self._schedule.now, self.name, "connects")
             self._broker.connect(self.name, Client(self._message, self.taken_by_broker, self._lost))
-            self._do(lambda: self.dialogue.connected(self._mono()))
+            self._do(lambda: self.exchange.accepted(self._mono()))
 
     def _lost(self) -> None:
         if self.is_up:
-            self.dialogue.disconnected()
+            self.exchange.lost()
             self._later(self._random.uniform(0.1, RECONNECT_S), self._connect)
 
     def _message(self, message: Message) -> None:
-        def hear() -> list[Saying]:
-            said = self.dialogue.message(message.topic, message.payload, self._mono(), is_retained=message.is_retained)
-            return [*said, *self.dialogue.tick(self._mono())]
-
-        self._do(hear)
+        self._do(lambda: self.exchange.arrived(message.topic, message.payload, self._mono(), is_retained=message.is_retained))
 
     def _tick(self) -> None:
         self._later(self._tick_s, self._tick)
 
         def tick() -> list[Saying]:
             self.recorder.tick(self._mono())
-            return self.dialogue.tick(self._mono())
+            return self.exchange.tick(self._mono())
 
         self._do(tick)
 
@@ -321,9 +319,8 @@ class Gate:
                 self._broker.publish(self.name, each.topic, each.payload, retain=each.retain)
             else:
                 self._broker.resubscribe(self.name)
-        for news in self.dialogue.news:
+        for news in self.exchange.take_news():
             self._trace.note(self._schedule.now, self.name, f"news: {news}")
-        self.dialogue.news.clear()
         self._watch()
 
     def _watch(self) -> None:
