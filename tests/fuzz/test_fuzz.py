@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
 
-BUDGET_S = 270
+BUDGET_S = 255
 """For all targets together, however many processes share them."""
 START_S = 2
 needs_atheris = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="no atheris here: its wheels are for x86-64 alone")
