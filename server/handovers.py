@@ -19,7 +19,7 @@ from server.charges import OFFICERS, ClaimWaits, HouseholdFault, Limit, Refused,
 from server.enrolment import Entry, Relation, read_entry
 from server.faults import Faults
 from server.identity import mask_name, normal_form
-from server.persons import fingerprint, read_person
+from server.persons import Person, fingerprint, read_person
 from server.registry import Registry
 from server.sealing import Seal
 from server.store import Store, people, reviews, to_ms
@@ -48,6 +48,20 @@ class ClaimNotice:
     masked_name: str
     relation: Relation
     asked: float
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim as an officer sees it: the name that was typed beside what is registered, and what the family said (yes, no or nothing)."""
+
+    claim: int
+    resident: str
+    typed_name: str
+    person: Person
+    relation: Relation
+    asked: float
+    holder: str
+    state: str
 
 
 class HandOvers:
@@ -118,7 +132,7 @@ class HandOvers:
                 return ClaimWaits(row.claim)
         if len(mine) >= self._limit.claims:
             return Refused(HouseholdFault.TOO_MANY_CLAIMS, {"most": self._limit.claims})
-        sealed = self._seal.close(entry.name.encode(), f"claims.sealed {actor.account} {resident}")
+        sealed = self._seal.close(entry.name.encode(), _context(actor.account, resident))
         claim = rows.insert_claim(tx, actor.account, resident, entry.relation.value, sealed, to_ms(at))
         person = read_person(tx, self._seal, resident)
         has_same_name = person is not None and normal_form(person.name) == normal_form(entry.name)
@@ -135,6 +149,18 @@ class HandOvers:
         """The account's own claims that wait."""
         with self._store.read() as tx:
             return [ClaimWaits(row.claim) for row in rows.open_claims_by(tx, actor.account)]
+
+    def look(self, actor: Actor, claim: int) -> ClaimView | Refused:
+        """A claim for an officer's eyes."""
+        if actor.role not in OFFICERS:
+            return Refused(HouseholdFault.NOT_ALLOWED)
+        with self._store.read() as tx:
+            row = rows.find_claim(tx, claim)
+            person = None if row is None else read_person(tx, self._seal, row.resident)
+        if row is None or person is None:
+            return Refused(HouseholdFault.NO_CLAIM)
+        name = self._seal.open(row.sealed, _context(row.account, row.resident)).decode()
+        return ClaimView(claim, row.resident, name, person, Relation(row.relation), row.asked_ms / 1000, row.holder, row.state)
 
     def confirm(self, actor: Actor, claim: int, *, is_theirs: bool) -> Refused | None:
         """One who looks after the resident says whether the claim is right: right ends it; wrong leaves it to an officer."""
@@ -193,3 +219,7 @@ class HandOvers:
 
     def _code_hash(self, code: str) -> bytes:
         return self._seal.fingerprint(f"hand-over code {normal_form(code)}")
+
+
+def _context(account: str, resident: str) -> str:
+    return f"claims.sealed {account} {resident}"

@@ -74,7 +74,7 @@ def put_person(tx: Connection, seal: Seal, resident: str, person: Person) -> Non
     """Writes what is known of an existing resident anew, with the hash of their number."""
     identity = person.identity
     number_hash = None if identity is None else fingerprint(seal, identity)
-    people.put_sealed(tx, resident, close_person(seal, resident, person), number_hash)
+    people.put_sealed(tx, resident, close_person(seal, resident, person), number_hash, person.district)
 
 
 def _context(resident: str) -> str:

@@ -71,3 +71,6 @@ ALTER TABLE reviews ADD COLUMN decided_ms BIGINT;
 ALTER TABLE reviews ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
 CREATE INDEX reviews_open ON reviews (kind, received_ms) WHERE state = 'open';
 CREATE INDEX reviews_of_resident ON reviews (resident, state);
+
+-- Where residents live now, for figures by district: a code of GB/T 2260 or `outside`, empty before the first declaration.
+ALTER TABLE residents ADD COLUMN district TEXT NOT NULL DEFAULT '';

@@ -47,11 +47,11 @@ def find_sealed(connection: Connection, resident: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def put_sealed(connection: Connection, resident: str, sealed: bytes, number_hash: bytes | None) -> None:
-    """Writes what is sealed about a resident anew, with the keyed hash of their number."""
+def put_sealed(connection: Connection, resident: str, sealed: bytes, number_hash: bytes | None, district: str) -> None:
+    """Writes what is sealed about a resident anew, with the keyed hash of their number and the code of their district."""
     connection.execute(
-        text("UPDATE residents SET sealed = :sealed, number_hash = :number_hash WHERE resident = :resident"),
-        {"resident": resident, "sealed": sealed, "number_hash": number_hash},
+        text("UPDATE residents SET sealed = :sealed, number_hash = :number_hash, district = :district WHERE resident = :resident"),
+        {"resident": resident, "sealed": sealed, "number_hash": number_hash, "district": district},
     )
 
 

@@ -11,7 +11,7 @@ from server.charges import ClaimWaits, HouseholdFault, Refused, Registered
 from server.enrolment import Relation
 from server.facts import Declared
 from server.faults import Fault, Faults
-from server.handovers import Purpose
+from server.handovers import ClaimView, Purpose
 from server.identity import start_of
 from server.office import Office
 from server.persons import Person
@@ -116,11 +116,16 @@ def test_a_known_number_is_claimed_and_nothing_is_told_of_its_holder(
     assert fault(office.handovers.decide(officer, claim, is_granted=True)) is HouseholdFault.NO_CLAIM
 
 
-def test_another_name_with_the_number_is_shown_to_the_officer(office: Office, mother: Actor, stranger: Actor) -> None:
+def test_another_name_with_the_number_is_shown_to_the_officer(office: Office, mother: Actor, stranger: Actor, officer: Actor) -> None:
     registered(office.households.register(mother, entry("child", "李小明", CHILD)))
-    waits(office.households.register(stranger, entry("other", "赵六", CHILD)))
+    claim = waits(office.households.register(stranger, entry("other", "赵六", CHILD)))
     with office.store.read() as tx:
         assert [review.why for review in reviews.list_open(tx, 10)] == ["number_claimed name_differs"]
+    view = office.handovers.look(officer, claim)
+    assert isinstance(view, ClaimView)
+    assert (view.typed_name, view.person.name, view.person.number, view.holder, view.state) == ("赵六", "李小明", CHILD, "", "open")
+    assert fault(office.handovers.look(stranger, claim)) is HouseholdFault.NOT_ALLOWED
+    assert fault(office.handovers.look(officer, claim + 1)) is HouseholdFault.NO_CLAIM
 
 
 def test_claims_are_no_way_to_try_numbers(office: Office, mother: Actor, stranger: Actor) -> None:
