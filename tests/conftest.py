@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.broker import Broker
+
+# What else runs on the machine is no finding: no limit on an example's time. All else stays as whoever started this has chosen.
+_chosen = settings.get_profile(settings.get_current_profile_name())
+settings.register_profile("patient", parent=_chosen, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

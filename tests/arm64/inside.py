@@ -7,9 +7,9 @@ Pi's own kernel offers; such tests run on this machine's own processor, in ./run
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-settings.register_profile("arm64", max_examples=10, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("arm64", max_examples=10, database=None)
 settings.load_profile("arm64")
 
 NO_SECCOMP = "QEMU's user mode takes no filter of system calls: it says that this kernel has none"

@@ -365,7 +365,7 @@ REQUEST, DESIRED = topics.down("north", "request", "identify"), topics.down("nor
 TOPICS = [ACK, SYNC, CLOCK, HEAD, DELTA, topics.TRUST_HEAD, REQUEST, DESIRED, "x/y"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(messages=st.lists(st.tuples(st.sampled_from(TOPICS), st.binary(max_size=200), st.booleans(), st.integers(0, 10_000)), max_size=8))
 def test_nothing_that_arrives_raises_or_changes_anything(
     tmp_path_factory: pytest.TempPathFactory, messages: list[tuple[str, bytes, bool, int]]

@@ -434,7 +434,7 @@ def test_kill_9_in_the_middle_of_appends_leaves_whole_batches_without_gaps(path:
     assert len(stored) >= told[-1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(marks=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 14), st.sets(st.integers(1, 14), max_size=4)), max_size=6))
 def test_what_waits_is_always_what_the_newest_watermark_lacks(
     tmp_path_factory: pytest.TempPathFactory, marks: list[tuple[int, int, set[int]]]

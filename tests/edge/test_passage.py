@@ -611,4 +611,4 @@ class LaneMachine(RuleBasedStateMachine):
 
 
 TestLaneMachine = LaneMachine.TestCase
-TestLaneMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLaneMachine.settings = settings(max_examples=60, stateful_step_count=40)

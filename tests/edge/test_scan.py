@@ -171,7 +171,7 @@ def test_a_read_only_slice_with_a_stride_is_read() -> None:
     assert sight(wide[:, : code.shape[1]]) == Sighting(TEXT, 12.5, "zxing_local")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 200), st.booleans())
 def test_noise_is_never_a_text(seed: int, height: int, width: int, binary: bool) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
@@ -181,7 +181,7 @@ def test_noise_is_never_a_text(seed: int, height: int, width: int, binary: bool)
     assert not reader.faults
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=200))
 def test_any_payload_leaves_the_reader_working(payload: bytes) -> None:
     reader = Reader(ALL)

@@ -483,7 +483,7 @@ def test_whatever_goes_wrong_no_hour_sees_more_asked_for_than_the_budget(filled:
         assert Why.SPENT in filled.ignored
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), stops=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8))
 def test_however_often_a_fetch_is_stopped_only_what_was_on_the_wire_is_sent_again(
     tmp_path_factory: pytest.TempPathFactory, seed: int, stops: list[tuple[int, bool]]
@@ -513,7 +513,7 @@ def test_however_often_a_fetch_is_stopped_only_what_was_on_the_wire_is_sent_agai
 Step = tuple[str, int]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(

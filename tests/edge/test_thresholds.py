@@ -81,7 +81,7 @@ def toml(policy: dict[str, Any], sensor: dict[str, Any]) -> str:
     return HEAD + "".join(f"[{name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in keys.items()) for name, keys in sections)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(policies, sensors, st.data())
 def test_no_configuration_that_is_accepted_admits_a_high_fever(policy: dict[str, Any], sensor: dict[str, Any], data: st.DataObject) -> None:
     """A forehead of 39 C or more before a part that errs as far as its maker allows, in samples as far apart as the policy allows."""
@@ -111,7 +111,7 @@ def test_no_configuration_that_is_accepted_admits_a_high_fever(policy: dict[str,
             break
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(policies, sensors, st.data())
 def test_no_configuration_clears_a_true_high_fever_by_whatever_comes_second(
     policy: dict[str, Any], sensor: dict[str, Any], data: st.DataObject

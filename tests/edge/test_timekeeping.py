@@ -440,4 +440,4 @@ class Clockwork(RuleBasedStateMachine):
 
 
 TestClockwork: Any = Clockwork.TestCase
-TestClockwork.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestClockwork.settings = settings(max_examples=150, stateful_step_count=40)

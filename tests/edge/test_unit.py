@@ -607,5 +607,5 @@ class AnyDay(RuleBasedStateMachine):
         assert self.bench.gate._relay.value == watched.relay
 
 
-AnyDay.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+AnyDay.TestCase.settings = settings(max_examples=30, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestAnyDay = AnyDay.TestCase
