@@ -15,6 +15,8 @@ from healthcode.budget import HOUR_S, SLOT_S, Spent, most
 
 REMEMBERED_S = HOUR_S + 2 * SLOT_S
 """How long what we asked for counts: longer than at the server, so that it does not refuse what we believe to be within the budget."""
+SLOW_LINE = 10_000.0
+"""Bytes a second of a line on which a range is not to come twice. The pieces of a snapshot are longer, and their time is learnt."""
 PATIENCE = 1.5
 """How many times as long as the last piece took the next one is waited for: on a slow line none is to come twice."""
 
@@ -44,9 +46,13 @@ class Pace:
         """When to ask for something new."""
         return at + self._random.uniform(0, self.timing.jitter_s)
 
-    def put_off(self, wait: Wait, at: float, patience_s: float = 0.0) -> None:
+    def range_s(self, amount: int) -> float:
+        """How long `amount` bytes of deltas are waited for."""
+        return self.timing.range_s + amount / SLOW_LINE
+
+    def put_off(self, wait: Wait, at: float, answer_s: float, patience_s: float = 0.0) -> None:
         """The request goes out now; it is sent again after the answer's time and a random part of a back-off that doubles."""
-        answer_s = max(self.timing.answer_s, min(patience_s, self.timing.most_s))
+        answer_s = max(answer_s, min(patience_s, self.timing.most_s))
         longest = min(self.timing.most_s, answer_s * 2.0 ** min(wait.tries, 16))
         wait.due = at + answer_s + self._random.uniform(0, longest)
         wait.tries += 1
@@ -55,7 +61,7 @@ class Pace:
     def later(self, tries: int, at: float) -> Wait:
         """A request to be sent after `tries` that came to nothing."""
         wait = Wait(tries=tries)
-        self.put_off(wait, at)
+        self.put_off(wait, at, self.timing.answer_s)
         wait.is_sent = False
         return wait
 

@@ -131,7 +131,7 @@ class Sync:
         followers = self._followers(mine, message.to)
         if mine.range.is_sent:
             reached = followers[-1].delta.message.to if followers else message.to
-            mine.range = Wait(at) if reached >= mine.range_to else Wait(at + self._pace.timing.answer_s, is_sent=True)
+            mine.range = Wait(at) if reached >= mine.range_to else Wait(at + self._pace.range_s(len(raw)), is_sent=True)
         return [Apply(delta, raw), *followers]
 
     def head(self, head: Signed[Head], raw: bytes, at: float) -> list[Output]:
@@ -292,9 +292,10 @@ class Sync:
         gap_ends = min((start for start in mine.early if start > held.version), default=held.version + RANGE)
         to = min(self._target(mine), held.version + RANGE, gap_ends)
         size = mine.head.snapshot.size if mine.head else 0
-        if not self._pace.may(uri, (to - held.version) * DELTA_BYTES, size, mine.range, at):
+        amount = (to - held.version) * DELTA_BYTES
+        if not self._pace.may(uri, amount, size, mine.range, at):
             return [Ignored(uri, Why.SPENT)]
-        self._pace.put_off(mine.range, at)
+        self._pace.put_off(mine.range, at, self._pace.range_s(amount))
         mine.range_to = to
         return [Ask(RangeRequest(uri=uri, epoch=mine.epoch, from_version=held.version, to_version=mine.range_to))]
 
@@ -303,7 +304,7 @@ class Sync:
             return Ignored(uri, Why.SPENT)
         if fetch.wait.tries == 0:
             fetch.asked_at = at
-        self._pace.put_off(fetch.wait, at, fetch.patience_s)
+        self._pace.put_off(fetch.wait, at, self._pace.timing.answer_s, fetch.patience_s)
         return Ask(ChunkRequest(uri=uri, epoch=fetch.epoch, version=fetch.ref.version, offset=len(fetch.data)))
 
     def _keep(self, mine: _List, delta: Signed[Delta], raw: bytes) -> Output:

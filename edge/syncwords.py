@@ -14,10 +14,15 @@ TRUST = ""
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. `jitter_s` spreads what all units would ask at once; an answer is waited for `answer_s` and a back-off of up to `most_s`."""
+    """Seconds. `jitter_s` spreads what all units would ask at once; an answer is waited for `answer_s` and a back-off of up to `most_s`.
+
+    A range is waited for `range_s`, and for as long as a slow line takes for it: the server sends it before all chunks, and whoever
+    misses it goes by old colours.
+    """
 
     jitter_s: float = 0.5
     answer_s: float = 2.0
+    range_s: float = 0.5
     most_s: float = 60.0
 
 

@@ -282,8 +282,23 @@ def test_an_unanswered_request_is_repeated_ever_more_slowly(filled: Town) -> Non
         filled.wire.clear()
         times += [filled.now] * (len(filled.asked) - before)
     waits = [later - earlier for earlier, later in pairwise(times)]
-    assert min(waits) >= PROMPT.answer_s
-    assert max(waits) <= PROMPT.answer_s + PROMPT.most_s + 0.25
+    assert min(waits) >= PROMPT.range_s
+    assert max(waits) <= PROMPT.range_s + PROMPT.most_s + 0.25
+
+
+@pytest.mark.parametrize(("missed", "least_s", "most_s"), [(1, 0.5, 1.3), (RANGE, 2.4, 5.1)])
+def test_a_lost_answer_is_asked_for_again_the_sooner_the_shorter_it_is(filled: Town, missed: int, least_s: float, most_s: float) -> None:
+    for turn in range(missed):
+        filled.province.change({turn: Status.RED})
+    filled.deliver(filled.province.head)
+    filled.asked.clear()
+    filled.do(filled.sync.tick(filled.now))
+    asked_at = filled.now
+    while len(filled.asked) < 2:
+        filled.now += 0.05
+        filled.do(filled.sync.tick(filled.now))
+    assert least_s <= filled.now - asked_at <= most_s
+    assert filled.asked[0] == filled.asked[1]
 
 
 def test_nothing_is_asked_while_there_is_no_connection(filled: Town) -> None:
