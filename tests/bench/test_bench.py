@@ -123,7 +123,7 @@ def test_the_benchmark_of_sync_brings_all_into_step_and_turns_keep_changes_from_
 
 
 def test_the_benchmark_of_checks_has_the_promised_form() -> None:
-    result = CliRunner().invoke(bench.app, ["check", "--turns", "1", "--json"])
+    result = CliRunner().invoke(bench.app, ["check", "--turns", "10", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert set(found) == {"ES256", "Ed25519"}
