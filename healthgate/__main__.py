@@ -26,6 +26,8 @@ COMMANDS = {
     "keys": Command("healthgate.keys", "Make, show, recognise and withdraw keys.", "edge"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
     "account": Command("healthgate.account", "Who may sign in to the pages, and as what.", "server"),
+    "policy": Command("healthgate.policy", "The rules by which a colour follows: show, check, try out before they are in force.", "server"),
+    "outage": Command("healthgate.outage", "Times in which nobody could check in: nothing lapses in them.", "server"),
     "code": Command("healthgate.code", "Write, read and show health codes.", "edge"),
     "scan": Command("healthgate.scan", "Read the QR codes in image files and folders.", "edge"),
     "simulate": Command("healthgate.simulate", "A town under virtual time, with faults drawn from a seed; finds what breaks it.", "server"),

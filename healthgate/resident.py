@@ -59,7 +59,7 @@ def add(
         if isinstance(person, Refused):
             _fail(person)
             return
-        _show(office.registry.add(person, colour=colour, reason=reason, by=_officer()), as_json)
+        _show(office.registry.add(person, colour=colour, reason=reason, by=officer()), as_json)
 
 
 @app.command("list")
@@ -78,6 +78,32 @@ def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False)
     Console(highlight=False).print(table)
 
 
+@app.command("why")
+@in_one_line
+def why(
+    resident: Id,
+    language: Annotated[Language, typer.Option(help="The language of the sentences.")] = Language.ENGLISH,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a resident's colour: the rule, since when, until when, what would change it. The pages say the same."""
+    with opened(config) as office:
+        ruling = office.registry.explain(resident)
+    if ruling is None:
+        typer.echo(f"healthgate resident: no resident {resident[:40]!r}: expected an id that `resident list` shows", err=True)
+        raise typer.Exit(1)
+    reasons = [explain(reason, language) for reason in (ruling.why, *(other.why for other in ruling.others))]
+    changes = [explain(change, language) for change in ruling.changes]
+    until = None if ruling.until is None else rfc3339(ruling.until)
+    if as_json:
+        found = {"colour": ruling.word, "rule": ruling.rule.value, "since": rfc3339(ruling.since), "until": until}
+        typer.echo(json.dumps({**found, "reasons": reasons, "changes": changes}, ensure_ascii=False))
+        return
+    typer.echo(f"{ruling.word} by the rule {ruling.rule.value}, since {rfc3339(ruling.since)}{f', until {until}' if until else ''}")
+    for line in (*(f"  {reason}" for reason in reasons), "what would change it:", *(f"  {change}" for change in changes)):
+        typer.echo(line)
+
+
 @app.command("colour")
 @in_one_line
 def set_colour(
@@ -89,7 +115,7 @@ def set_colour(
 ) -> None:
     """Set a resident's colour for a reason that can lead to it. Every gate knows within about a second."""
     with opened(config) as office:
-        _show(office.registry.set_colour(resident, colour, reason, _officer()), as_json)
+        _show(office.registry.set_colour(resident, colour, reason, officer()), as_json)
 
 
 @app.command("clear")
@@ -102,7 +128,7 @@ def clear(
 ) -> None:
     """A clinical thermometer showed a normal temperature: fevers found at gates until now no longer count."""
     with opened(config) as office:
-        _show(office.registry.clear(resident, body_c, _officer()), as_json)
+        _show(office.registry.clear(resident, body_c, officer()), as_json)
 
 
 @app.command("revoke")
@@ -206,7 +232,7 @@ def _pack_dict(pack: Pack) -> dict[str, object]:
     }
 
 
-def _officer() -> str:
+def officer() -> str:
     """Who is asking, for the record: the account on this machine."""
     try:
         return f"officer {getpass.getuser()}"

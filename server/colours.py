@@ -43,7 +43,7 @@ from server.facts import (
     TestOutcome,
     TestResult,
 )
-from server.policy import DAY_S, Outcome, Policy, RedOrReview, YellowOrReview
+from server.policy import DAY_S, Policy
 
 F = TypeVar("F")
 NEVER = float("inf")
@@ -269,7 +269,7 @@ def _records(docket: _Docket) -> list[float]:
 def _illness(docket: _Docket, signs: Sequence[float]) -> None:
     """Red while a case is open and `red_days` after it ended, then yellow for `yellow_days`; a symptom begins such a period anew."""
     moments = [(fact.at, 0, _RULE_OF_CASE[fact.category]) for fact in docket.reported(Case)]
-    if docket.policy.case.positive_test is RedOrReview.RED:
+    if docket.policy.case.positive_test == "red":
         moments += [(fact.at, 0, Rule.POSITIVE_TEST) for fact in docket.reported(TestResult) if fact.outcome is TestOutcome.POSITIVE]
     hand = docket.hand
     if hand is not None and hand.colour is Colour.RED:
@@ -368,7 +368,7 @@ def _gate_fevers(docket: _Docket, cleared: float) -> list[float]:
     """
     rules = docket.policy.gate
     fevers = docket.all(FeverAtGate)
-    if not fevers or rules.fever is Outcome.REVIEW:
+    if not fevers or rules.fever == "review":
         return []
     over = max(cleared, docket.base)
     counting = []
@@ -384,7 +384,7 @@ def _gate_fevers(docket: _Docket, cleared: float) -> list[float]:
     times = [moment for moment, _ in counting]
     since, until = _stretch(times, (), rules.fever_days)
     unit = next(unit for moment, unit in counting if moment == since)
-    colour = Colour.RED if rules.fever is Outcome.RED else Colour.YELLOW
+    colour = Colour.RED if rules.fever == "red" else Colour.YELLOW
     why = Sentence(_KEY[Rule.FEVER_AT_GATE], {"since": since, "unit": unit})
     ends = (Sentence("change.thermometer"), Sentence("change.ruled_out"), Sentence("change.time", {"until": until}), _ASK)
     docket.hold(colour, Rule.FEVER_AT_GATE, since, until, why, *ends)
@@ -410,16 +410,16 @@ def _declared(docket: _Docket, cleared: float, closed: float) -> list[float]:
         is_ill = fact.at > closed and any(symptom is not Symptom.FEVER for symptom in fact.symptoms)
         if is_ill or (fact.at > max(cleared, closed) and _is_feverish(fact, rules.fever_c)):
             times.append(fact.at)
-    if times and rules.symptoms is YellowOrReview.YELLOW:
+    if times and rules.symptoms == "yellow":
         since, until = _stretch(times, (), rules.symptom_days)
         why = Sentence(_KEY[Rule.DECLARED_SYMPTOMS], {"since": since})
         ends = (Sentence("change.ruled_out"), Sentence("change.time", {"until": until}), Sentence("change.correct"), _ASK)
         docket.hold(Colour.YELLOW, Rule.DECLARED_SYMPTOMS, since, until, why, *ends)
     elif not times and any(fact.symptoms or _is_feverish(fact, rules.fever_c) for fact in said):
         docket.end(max(cleared, closed))
-    if rules.contact is YellowOrReview.YELLOW:
+    if rules.contact == "yellow":
         _declared_contact(docket, said, times if docket.policy.symptoms.restart else ())
-    if rules.isolation is YellowOrReview.YELLOW:
+    if rules.isolation == "yellow":
         _declared_isolation(docket, said)
     return times
 

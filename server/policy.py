@@ -5,8 +5,7 @@ A policy has a version that goes up with every change. Days are whole days of 86
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,26 +20,10 @@ class PolicyError(SettingsError):
     """A policy that cannot be used; each line of the text names a key and what was expected."""
 
 
-class Outcome(StrEnum):
-    """What a finding leads to: a colour, or people who look at it first and nothing until then."""
-
-    YELLOW = "yellow"
-    RED = "red"
-    REVIEW = "review"
-
-
-class RedOrReview(StrEnum):
-    """Red, or people look first."""
-
-    RED = "red"
-    REVIEW = "review"
-
-
-class YellowOrReview(StrEnum):
-    """Yellow, or people look first."""
-
-    YELLOW = "yellow"
-    REVIEW = "review"
+Outcome = Literal["yellow", "red", "review"]
+"""What a finding leads to: a colour, or people who look at it first and nothing until then."""
+RedOrReview = Literal["red", "review"]
+YellowOrReview = Literal["yellow", "review"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,7 +43,7 @@ class CaseRules(Section, frozen=True):
 
     red_days: Days = 14
     yellow_days: Days = 14
-    positive_test: RedOrReview = RedOrReview.RED
+    positive_test: RedOrReview = "red"
 
 
 class ContactRules(Section, frozen=True):
@@ -80,16 +63,16 @@ class DeclaredRules(Section, frozen=True):
     """What a person's own word leads to."""
 
     fever_c: Annotated[float, Meta(ge=36.5, le=40.0)] = 37.3
-    symptoms: YellowOrReview = YellowOrReview.YELLOW
+    symptoms: YellowOrReview = "yellow"
     symptom_days: Days = 14
-    contact: YellowOrReview = YellowOrReview.YELLOW
-    isolation: YellowOrReview = YellowOrReview.YELLOW
+    contact: YellowOrReview = "yellow"
+    isolation: YellowOrReview = "yellow"
 
 
 class GateRules(Section, frozen=True):
     """What a gate's thermometer leads to."""
 
-    fever: Outcome = Outcome.YELLOW
+    fever: Outcome = "yellow"
     fever_days: Annotated[int, Meta(ge=1, le=365)] = 14
     holdover_doubt_s: Annotated[int, Meta(ge=0, le=86_400)] = 120
 

@@ -20,7 +20,7 @@ from healthcode.terms import ClockState, Screening
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from server.facts import WORD_OF, Fact, FeverAtGate, NormalAtGate
-from server.policy import CopiedRules, Outcome, Policy
+from server.policy import CopiedRules, Policy
 from server.registry import Registry
 from server.store import events, passes, to_ms
 from server.store.events import EventRow
@@ -102,7 +102,7 @@ class Readings:
             return f"its time is {one.at - at:.0f} s ahead of the server's"
         if count > self._fevers_an_hour:
             return f"{count} fevers within an hour: the limit is {self._fevers_an_hour}"
-        return "the policy has people look at every fever" if policy.gate.fever is Outcome.REVIEW else ""
+        return "the policy has people look at every fever" if policy.gate.fever == "review" else ""
 
     def _take_normal(self, tx: Connection, found: Sequence[Pass], policy: Policy, at: float) -> list[tuple[str, Fact]]:
         """Normal temperatures as health records, of each person one in `gate_hours`: only those are read whose record is that old."""

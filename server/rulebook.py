@@ -63,18 +63,24 @@ def adopt(tx: Connection, policy: Policy, at: float) -> int:
 
     PolicyError where it is older, or another one with the same version.
     """
+    check_newer(tx, policy)
     newest = rulings.newest_policy(tx)
-    body = msgspec.json.encode(policy).decode()
-    if newest is not None:
-        version, held = newest
-        if policy.version < version:
-            raise PolicyError(f"policy {policy.version} is older than {version}, which is in force: expected version {version} or higher")
-        if policy.version == version:
-            if msgspec.json.decode(held, type=Policy) != policy:
-                raise PolicyError(f"policy {version} is in force with other rules: expected version {version + 1} for these")
-            return 0
-    rulings.insert_policy(tx, policy.version, body, to_ms(at))
+    if newest is not None and newest[0] == policy.version:
+        return 0
+    rulings.insert_policy(tx, policy.version, msgspec.json.encode(policy).decode(), to_ms(at))
     return 0 if newest is None else rulings.everybody_is_due(tx, to_ms(at))
+
+
+def check_newer(tx: Connection, policy: Policy) -> None:
+    """PolicyError where `policy` could not be put in force now."""
+    newest = rulings.newest_policy(tx)
+    if newest is None:
+        return
+    version, held = newest
+    if policy.version < version:
+        raise PolicyError(f"policy {policy.version} is older than {version}, which is in force: expected version {version} or higher")
+    if policy.version == version and msgspec.json.decode(held, type=Policy) != policy:
+        raise PolicyError(f"policy {version} is in force with other rules: expected version {version + 1} for these")
 
 
 def begin_outage(tx: Connection, began: float, note: str, by: str, at: float) -> OutageFault | None:

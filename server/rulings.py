@@ -70,12 +70,12 @@ class Rulings:
     def explain(self, tx: Connection, resident: str, at: float) -> Ruling:
         """The ruling as it follows at `at` from all that is known of the resident, with what would change it."""
         book = self._book_of(tx, rows.find_revision(tx))
-        facts, at = _read(rows.list_facts(tx, [resident])[resident], at)
+        facts, at = read_facts(rows.list_facts(tx, [resident])[resident], at)
         return colour_of(facts, at, book.policy, book.outages)
 
     def facts(self, tx: Connection, resident: str) -> list[Fact]:
         """All that is known of the resident, in the order in which it happened."""
-        return _read(rows.list_facts(tx, [resident])[resident], 0.0)[0]
+        return read_facts(rows.list_facts(tx, [resident])[resident], 0.0)[0]
 
     def policy(self, tx: Connection) -> Policy:
         """The policy in force."""
@@ -89,7 +89,7 @@ class Rulings:
         waiting: list[Waiting] = []
         for stand in stands:
             book = self._book_of(tx, stand.revision)
-            known, moment = _read(facts[stand.resident], at)
+            known, moment = read_facts(facts[stand.resident], at)
             ruling = colour_of(known, moment, book.policy, book.outages)
             due_ms = _due_ms(ruling)
             if due_ms != stand.due_ms:
@@ -122,7 +122,7 @@ def _row(resident: str, fact: Fact, at: float, recorded_ms: int) -> FactRow:
     return FactRow(resident, WORD_OF[type(fact)], to_ms(fact.at), recorded_ms, _ENCODER.encode(fact).decode())
 
 
-def _read(stored: Sequence[FactRow], at: float) -> tuple[list[Fact], float]:
+def read_facts(stored: Sequence[FactRow], at: float) -> tuple[list[Fact], float]:
     """The facts, and `at`, or when the newest of them was recorded where the clock went back since: what is known stays known."""
     facts = [_DECODERS[row.kind].decode(row.body) for row in stored]
     return facts, max([at, *(row.recorded_ms / 1000 for row in stored)])

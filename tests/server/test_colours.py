@@ -44,12 +44,9 @@ from server.policy import (
     ContactRules,
     DeclaredRules,
     GateRules,
-    Outcome,
     Policy,
     RecordRules,
-    RedOrReview,
     SymptomRules,
-    YellowOrReview,
 )
 from server.sentences import Language
 
@@ -334,15 +331,15 @@ def test_stories(facts: list[Fact], chapters: tuple[tuple[float, Colour | None, 
 @pytest.mark.parametrize(
     ("policy", "facts", "colour"),
     [
-        (Policy(version=2, gate=GateRules(fever=Outcome.RED)), [*ENTERED, fever(1)], R),
-        (Policy(version=2, gate=GateRules(fever=Outcome.REVIEW)), [*ENTERED, fever(1)], G),
+        (Policy(version=2, gate=GateRules(fever="red")), [*ENTERED, fever(1)], R),
+        (Policy(version=2, gate=GateRules(fever="review")), [*ENTERED, fever(1)], G),
         (Policy(version=2, record=RecordRules(lapse_days=1)), [*ENTERED], Y),
         (Policy(version=2, record=RecordRules(gate_counts=False)), [*ENTERED, normal(1)], Y),
-        (Policy(version=2, case=CaseRules(positive_test=RedOrReview.REVIEW)), [*ENTERED, test_result(1, TestOutcome.POSITIVE)], G),
+        (Policy(version=2, case=CaseRules(positive_test="review")), [*ENTERED, test_result(1, TestOutcome.POSITIVE)], G),
         (Policy(version=2, contact=ContactRules(days=0)), [*ENTERED, contact(1)], G),
-        (Policy(version=2, declared=DeclaredRules(symptoms=YellowOrReview.REVIEW)), [*ENTERED, says(1, Symptom.COUGH)], G),
-        (Policy(version=2, declared=DeclaredRules(contact=YellowOrReview.REVIEW)), [*ENTERED, says(1, contact=True)], G),
-        (Policy(version=2, declared=DeclaredRules(isolation=YellowOrReview.REVIEW)), [*ENTERED, says(1, isolation=Isolating.HOME)], G),
+        (Policy(version=2, declared=DeclaredRules(symptoms="review")), [*ENTERED, says(1, Symptom.COUGH)], G),
+        (Policy(version=2, declared=DeclaredRules(contact="review")), [*ENTERED, says(1, contact=True)], G),
+        (Policy(version=2, declared=DeclaredRules(isolation="review")), [*ENTERED, says(1, isolation=Isolating.HOME)], G),
     ],
 )
 def test_a_policy_may_say_otherwise(policy: Policy, facts: list[Fact], colour: Colour) -> None:
@@ -439,7 +436,7 @@ _POLICY = st.builds(
     version=st.just(2),
     record=st.builds(RecordRules, lapse_days=st.integers(1, 5), gate_counts=st.booleans()),
     case=st.builds(CaseRules, red_days=st.integers(0, 14), yellow_days=st.integers(0, 14)),
-    gate=st.builds(GateRules, fever=st.sampled_from(Outcome)),
+    gate=st.builds(GateRules, fever=st.sampled_from(["yellow", "red", "review"])),
     symptoms=st.builds(SymptomRules, restart=st.booleans()),
 )
 _SEVERITY = {G: 0, Y: 1, R: 2}

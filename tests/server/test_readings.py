@@ -10,7 +10,7 @@ from healthcode.terms import ClockState, Colour, Screening
 from server.fleet import Fleet
 from server.intake import Intake
 from server.office import Office
-from server.policy import GateRules, Outcome, Policy, RecordRules
+from server.policy import GateRules, Policy, RecordRules
 from server.registry import Registry, Resident
 from server.store import events
 from tests.server.office import ISSUER, URI, Clock, Town
@@ -160,7 +160,7 @@ def test_a_unit_that_invents_entries_raises_no_alarm(intake: Intake, office: Off
 
 
 def test_another_policy(office: Office, town: Town, clock: Clock) -> None:
-    policy = Policy(version=2, gate=GateRules(fever=Outcome.REVIEW), record=RecordRules(gate_hours=1))
+    policy = Policy(version=2, gate=GateRules(fever="review"), record=RecordRules(gate_hours=1))
     registry = Registry(office.store, office.seal, issuer=ISSUER, uris=[URI], now=clock, policy=policy)
     Fleet(office.store, clock).add("north")
     intake = Intake(office.store, registry, town.ring, clock, 3)

@@ -19,7 +19,7 @@ from server.facts import Case, CaseCategory, CloseContact, Declared, Fact, Fever
 from server.issuer import Issuer, Pack
 from server.office import Office
 from server.persons import Person
-from server.policy import CaseRules, GateRules, Outcome, Policy, PolicyError, RecordRules
+from server.policy import CaseRules, GateRules, Policy, PolicyError, RecordRules
 from server.registry import Refused, Registry, RegistryFault, Resident
 from server.rulebook import OutageFault
 from server.store import publication, rulings
@@ -189,7 +189,7 @@ def test_what_is_known_stays_known_when_the_clock_goes_back(office: Office, cloc
 def test_a_policy_may_make_a_gates_fever_red(town: Town, clock: Clock) -> None:
     office = town.open(clock)
     registry = Registry(
-        office.store, office.seal, issuer=ISSUER, uris=[URI], now=clock, policy=Policy(version=2, gate=GateRules(fever=Outcome.RED))
+        office.store, office.seal, issuer=ISSUER, uris=[URI], now=clock, policy=Policy(version=2, gate=GateRules(fever="red"))
     )
     resident = add(registry).resident
     clock.at += 1
