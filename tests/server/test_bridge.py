@@ -24,10 +24,11 @@ from healthcode import topics
 from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
-from server.facts import HandReason
+from server.facts import HandReason, Reviewed
 from server.fleet import Fleet
 from server.issuer import Issuer, Pack
 from server.office import Office, open_office
+from server.persons import Person
 from server.registry import Resident
 from tests.broker import Broker
 from tests.server.office import ISSUER, URI, Town, entry
@@ -227,6 +228,22 @@ def test_a_fever_at_a_gate_is_a_delta_within_about_a_second(scene: Scene) -> Non
     assert at - began < 1.5
     with scene.office.store.read() as tx:
         assert tx.execute(text("SELECT colour FROM rulings ORDER BY ruling DESC LIMIT 1")).scalar_one() == "yellow"
+    assert scene.read(payload, Delta).values == bytes([Status.YELLOW])
+
+
+def test_a_colour_that_time_changes_is_a_delta_when_it_is_due(scene: Scene) -> None:
+    scene.start()
+    unit = scene.unit()
+    unit.wait(HEAD)
+    with scene.office.store.write() as tx:
+        resident = scene.office.registry.register(tx, Person("checked in three days ago, but for two seconds"), time.time())
+        assert isinstance(resident, str)
+        due = time.time() + 2.0
+        checked_in = due - 3 * 86_400
+        scene.office.registry.record_many(tx, [(resident, Reviewed(checked_in, "rule"))], time.time())
+    at, payload = unit.wait(DELTA)
+    print(json.dumps({"due_to_delta_ms": round(1000 * (at - due))}))
+    assert 0.0 <= at - due < 2.0
     assert scene.read(payload, Delta).values == bytes([Status.YELLOW])
 
 
