@@ -11,6 +11,8 @@ import pytest
 from edge import cache as cache_module
 from edge.files import write_atomically
 from edge.linkwords import Saying
+from edge.listfolder import ListFolder
+from edge.outbox import Outbox
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ignored, Output, Swap, Why
 from healthcode import cose, status, topics
@@ -130,6 +132,24 @@ def adopt_any_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StatusList, "adopt", adopt)
 
 
+def sync_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trusts a second sync where the first has failed."""
+    really_flush = ListFolder.flush
+
+    def flush(folder: ListFolder) -> None:
+        if folder._log is None or folder._is_whole or folder._snapshot is not None:
+            really_flush(folder)
+        else:
+            folder._sync()
+
+    monkeypatch.setattr(ListFolder, "flush", flush)
+
+
+def write_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes an event for lost when its commit gives an error."""
+    monkeypatch.setattr(Outbox, "_landed", lambda *_: 0)
+
+
 PLANTS: dict[str, Plant] = {
     "forgets events on PUBACK": Plant(make_gate=ForgetsOnPuback, rare=True),
     "applies a delta on the wrong version": Plant(apply_on_any_version),
@@ -138,4 +158,6 @@ PLANTS: dict[str, Plant] = {
     "adopts as_of from a head whose digest differs": Plant(adopt_any_head),
     "loses files that it said it had synced": Plant(make_gate=LosesFiles),
     "loses commits of the outbox that it said it had synced": Plant(make_gate=LosesCommits),
+    "syncs again what a sync that failed has lost": Plant(sync_again, rare=True),
+    "writes events again that are on disk though their commit gave an error": Plant(write_again),
 }
