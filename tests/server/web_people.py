@@ -33,16 +33,18 @@ def join(browser: Browser, name: str, born: str, relation: str = "self", sequenc
     return found[1]
 
 
-def declare(browser: Browser, who: str, **answers: str) -> str:
-    """Answers every question and sends the declaration; the text of the last page."""
-    said = {**WELL, **answers}
-    page = browser.get(f"/declare?who={who}")
-    for _ in range(12):
+def report(browser: Browser, path: str, who: str, answers: dict[str, str]) -> str:
+    """Goes one of the three ways (declare, check-in, correct) to its end; the text of the last page."""
+    page = browser.get(f"/{path}/symptoms?who={who}")
+    while not page.url.path.endswith("/check"):
         field = page.url.path.rsplit("/", 1)[1]
-        if field == "check":
-            break
-        page = browser.post(f"/declare/{field}?who={who}", {field: said[field]})
+        page = browser.post(f"/{path}/{field}?who={who}", {field: answers[field]})
         assert page.status_code == 200, page.text
     submission = re.search(r'name="submission" value="([^"]+)"', page.text)
     assert submission, page.text
-    return browser.post(f"/declare/send?who={who}", {"submission": submission[1]}, page=f"/declare/check?who={who}").text
+    return browser.post(f"/{path}/send?who={who}", {"submission": submission[1]}, page=f"/{path}/check?who={who}").text
+
+
+def declare(browser: Browser, who: str, **answers: str) -> str:
+    """Declares that somebody is well, but for `answers`; the text of the last page."""
+    return report(browser, "declare", who, {**WELL, **answers})
