@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx2
@@ -14,13 +15,13 @@ from server.accounts import Accounts
 from server.office import Office
 from server.passwords import Cost, Passwords
 from server.web.app import create_app
-from tests.server.office import Clock, Town
+from tests.server.office import Town
 
 PASSWORD = "three blue herons"
 SITE = "http://testserver"
 
 
-def quick(office: Office, clock: Clock) -> Office:
+def quick(office: Office, clock: Callable[[], float]) -> Office:
     """The office with hashes of passwords that cost next to nothing."""
     return replace(office, accounts=Accounts(office.store, office.seal, clock, Passwords(Cost(1, 64, 1))))
 

@@ -6,7 +6,6 @@
   if (!form) return;
   const key = `answers ${form.dataset.keep}`, line = document.getElementById("line");
   const fields = () => [...form.elements].filter((field) => field.name && field.type !== "hidden" && field.type !== "password");
-  const isBlank = () => fields().every((field) => (/radio|checkbox/.test(field.type) ? !field.checked : !field.value));
   let waits = null;
 
   function save() {
@@ -41,7 +40,7 @@
     }
   }
 
-  if (localStorage.getItem(key) && isBlank()) restore();
+  if (localStorage.getItem(key)) restore(); // only what was never sent is kept, so that it is the newest
   form.addEventListener("input", save);
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -1,0 +1,361 @@
+"""Residents' pages in headless Chromium: what axe finds, what overflows, the code without a line, a declaration by keyboard alone."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import segno
+import zxingcpp
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, expect
+
+from healthcode import token
+from healthcode.terms import Colour
+from healthcode.token import HealthCode
+from server.facts import Case, CaseCategory, ContactCleared
+from server.office import Office, open_office
+from tests.server.chromium import chromium, serving
+from tests.server.office import CAPACITY, Town
+from tests.server.web import PASSWORD, Browser, make_app, quick
+from tests.server.web_people import WELL, declare, join, number
+
+pytestmark = pytest.mark.slow
+NAME = "13800138000"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDTHS = (320, 1280)
+LANGUAGES = ("zh-CN", "en")
+
+
+@dataclass
+class House:
+    """A family with every colour, the site that serves it, and the browser."""
+
+    town: Town
+    office: Office
+    site: str
+    chromium: Chromium
+    who: dict[str, str] = field(default_factory=dict)
+
+    def visit(self, language: str = "en", width: int = 320, *, signed_in: bool = True) -> tuple[BrowserContext, Page]:
+        """A page of a fresh profile; what its scripts complain of fails the test that closes it."""
+        context = self.chromium.new_context(locale=language, viewport={"width": width, "height": 640 if width < 800 else 900})
+        page = context.new_page()
+        if signed_in:
+            page.goto(f"{self.site}/sign-in")
+            page.fill("#name", NAME)
+            page.fill("#password", PASSWORD)
+            page.click("button.button")
+            page.wait_for_url("**/code")
+        return context, page
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    town = Town(tmp_path_factory.mktemp("seen") / "town")
+    office = open_office(town.config(), time.time, CAPACITY)
+    app = make_app(town, quick(office, time.time))
+    browser = Browser(app)
+    browser.register(NAME)
+    with serving(app) as site, chromium() as chrome:
+        found = House(town, office, site, chrome)
+        found.who["green"] = join(browser, "张三丰", "19800101")
+        declare(browser, found.who["green"])
+        found.who["yellow"] = join(browser, "张小明", "20150505", "child", 8)
+        declare(browser, found.who["yellow"], symptoms="cough")
+        found.who["red"] = join(browser, "王老太太", "19400101", "elder", 9)
+        declare(browser, found.who["red"])
+        with office.store.write() as tx:
+            office.registry.record(tx, found.who["red"], Case(time.time() - 3600, CaseCategory.CONFIRMED, "clinic"), time.time())
+        found.who["pending"] = join(browser, "Maria da Conceição Albuquerque", "19900101", "other", 10)
+        yield found
+    office.store.close()
+
+
+OUTSIDE = ("/", "/sign-in", "/register", "/nowhere")
+INSIDE = (
+    *(f"/code?who={{{colour}}}" for colour in ("green", "yellow", "red", "pending")),
+    "/code/lost?who={green}",
+    "/check-in?who={green}",
+    *(f"/declare/{name}?who={{pending}}" for name in [*WELL, "isolation_since"]),
+    "/check-in/symptoms?who={green}",
+    "/family",
+    "/family/add",
+    "/family/add?relation=self",
+    "/family/take",
+    "/family/edit?who={yellow}",
+    "/family/hand-over?who={yellow}",
+    *(f"/history?who={{{colour}}}" for colour in ("green", "yellow", "red", "pending")),
+    "/password",
+)
+
+
+def find_faults(page: Page, width: int) -> list[str]:
+    """What axe finds, controls that are too small to hit, and whether anything is wider than the window."""
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}})
+    faults = [f"{each['id']}: {node['html'][:120]}" for each in found.response["violations"] for node in each["nodes"]]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > width:
+        faults.append(f"{wide} pixels wide in a window of {width}")
+    return faults
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_page_is_accessible_and_fits(house: House, language: str, width: int) -> None:
+    faults: dict[str, list[str]] = {}
+    complaints: list[str] = []
+    for signed_in, paths in ((False, OUTSIDE), (True, INSIDE)):
+        context, page = house.visit(language, width, signed_in=signed_in)
+        page.on("pageerror", lambda wrong: complaints.append(str(wrong)))
+        page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
+        for path in paths:
+            page.goto(house.site + path.format(**house.who))
+            if found := find_faults(page, width):
+                faults[path] = found
+            assert page.get_attribute("html", "lang") == language
+        context.close()
+    assert faults == {}
+    assert complaints == []
+
+
+def test_axe_would_say_so(house: House) -> None:
+    context, page = house.visit("en", 320)
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/x\"><input><p class=wide>wide</p>')")
+    page.evaluate("document.querySelector('.wide').style.width = '400px'")
+    faults = find_faults(page, 320)
+    assert {fault.split(":")[0] for fault in faults} >= {"image-alt", "label"}
+    assert any("pixels wide" in fault for fault in faults)
+    context.close()
+
+
+def test_at_200_per_cent_a_page_is_as_one_of_half_the_width(house: House) -> None:
+    context = house.chromium.new_context(viewport={"width": 160, "height": 320}, device_scale_factor=2)
+    page = context.new_page()
+    for path in ("/", "/sign-in", "/register"):
+        page.goto(house.site + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
+    context.close()
+
+
+def scan(page: Page) -> str:
+    """What a gate's reader makes of the code on the screen."""
+    picture = page.locator("[data-is=picture]").screenshot()
+    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
+    assert len(found) == 1, "one code is on the screen"
+    return found[0].text
+
+
+@pytest.mark.parametrize("colour", [Colour.GREEN, Colour.YELLOW, Colour.RED])
+def test_the_code_on_the_screen_reads_and_fills_most_of_it(house: House, colour: Colour) -> None:
+    context, page = house.visit("zh-CN", 320)
+    page.goto(f"{house.site}/code?who={house.who[colour.value]}")
+    until(page, "localStorage.getItem(`pack ${new URLSearchParams(location.search).get('who')}`)")
+    code = token.read(scan(page), house.town.ring(), time.time())
+    assert isinstance(code, HealthCode)
+    assert code.colour is colour
+    box = page.locator("[data-is=picture]").bounding_box()
+    assert box is not None
+    assert box["width"] >= 0.6 * 320
+    before = page.inner_text("[data-is=clock]")
+    expect(page.locator("[data-is=clock]")).not_to_have_text(before)
+    context.close()
+
+
+def test_another_member_is_one_tap_away(house: House) -> None:
+    context, page = house.visit("en", 320)
+    page.click(f"[data-who='{house.who['red']}']")
+    expect(page.locator("[data-is=word]")).to_have_text("Red code · may not pass")
+    expect(page.locator("[data-is=name]")).to_have_text("王***")
+    expect(page.locator("#code")).to_have_class("code red")
+    context.close()
+
+
+def test_without_a_line_the_codes_last_until_the_pack_ends(house: House) -> None:
+    context, page = house.visit("en", 320)
+    until(page, "[...document.querySelectorAll('[data-who]')].every((link) => localStorage.getItem(`pack ${link.dataset.who}`))")
+    until(page, "caches.open('pages').then((kept) => kept.keys()).then((keys) => keys.length >= 5)")
+    until(page, "navigator.serviceWorker.controller !== null")
+    context.set_offline(True)
+    page.goto(f"{house.site}/code")
+    expect(page.locator("[data-is=line]")).to_have_text(re.compile(r"^Offline: codes are good until \d\d:\d\d$"))
+    code = token.read(scan(page), house.town.ring(), time.time())
+    assert isinstance(code, HealthCode)
+    assert code.colour is Colour.GREEN
+    page.click(f"[data-who='{house.who['yellow']}']")
+    expect(page.locator("[data-is=word]")).to_have_text("Yellow code · may not pass yet")
+    assert not find_faults(page, 320)
+    page.clock.install()
+    page.clock.fast_forward("05:00:00")
+    expect(page.locator("[data-is=line]")).to_have_text(re.compile("the codes on this phone have run out"))
+    expect(page.locator("[data-is=frame]")).to_be_hidden()
+    expect(page.locator("[data-is=none]")).to_be_visible()
+    context.close()
+
+
+def test_a_colour_that_changes_shows_on_a_phone_that_lies_open(house: House) -> None:
+    browser = Browser(make_app(house.town, quick(house.office, time.time)))
+    browser.sign_in(NAME)
+    context, page = house.visit("en", 320)
+    page.goto(f"{house.site}/code?who={house.who['green']}")
+    expect(page.locator("[data-is=word]")).to_have_text("Green code · may pass")
+    until(page, "localStorage.getItem(`pack ${new URLSearchParams(location.search).get('who')}`)")
+    declare(browser, house.who["green"], contact="yes")
+    try:
+        page.evaluate("dispatchEvent(new Event('online'))")  # what else happens every 20 seconds
+        expect(page.locator("[data-is=word]")).to_have_text("Yellow code · may not pass yet")
+    finally:
+        with house.office.store.write() as tx:
+            house.office.registry.record(tx, house.who["green"], ContactCleared(time.time(), "centre"), time.time())
+    context.close()
+
+
+def test_signing_out_takes_the_codes_along(house: House) -> None:
+    context, page = house.visit("en", 320)
+    until(page, "Object.keys(localStorage).some((key) => key.startsWith('pack '))")
+    page.click("form[action='/sign-out'] button")
+    page.wait_for_url(f"{house.site}/")
+    assert page.evaluate("Object.keys(localStorage).length") == 0
+    assert page.evaluate("caches.keys()") == []
+    context.close()
+
+
+def test_a_declaration_by_keyboard_alone(house: House) -> None:
+    context, page = house.visit("en", 320)
+    page.goto(f"{house.site}/family/add")
+    tab_to(page, "#relation")
+    for key in ("ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.is_checked("#relation-other")
+    tab_to(page, "#name")
+    page.keyboard.type("李雷")
+    tab_to(page, "#number")
+    page.keyboard.type(number("19920202", 21))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/symptoms?*")
+    began = time.monotonic()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    tab_to(page, "#symptoms")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/temperature?*")
+    tab_to(page, "#temperature")
+    page.keyboard.type("36,6")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/contact?*")
+    tab_to(page, "#contact")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/travel?*")
+    tab_to(page, "#travel")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/isolation?*")
+    tab_to(page, "button.button")
+    page.keyboard.press("Enter")
+    expect(page.locator(".faults")).to_be_focused()
+    tab_to(page, ".faults a")
+    page.keyboard.press("Enter")
+    expect(page.locator("#isolation")).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/district?*")
+    tab_to(page, "#district")
+    page.keyboard.type("Wuchang")
+    tab_to(page, "button.button")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/phone?*")
+    tab_to(page, "#phone")
+    page.keyboard.type("13800138000")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/declare/check?*")
+    tab_to(page, "button.button")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Received")
+    assert time.monotonic() - began < 120
+    context.close()
+
+
+def test_an_answer_waits_for_the_line(house: House) -> None:
+    context, page = house.visit("en", 320)
+    page.goto(f"{house.site}/declare/temperature?who={house.who['pending']}")
+    page.fill("#temperature", "36.7")
+    context.set_offline(True)
+    page.click("button.button")
+    expect(page.locator("#line")).to_have_text(re.compile("The line is down"))
+    context.set_offline(False)
+    page.wait_for_url(re.compile("/declare/(?!temperature)"), timeout=20_000)
+    page.goto(f"{house.site}/declare/temperature?who={house.who['pending']}")
+    assert page.input_value("#temperature") == "36.7"
+    context.close()
+
+
+def test_an_answer_outlives_a_page_that_was_closed(house: House) -> None:
+    context, page = house.visit("en", 320)
+    page.goto(f"{house.site}/family/add")
+    page.fill("#name", "韩梅梅")
+    page.goto(f"{house.site}/code")
+    page.goto(f"{house.site}/family/add")
+    assert page.input_value("#name") == "韩梅梅"
+    context.close()
+
+
+def test_without_scripts_the_code_shows_too(house: House) -> None:
+    context = house.chromium.new_context(locale="en", viewport={"width": 320, "height": 640}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{house.site}/sign-in")
+    page.fill("#name", NAME)
+    page.fill("#password", PASSWORD)
+    page.click("button.button")
+    code = token.read(scan(page), house.town.ring(), time.time())
+    assert isinstance(code, HealthCode)
+    page.goto(f"{house.site}/check-in?who={house.who['red']}")
+    page.click("button.button:not(.second)")
+    expect(page.locator("h1")).to_have_text("Received")
+    context.close()
+
+
+def test_the_phones_own_pictures_are_the_standards(house: House) -> None:
+    """Codes of every length and in every mask are as large as another maker's, and a gate's reader reads them."""
+    texts = ["HB1:" + ("A7Z*+/ $%-." * 40)[:length] for length in range(20, 340, 23)]
+    context, page = house.visit("en", 320)
+    for text in texts:
+        for mask in range(8):
+            rows = page.evaluate("([text, mask]) => qr.matrix(text, mask)", [text, mask])
+            made = segno.make(text, error="m", boost_error=False, micro=False, mask=mask)
+            assert len(rows) == len(made.matrix)
+            picture = Image.new("L", (len(rows) + 8,) * 2, 255)
+            for y, row in enumerate(rows):
+                for x, dark in enumerate(row):
+                    if dark:
+                        picture.putpixel((x + 4, y + 4), 0)
+            (found,) = zxingcpp.read_barcodes(picture.resize((picture.width * 4,) * 2, Image.Resampling.NEAREST))
+            assert found.text == text
+    context.close()
+
+
+def until(page: Page, condition: str, most_s: float = 20.0) -> None:
+    """Waits until a script's `condition` holds. (The pages' policy forbids what Playwright's own waiting does.)"""
+    ends = time.monotonic() + most_s
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, condition
+        page.wait_for_timeout(50)
+
+
+def tab_to(page: Page, selector: str, most: int = 60) -> None:
+    """Presses Tab until the focus is on `selector`, as who has no pointer does."""
+    for _ in range(most):
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(
+        f"{selector} is not reached in {most} steps; the focus is on {page.evaluate('document.activeElement.outerHTML')[:200]}"
+    )
