@@ -184,10 +184,12 @@ class HandOvers:
             if not is_granted:
                 rows.close_claim(tx, claim, "refused", actor.role.value, to_ms(self._now()))
                 return None
-            refused = self._grant(tx, row, actor.role.value)
-        if refused is None and row.relation == Relation.SELF.value:
-            self._registry.revoke(row.resident)
-        return refused
+            full = find_full(tx, row.account, Relation(row.relation), self._limit)
+            if full is not None:
+                return full
+            if row.relation == Relation.SELF.value and self._registry.reissue(tx, row.resident, self._now()) is not None:
+                return Refused(HouseholdFault.NO_ROOM)
+            return self._grant(tx, row, actor.role.value)
 
     def tidy(self) -> None:
         """Drops one-time codes that have ended."""

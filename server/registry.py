@@ -174,17 +174,21 @@ class Registry:
     def revoke(self, resident: str) -> Resident | Refused:
         """Ends every code of the resident for good (lost phone, lost paper) and gives them a fresh index with the same colour."""
         with self.store.write() as tx:
-            row = people.find(tx, resident)
-            if row is None:
-                return _unknown(resident)
-            at = self._now()
-            place = self._draw_index(tx)
-            if isinstance(place, Refused):
-                return place
-            people.move_resident(tx, resident, (row.uri, row.idx), place, to_ms(at))
-            publication.insert_changes(tx, [Waiting(row.uri, row.idx, Status.REVOKED, int(at))])
-            self.rulings.rule(tx, [resident], at)
-            return self._known(tx, resident)
+            refused = self.reissue(tx, resident, self._now())
+            return self._known(tx, resident) if refused is None else refused
+
+    def reissue(self, tx: Connection, resident: str, at: float) -> Refused | None:
+        """As `revoke`, inside the caller's transaction; nothing is changed where it is refused."""
+        row = people.find(tx, resident)
+        if row is None:
+            return _unknown(resident)
+        place = self._draw_index(tx)
+        if isinstance(place, Refused):
+            return place
+        people.move_resident(tx, resident, (row.uri, row.idx), place, to_ms(at))
+        publication.insert_changes(tx, [Waiting(row.uri, row.idx, Status.REVOKED, int(at))])
+        self.rulings.rule(tx, [resident], at)
+        return None
 
     def record(self, tx: Connection, resident: str, fact: Fact, at: float) -> bool:
         """Stores a fact and the ruling that follows at `at`; whether that is a new ruling. The resident must exist."""

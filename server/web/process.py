@@ -79,6 +79,8 @@ def _tidy(office: Office, stop: threading.Event, every_s: float = 600.0) -> None
     """Forgets what has ended, now and then."""
     while not stop.wait(every_s):
         office.accounts.tidy()
+        office.handovers.tidy()
+        office.drafts.tidy()
 
 
 def main(path: Path) -> int:

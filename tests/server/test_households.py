@@ -187,6 +187,20 @@ def test_a_claim_that_the_guardian_denies_waits_for_an_officer(office: Office, m
     assert before is not None and after is not None and after.index != before.index
 
 
+def test_a_claim_on_a_second_self_is_not_granted_and_changes_nothing(
+    office: Office, mother: Actor, stranger: Actor, officer: Actor
+) -> None:
+    child = registered(office.households.register(mother, entry("child", "李小明", CHILD)))
+    claim = waits(office.households.register(stranger, entry("self", "李小明", CHILD)))
+    registered(office.households.register(stranger, entry("self", "王芳", MOTHER)))
+    before = office.registry.find(child)
+    assert fault(office.handovers.decide(officer, claim, is_granted=True)) is HouseholdFault.SELF_KNOWN
+    assert fault(office.handovers.confirm(mother, claim, is_theirs=True)) is HouseholdFault.SELF_KNOWN
+    assert office.registry.find(child) == before
+    assert [member.resident for member in office.households.members(mother)] == [child]
+    assert [waiting.claim for waiting in office.handovers.own_claims(stranger)] == [claim]
+
+
 def test_a_code_to_share_adds_an_account_and_takes_none_away(office: Office, mother: Actor, stranger: Actor) -> None:
     child = registered(office.households.register(mother, entry("child", "李小明", CHILD)))
     code = office.handovers.offer(mother, child, Purpose.SHARE)
