@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from math import ceil
 from typing import Annotated
 
-import segno
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from server import qr
+from server.accounts import Session
 from server.colours import PENDING
 from server.identity import mask_name
-from server.issuer import Issued, Pack
-from server.qr import BORDER
+from server.issuer import Pack
 from server.registry import Refused, RegistryFault
 from server.web import residents
 from server.web.forms import Form
@@ -26,23 +28,20 @@ def add_routes(router: APIRouter) -> None:
     """The page of codes and what its script asks."""
     router.add_api_route("/code", code_page)
     router.add_api_route("/code/pack", pack)
+    router.add_api_route("/code/picture", picture)
     router.add_api_route("/code/standing", standing)
     router.add_api_route("/code/lost", lost_page)
     router.add_api_route("/code/lost", end_codes, methods=["POST"])
 
 
 def code_page(request: Request, services: House, visitor: Seen, session: ResidentSession, who: str = "") -> Response:
-    """The code of one member of the family, drawn here too for browsers without scripts."""
+    """The code of one member of the family: its script asks for a pack and draws it."""
     members = residents.find_members(services, session.actor)
     if not members:
         return RedirectResponse("/family", 303)
     member = residents.choose(members, who)
     shown = [residents.show_member(services, visitor.words, each) for each in members]
     mine = next(each for each in shown if each.resident == member.resident)
-    code = None
-    if mine.colour != PENDING:
-        found = services.issuer.live_pack(member.resident, lasting_s=1)
-        code = _draw(found.codes[0]) if isinstance(found, Pack) else None
     return show(
         request,
         "code.html",
@@ -50,14 +49,24 @@ def code_page(request: Request, services: House, visitor: Seen, session: Residen
         who=mine.resident,
         name=mine.name,
         colour=mine.colour,
-        code=code,
         zone=services.office.config.web.zone,
         room="code",
     )
 
 
+def picture(services: House, session: ResidentSession, who: str = "") -> Response:
+    """The code of the moment as SVG, for browsers without scripts."""
+    _hold_back(services, session)
+    member = residents.choose(residents.find_members(services, session.actor), who)
+    found = services.issuer.live_pack(member.resident, lasting_s=1)
+    if isinstance(found, Refused):
+        raise HTTPException(404)
+    return Response(qr.svg(found.codes[0].text), media_type="image/svg+xml")
+
+
 def pack(services: House, session: ResidentSession, who: str = "") -> JSONResponse:
     """Live codes for as long as a pack lasts: [text, not before, expires] each; none for whoever is pending."""
+    _hold_back(services, session)
     member = residents.choose(residents.find_members(services, session.actor), who)
     found = services.issuer.live_pack(member.resident)
     said: dict[str, object] = {
@@ -98,18 +107,8 @@ def end_codes(services: House, session: ResidentSession, form: Form) -> Response
     return RedirectResponse(f"/code?who={member.resident}", 303)
 
 
-def _draw(code: Issued) -> dict[str, object]:
-    """A code as the box and the path of a picture, each run of dark modules a rectangle."""
-    made = segno.make(code.text, error="m", boost_error=False, micro=False)
-    path = []
-    for y, row in enumerate(made.matrix):
-        x = 0
-        while x < len(row):
-            end = x
-            while end < len(row) and row[end]:
-                end += 1
-            if end > x:
-                path.append(f"M{x + BORDER} {y + BORDER}h{end - x}v1H{x + BORDER}z")
-            x = end + 1
-    size = len(made.matrix) + 2 * BORDER
-    return {"box": f"0 0 {size} {size}", "path": "".join(path), "until": code.expires}
+def _hold_back(services: Services, session: Session) -> None:
+    """429 for who asks for more packs than a family of phones does."""
+    wait_s = services.packs.take(session.actor.account, time.monotonic())
+    if wait_s:
+        raise HTTPException(429, headers={"retry-after": str(ceil(wait_s))})

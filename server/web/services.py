@@ -13,6 +13,10 @@ from server.issuer import Issuer
 from server.office import Office
 from server.sentences import Language, sentences
 from server.web.language import Words
+from server.web.rates import Rate, Rates
+
+PACKS = Rate(burst=60, a_minute=30)
+"""Packs of codes for one account: a family of nine on three phones, whose colours all change; one pack takes some 30 ms to sign."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Services:
     cookies: Cookies = field(init=False)
     words: Mapping[Language, Words] = field(init=False)
     form_key: bytes = field(init=False)
+    packs: Rates = field(init=False, default_factory=lambda: Rates(PACKS))
 
     def __post_init__(self) -> None:
         web = self.office.config.web

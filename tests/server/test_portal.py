@@ -288,3 +288,11 @@ def test_a_page_is_under_60_kb_with_its_style_and_scripts(mother: Browser) -> No
         parts = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', text))
         size = len(text.encode()) + sum(int(mother.http.get(part).headers["content-length"]) for part in parts)
         assert size < 60_000, (path, size)
+
+
+def test_who_asks_for_packs_without_end_has_to_wait(mother: Browser) -> None:
+    me = join(mother, "张三丰", "19800101")
+    declare(mother, me)
+    answers = [mother.http.get(f"/code/pack?who={me}", headers=JSON) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [200] * 60 + [429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 2

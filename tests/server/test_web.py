@@ -15,6 +15,7 @@ from server.office import Office, open_office
 from server.sentences import Language
 from server.web.guard import LEAST_LIMIT
 from server.web.language import choose
+from server.web.rates import Rate, Rates
 from tests.server.office import CAPACITY, Clock, Town
 from tests.server.web import PASSWORD, Browser, make_app, quick
 
@@ -233,3 +234,14 @@ def test_health_says_whether_the_database_answers(open_house: FastAPI, browser: 
         tx.exec_driver_sql("ALTER TABLE schema_version RENAME TO elsewhere")
     answer = browser.get("/health")
     assert (answer.status_code, answer.json()["database"]) == (503, "fail")
+
+
+def test_what_is_dear_is_made_so_often_and_no_more() -> None:
+    rates = Rates(Rate(burst=3, a_minute=6))
+    assert [rates.take("a", 100.0) for _ in range(3)] == [0, 0, 0]
+    assert rates.take("a", 100.0) == pytest.approx(10)
+    assert rates.take("b", 100.0) == 0, "each for themselves"
+    assert rates.take("a", 109.0) == pytest.approx(1)
+    assert rates.take("a", 110.1) == 0
+    assert rates.take("a", 110.1) > 0
+    assert [rates.take("a", 10_000.0) for _ in range(4)].count(0) == 3, "a long rest fills it, and no further"

@@ -67,7 +67,7 @@
       one("word").textContent = say(`${pack.colour}Word`);
       one("shape").setAttribute("href", `${page.dataset.icons}#${pack.colour}`);
     }
-    one("frame").hidden = !code;
+    one("frame").hidden = Boolean(pack) && !code;
     one("bar").hidden = !code;
     one("ticking").hidden = !code;
     one("none").hidden = Boolean(code) || !pack || !pack.codes.length;
