@@ -47,6 +47,12 @@ class Office:
     drafts: Drafts
     reviews: Reviews
 
+    def tidy(self) -> None:
+        """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
+        self.accounts.tidy()
+        self.handovers.tidy()
+        self.drafts.tidy()
+
 
 def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
     """Opens the database, bringing its schema up to date, and the registry."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.cose import Signer
 from healthcode.terms import Use
-from server.config import Config, load
+from server.config import Config, ConfigError, load
 from server.keys import Signers, TrustFiles, load_roots
 from server.office import STARTING_ERRORS, Office, open_office
 from server.web.app import create_app
 
 log = logging.getLogger("server.web")
+
+TIDY_S = 600.0
+"""How often ended sessions, hand-over codes and old drafts are forgotten, in seconds."""
 
 
 def token_signer(office: Office) -> Callable[[], Signer]:
@@ -37,56 +41,72 @@ def token_signer(office: Office) -> Callable[[], Signer]:
     return choose
 
 
-def serve(config: Config, started: Callable[[], None] = lambda: None) -> int:
-    """Serves the pages until it is told to end; its exit status."""
+def serve(config: Config) -> int:
+    """Serves the pages until it is told to end; its exit status. ConfigError where address or certificate cannot be used."""
     office = open_office(config)
     try:
-        app = create_app(office, token_signer(office))
         web = config.web
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=web.host,
-                port=web.port,
-                proxy_headers=bool(web.proxies),
-                forwarded_allow_ips=list(web.proxies),
-                ssl_certfile=web.certificate or None,
-                ssl_keyfile=web.key or None,
-                server_header=False,
-                access_log=False,  # addresses and paths say who did what
-                log_config=None,
-                timeout_graceful_shutdown=10,
-                timeout_keep_alive=20,
-                limit_concurrency=1000,
-                h11_max_incomplete_event_size=32 * 1024,
-            )
+        settings = uvicorn.Config(
+            create_app(office, token_signer(office)),
+            proxy_headers=bool(web.proxies),
+            forwarded_allow_ips=list(web.proxies),
+            ssl_certfile=web.certificate or None,
+            ssl_keyfile=web.key or None,
+            server_header=False,
+            access_log=False,  # addresses and paths say who did what
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=20,
+            limit_concurrency=1000,
+            h11_max_incomplete_event_size=32 * 1024,
         )
-        tidying = threading.Event()
-        tidier = threading.Thread(target=partial(_tidy, office, tidying), name="tidier", daemon=True)
-        tidier.start()
-        started()
         try:
-            server.run()
-        finally:
-            tidying.set()
-            tidier.join(5)
-        return 0 if server.started else 2
+            settings.load()
+        except OSError as wrong:  # an ssl.SSLError is one
+            raise ConfigError(f"web.certificate {web.certificate}, web.key {web.key}: {wrong.strerror or wrong}") from None
+        with _listen(web.host, web.port) as listener:
+            return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")
     finally:
         office.store.close()
 
 
-def _tidy(office: Office, stop: threading.Event, every_s: float = 600.0) -> None:
-    """Forgets what has ended, now and then."""
-    while not stop.wait(every_s):
-        office.accounts.tidy()
-        office.handovers.tidy()
-        office.drafts.tidy()
+def _run(server: uvicorn.Server, office: Office, listener: socket.socket, scheme: str) -> int:
+    ended = threading.Event()
+    tidier = threading.Thread(target=_tidy, args=(office, ended), name="tidier", daemon=True)
+    tidier.start()
+    host, port = listener.getsockname()[:2]
+    log.info("pages at %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        ended.set()
+        tidier.join(5)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as wrong:
+        raise ConfigError(f"web.host {host}, web.port {port}: cannot listen there: {wrong.strerror}") from None
+
+
+def _tidy(office: Office, ended: threading.Event) -> None:
+    """Forgets what is over, now and then."""
+    while not ended.wait(TIDY_S):
+        try:
+            office.tidy()
+        except SQLAlchemyError as wrong:
+            log.warning("not tidied: %s", str(wrong).splitlines()[0])
 
 
 def main(path: Path) -> int:
     """The process: configuration from `path`, log to the standard error. Its exit status."""
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         return serve(load(path))
     except STARTING_ERRORS as wrong:
