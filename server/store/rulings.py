@@ -89,13 +89,13 @@ _SET_DUE = text("UPDATE residents SET due_ms = :due_ms WHERE resident = :residen
 
 def find_stands(connection: Connection, residents: Collection[str]) -> list[StandRow]:
     """Where these residents stand; unknown ones are left out."""
-    return [StandRow(*row) for row in connection.execute(_STANDS, {"residents": list(residents)})]
+    return [StandRow(*row) for row in connection.execute(_STANDS, {"residents": list(residents)})] if residents else []
 
 
 def list_facts(connection: Connection, residents: Collection[str]) -> dict[str, list[FactRow]]:
     """The facts of each of these residents, in the order in which they happened."""
     found: dict[str, list[FactRow]] = defaultdict(list)
-    for row in connection.execute(_FACTS, {"residents": list(residents)}):
+    for row in connection.execute(_FACTS, {"residents": list(residents)}) if residents else ():
         found[row[0]].append(FactRow(*row))
     return found
 
