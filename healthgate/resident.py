@@ -6,7 +6,8 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -23,6 +24,7 @@ from server.faults import Fault
 from server.identity import Identity, Paper, read_identity
 from server.issuer import Issuer, Pack
 from server.keys import load_roots, load_signer, read_trust
+from server.papers import Holder, Layout, NoFont, make_pdf
 from server.persons import Person
 from server.registry import Refused, RegistryFault, Resident
 from server.sentences import Language, say
@@ -146,26 +148,36 @@ def issue(
     form: Annotated[Form, typer.Option(help="live: a pack of short-lived codes; paper: one for weeks.")] = Form.PAPER,
     png: Annotated[Path | None, typer.Option(help="Write the (first) code as a picture: .png or .svg.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the (first) code in the terminal.")] = False,
+    pdf: Annotated[Path | None, typer.Option(help="Write the paper code as a document to print.")] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="What --pdf makes: a card of 85 x 54 mm, a sheet of A4 with two cards, large print.")
+    ] = Layout.CARD,
+    language: Annotated[Language, typer.Option(help="The language of --pdf.")] = Language.CHINESE,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Sign codes for a resident: one on paper, or a pack for a phone. Texts go to the standard output, one a line."""
+    if pdf is not None and form is not Form.PAPER:
+        _fail_to_print("--pdf makes paper codes: leave out --form live")
     with opened(config) as office:
         folder = Path(office.config.keys)
         ring = read_trust(folder, load_roots(office.config.roots)).ring
         signer = load_signer(folder, Use.TOKEN, ring, time.time())
         issuer = Issuer(office.store, signer, office.config.issuer, office.config.codes, time.time)
         pack = issuer.paper(resident) if form is Form.PAPER else issuer.live_pack(resident)
+        known = office.registry.find(resident)
+        web = office.config.web
     if isinstance(pack, Refused):
         _fail(pack)
         return
     first = pack.codes[0].text
+    if pdf is not None and known is not None:
+        made = make_pdf(pack, Holder(known.person.name, web.origin), layout, language, ZoneInfo(web.zone))
+        if isinstance(made, NoFont):
+            _fail_to_print(made.detail)
+        _write(pdf, made)
     if png is not None:
-        try:
-            png.write_bytes(qr.svg(first) if png.suffix == ".svg" else qr.png(first))
-        except OSError as wrong:
-            typer.echo(f"healthgate: {png}: cannot be written: {wrong.strerror}", err=True)
-            raise typer.Exit(2) from None
+        _write(png, qr.svg(first) if png.suffix == ".svg" else qr.png(first))
     if show:
         typer.echo(qr.terminal(first))
     if as_json:
@@ -173,6 +185,19 @@ def issue(
     elif not show:
         for issued in pack.codes:
             typer.echo(issued.text)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as wrong:
+        typer.echo(f"healthgate: {path}: cannot be written: {wrong.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _fail_to_print(why: str) -> NoReturn:
+    typer.echo(f"healthgate resident: {why}", err=True)
+    raise typer.Exit(2)
 
 
 def _show(outcome: Resident | Refused, as_json: bool) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from zoneinfo import ZoneInfo
 
 
 class Language(StrEnum):
@@ -32,3 +34,22 @@ def sentences(language: Language) -> Mapping[str, str]:
 def say(language: Language, key: str, params: Mapping[str, str | int]) -> str:
     """The sentence of `key` with its blanks filled. KeyError where there is none: that is our own mistake."""
     return sentences(language)[key].format_map(params)
+
+
+def tell_day(language: Language, at: float, zone: ZoneInfo) -> str:
+    """A date: 2020年3月16日 or 16 March 2020."""
+    when = datetime.fromtimestamp(at, zone)
+    if language is Language.CHINESE:
+        return f"{when.year}年{when.month}月{when.day}日"
+    return f"{when.day} {when:%B} {when.year}"
+
+
+def tell_clock(at: float, zone: ZoneInfo) -> str:
+    """A time of day: 14:20."""
+    return f"{datetime.fromtimestamp(at, zone):%H:%M}"
+
+
+def tell_moment(language: Language, at: float, zone: ZoneInfo) -> str:
+    """A date and a time of day."""
+    between = " " if language is Language.CHINESE else ", "
+    return f"{tell_day(language, at, zone)}{between}{tell_clock(at, zone)}"

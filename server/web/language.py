@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from server.explanations import TIMES, Sentence, Value
-from server.sentences import Language
+from server.sentences import Language, tell_clock, tell_day, tell_moment
 
 OWN_NAMES = {Language.CHINESE: "中文", Language.ENGLISH: "English"}
 
@@ -39,18 +38,15 @@ class Words:
 
     def day(self, at: float) -> str:
         """A date: 2020年3月16日 or 16 March 2020."""
-        when = datetime.fromtimestamp(at, self.zone)
-        if self.language is Language.CHINESE:
-            return f"{when.year}年{when.month}月{when.day}日"
-        return f"{when.day} {when:%B} {when.year}"
+        return tell_day(self.language, at, self.zone)
 
     def clock(self, at: float) -> str:
         """A time of day: 14:20."""
-        return f"{datetime.fromtimestamp(at, self.zone):%H:%M}"
+        return tell_clock(at, self.zone)
 
     def moment(self, at: float) -> str:
         """A date and a time of day."""
-        return f"{self.day(at)} {self.clock(at)}" if self.language is Language.CHINESE else f"{self.day(at)}, {self.clock(at)}"
+        return tell_moment(self.language, at, self.zone)
 
     def _tell(self, name: str, value: Value) -> str:
         if name in TIMES:

@@ -161,6 +161,17 @@ def test_codes_are_issued_and_drawn(folder: Path, tmp_path: Path) -> None:
     assert run_resident(folder, "code", person, "--png", str(tmp_path / "none" / "x.png")).exit_code == 2
 
 
+@pytest.mark.slow  # draws documents
+def test_a_paper_code_is_written_as_a_document(folder: Path, tmp_path: Path) -> None:
+    person = json.loads(run_resident(folder, "add", "Resident", "--json").stdout)["id"]
+    for options in ((), ("--layout", "a4"), ("--layout", "large", "--language", "en")):
+        target = tmp_path / "code.pdf"
+        assert run_resident(folder, "code", person, "--pdf", str(target), *options).exit_code == 0
+        assert target.read_bytes().startswith(b"%PDF-")
+    is_one_line(run_resident(folder, "code", person, "--pdf", str(tmp_path / "none" / "x.pdf")), "cannot be written")
+    is_one_line(run_resident(folder, "code", person, "--pdf", str(target), "--form", "live"), "leave out --form live")
+
+
 def test_units_are_known_by_name(folder: Path) -> None:
     config = ("--config", str(folder / "server.toml"))
     assert "added" in run_server("unit", "add", "north", "--note", "main gate", *config).stdout
