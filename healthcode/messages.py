@@ -305,6 +305,18 @@ class Watermark(Message, frozen=True):
     is_complete: bool = False
 
 
+class AuditHead(Message, frozen=True):
+    """Signed, bridge/audit: where the issuer's audit log stands at `at_ms` (milliseconds since 1970): its last entry, and its digest.
+
+    Who keeps it can tell later whether anything up to that entry was changed or left out.
+    """
+
+    issuer: IssuerId
+    entry: Annotated[int, Meta(ge=0, le=2**53)]
+    digest: Digest
+    at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+
+
 class TimeAnswer(Message, frozen=True):
     """Signed: the time, in milliseconds since 1970, answering one unit's nonce."""
 

@@ -1,4 +1,4 @@
-"""Heads, deltas, watermarks, time answers, trust lists and clock resets: messages signed as COSE_Sign1, each with a `typ` of its own.
+"""Heads, deltas, watermarks, time answers, audit heads, trust lists and clock resets: messages signed as COSE_Sign1, each with a `typ` of its own.
 
 `write` signs, `read` checks against a key ring and `read_rooted` against root keys. A reader says which kind it expects; any other is TYPE.
 """
@@ -19,6 +19,7 @@ from healthcode.messages import (
     MAX_HEAD,
     MAX_SIGNED,
     MAX_TRUST,
+    AuditHead,
     BadPayload,
     ClockReset,
     Delta,
@@ -72,6 +73,7 @@ KINDS: dict[type[Message], Kind] = {
     Delta: Kind("healthgate-delta+cbor", Use.LIST, MAX_SIGNED),
     Watermark: Kind("healthgate-watermark+cbor", Use.ACK, MAX_SIGNED),
     TimeAnswer: Kind("healthgate-time+cbor", Use.TIME, MAX_HEAD),
+    AuditHead: Kind("healthgate-audit-head+cbor", Use.ACK, MAX_HEAD),
     TrustList: Kind("healthgate-trust+cbor", None, MAX_TRUST),
     TrustHead: Kind("healthgate-trust-head+cbor", None, MAX_HEAD),
     ClockReset: Kind("healthgate-clock-reset+cbor", None, MAX_HEAD),
@@ -178,6 +180,9 @@ def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:
             said_at = float(message.as_of)
         case Watermark() | TimeAnswer():
             fits = True
+            said_at = message.at_ms / 1000
+        case AuditHead():
+            fits = message.issuer == entry.issuer
             said_at = message.at_ms / 1000
         case _:
             return False

@@ -87,6 +87,11 @@ def list_topic(issuer: str, uri: str, channel: str) -> str:
     return f"{ROOT}/all/lists/{check_id(issuer, 'issuer')}/{list_mark(uri)}/{channel}"
 
 
+def audit_topic(issuer: str) -> str:
+    """The topic bridge/audit/{issuer}, which units do not read: where the issuer's audit log stands."""
+    return f"{ROOT}/bridge/audit/{check_id(issuer, 'issuer')}"
+
+
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
     """What a topic means; TRUST_HEAD, TRUST_ROOTS and BRIDGE_STATE come back as they are, anything that is not ours is None."""
     if topic in (TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE):

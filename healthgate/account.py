@@ -13,7 +13,8 @@ from rich.table import Table
 from healthgate.cells import cell
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
-from server.accounts import Account, Refused, Role
+from server.accounts import Account, Refused
+from server.actors import Role
 
 app = typer.Typer(
     add_completion=False,

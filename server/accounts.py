@@ -20,6 +20,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from server import throttle
+from server.actors import Actor, Role
 from server.passwords import PasswordFault, Passwords, find_fault
 from server.sealing import Seal
 from server.store import Store, accounts, to_ms
@@ -37,24 +38,6 @@ OF_ADDRESS = Limits(free=50, base_s=2, ceiling_s=300, forget_s=3600)
 """Many people share an address behind a carrier's translator, so that this is for floods."""
 OF_BROWSER = OF_NAME
 OF_REGISTRATIONS = Limits(free=20, base_s=5, ceiling_s=300, forget_s=3600)
-
-
-class Role(StrEnum):
-    """What an account is for; one role an account."""
-
-    RESIDENT = "resident"
-    OFFICER = "officer"
-    APPROVER = "approver"
-    OPERATOR = "operator"
-    AUDITOR = "auditor"
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who acts: an account's id and its role."""
-
-    account: str
-    role: Role
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server.accounts import Actor, Role
+from server.actors import Actor, Role
 from server.enrolment import Relation
 from server.store import households as rows
-
-OFFICERS = frozenset({Role.OFFICER, Role.APPROVER})
-"""Who decides about others."""
 
 
 class HouseholdFault(StrEnum):

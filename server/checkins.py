@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 from sqlalchemy import Connection
 
-from server.accounts import Actor
+from server.actors import BY_RULES, Actor
 from server.charges import Refused, charge_of
 from server.contradictions import Flag, contradictions, is_well, reasons_for_review
 from server.declarations import Answers, Declaration, validate
@@ -128,7 +128,7 @@ class CheckIns:
                 district=self._district(tx, resident),
                 corrects=None if replaced is None else replaced.at,
             )
-            self._registry.record(tx, resident, fact, at)
+            self._registry.record(tx, resident, fact, at, actor)
             self._keep_details(tx, resident, declaration)
             flags = self._review(tx, resident, facts, fact, replaced)
             word = ReportKind.CHECK_IN if is_check_in else ReportKind.DECLARATION
@@ -186,7 +186,7 @@ class CheckIns:
             kind = "contradiction" if has_review else "declaration"
             reviews.open_review(tx, kind, " ".join(flags), resident, to_ms(fact.at))
         elif not has_review:
-            self._registry.record(tx, resident, Reviewed(fact.at, BY_RULE), fact.at)
+            self._registry.record(tx, resident, Reviewed(fact.at, BY_RULE), fact.at, BY_RULES)
             reviews.close_declarations(tx, resident, BY_RULE, to_ms(fact.at))
         return flags
 

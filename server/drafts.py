@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from server.accounts import Actor
+from server.actors import Actor
 from server.charges import Refused, charge_of
 from server.faults import Fault
 from server.sealing import Seal

@@ -14,8 +14,8 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from server import throttle
-from server.accounts import Actor, Role
-from server.charges import OFFICERS, ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
+from server.actors import OFFICERS, Actor, Role
+from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Entry, Relation, read_entry
 from server.faults import Faults
 from server.identity import mask_name, normal_form

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 import msgspec
 from sqlalchemy import Connection
 
-from server.accounts import Actor, Role
-from server.charges import OFFICERS, ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
+from server import audit
+from server.actors import OFFICERS, Actor, Role
+from server.audit import Action
+from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Details, Relation, must_hand_over, read_details, read_entry
 from server.faults import Faults
 from server.handovers import HandOvers
@@ -81,10 +83,11 @@ class Households:
                 state=entry.identity.state,
                 born=entry.identity.born,
             )
-            resident = self._registry.register(tx, person, at)
+            resident = self._registry.register(tx, person, at, actor)
             if isinstance(resident, NotRegistered):
                 return Refused(HouseholdFault.NO_ROOM)
             rows.insert_charge(tx, actor.account, resident, entry.relation.value, to_ms(at))
+            audit.append(tx, actor, Action.CHARGE_BEGAN, audit.about("resident", resident), {"relation": entry.relation.value}, at)
             return Registered(resident)
 
     def edit(self, actor: Actor, resident: str, typed: Mapping[str, str]) -> Person | Faults | Refused:
@@ -96,6 +99,8 @@ class Households:
             relation = charge_of(tx, actor, resident)
             if isinstance(relation, Refused):
                 return relation
+            fields = " ".join(name for name, value in asdict(details).items() if value is not None)
+            audit.append(tx, actor, Action.RESIDENT_EDITED, audit.about("resident", resident), {"fields": fields}, self._now())
             return change_details(tx, self._seal, resident, details)
 
     def correct_identity(self, actor: Actor, resident: str, typed: Mapping[str, str]) -> Person | Faults | Refused:
@@ -116,6 +121,7 @@ class Households:
                 person, name=entry.name, number=identity.number, paper=identity.paper, state=identity.state, born=identity.born
             )
             put_person(tx, self._seal, resident, fresh)
+            audit.append(tx, actor, Action.RESIDENT_IDENTITY, audit.about("resident", resident), {}, self._now())
             return fresh
 
     def detach(self, actor: Actor, resident: str) -> Refused | None:
@@ -127,6 +133,7 @@ class Households:
             if relation is Relation.SELF:
                 return Refused(HouseholdFault.SELF_STAYS)
             rows.delete_charge(tx, actor.account, resident)
+            audit.append(tx, actor, Action.CHARGE_ENDED, audit.about("resident", resident), {}, self._now())
             return None
 
     def _member(self, row: rows.ChargeRow, at: float) -> Member:

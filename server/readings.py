@@ -19,6 +19,7 @@ from healthcode.messages import PassEvent
 from healthcode.terms import ClockState, Screening
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
+from server.actors import BY_GATE
 from server.facts import WORD_OF, Fact, FeverAtGate, NormalAtGate
 from server.policy import CopiedRules, Policy
 from server.registry import Registry
@@ -71,7 +72,7 @@ class Readings:
                 facts += self._take_fever(tx, one, policy, at, lines)
         facts += self._take_normal(tx, found, policy, at)
         if facts:
-            self._registry.record_many(tx, facts, at)
+            self._registry.record_many(tx, facts, at, BY_GATE)
         lines += self._find_copied(tx, found, policy.copied, at)
         return lines
 

@@ -14,6 +14,9 @@ from sqlalchemy import Connection
 
 from healthcode.status import CAPACITY
 from healthcode.terms import Colour, Status
+from server import audit
+from server.actors import AT_CONSOLE, Who
+from server.audit import Action
 from server.colours import PENDING, Rule, Ruling
 from server.explanations import Sentence
 from server.facts import COLOURS_OF_REASON, Cleared, Fact, HandReason, SetByHand, fits
@@ -109,20 +112,20 @@ class Registry:
         *,
         colour: Colour = Colour.GREEN,
         reason: HandReason = HandReason.REVIEWED,
-        by: str = "officer",
+        who: Who = AT_CONSOLE,
     ) -> Resident | Refused:
         """A new resident, with an index drawn from the list and a first ruling."""
         if not fits(reason, colour):
             return _unfit(reason, colour)
         with self.store.write() as tx:
             at = self._now()
-            resident = self.register(tx, person, at)
+            resident = self.register(tx, person, at, who)
             if isinstance(resident, Refused):
                 return resident
-            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
+            self.record(tx, resident, SetByHand(at, colour, reason, who.role.value), at, who)
             return self._known(tx, resident)
 
-    def register(self, tx: Connection, person: Person, at: float) -> str | Refused:
+    def register(self, tx: Connection, person: Person, at: float, who: Who) -> str | Refused:
         """A new resident of whom nothing is known yet, and who is pending: the id. Nobody else may have the number."""
         fault = find_bad_text(person)
         if fault:
@@ -137,6 +140,7 @@ class Registry:
             return place
         resident = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
         people.insert_resident(tx, resident, close_person(self._seal, resident, person), number_hash, *place, to_ms(at))
+        audit.append(tx, who, Action.RESIDENT_ADDED, audit.about("resident", resident), {}, at)
         self.rulings.rule(tx, [resident], at)
         return resident
 
@@ -151,7 +155,7 @@ class Registry:
             row = people.find(tx, resident)
             return None if row is None else self._open(row)
 
-    def set_colour(self, resident: str, colour: Colour, reason: HandReason, by: str = "officer") -> Resident | Refused:
+    def set_colour(self, resident: str, colour: Colour, reason: HandReason, who: Who = AT_CONSOLE) -> Resident | Refused:
         """Sets a colour by hand, for a reason from the list that can lead to it."""
         if not fits(reason, colour):
             return _unfit(reason, colour)
@@ -159,25 +163,25 @@ class Registry:
             if people.find(tx, resident) is None:
                 return _unknown(resident)
             at = self._after_facts(tx, resident)
-            self.record(tx, resident, SetByHand(at, colour, reason, by), at)
+            self.record(tx, resident, SetByHand(at, colour, reason, who.role.value), at, who)
             return self._known(tx, resident)
 
-    def clear(self, resident: str, body_c: float, by: str = "officer") -> Resident | Refused:
+    def clear(self, resident: str, body_c: float, who: Who = AT_CONSOLE) -> Resident | Refused:
         """An officer measured a normal temperature with a clinical thermometer: gate fevers before now no longer count."""
         with self.store.write() as tx:
             if people.find(tx, resident) is None:
                 return _unknown(resident)
             at = self._after_facts(tx, resident)
-            self.record(tx, resident, Cleared(at, body_c, by), at)
+            self.record(tx, resident, Cleared(at, body_c, who.role.value), at, who)
             return self._known(tx, resident)
 
-    def revoke(self, resident: str) -> Resident | Refused:
+    def revoke(self, resident: str, who: Who = AT_CONSOLE) -> Resident | Refused:
         """Ends every code of the resident for good (lost phone, lost paper) and gives them a fresh index with the same colour."""
         with self.store.write() as tx:
-            refused = self.reissue(tx, resident, self._now())
+            refused = self.reissue(tx, resident, self._now(), who)
             return self._known(tx, resident) if refused is None else refused
 
-    def reissue(self, tx: Connection, resident: str, at: float) -> Refused | None:
+    def reissue(self, tx: Connection, resident: str, at: float, who: Who) -> Refused | None:
         """As `revoke`, inside the caller's transaction; nothing is changed where it is refused."""
         row = people.find(tx, resident)
         if row is None:
@@ -187,16 +191,17 @@ class Registry:
             return place
         people.move_resident(tx, resident, (row.uri, row.idx), place, to_ms(at))
         publication.insert_changes(tx, [Waiting(row.uri, row.idx, Status.REVOKED, int(at))])
+        audit.append(tx, who, Action.CODES_REVOKED, audit.about("resident", resident), {}, at)
         self.rulings.rule(tx, [resident], at)
         return None
 
-    def record(self, tx: Connection, resident: str, fact: Fact, at: float) -> bool:
-        """Stores a fact and the ruling that follows at `at`; whether that is a new ruling. The resident must exist."""
-        return self.rulings.record_many(tx, [(resident, fact)], at) > 0
+    def record(self, tx: Connection, resident: str, fact: Fact, at: float, who: Who) -> bool:
+        """Stores a fact that `who` tells, and the ruling that follows at `at`; whether that is a new ruling. The resident must exist."""
+        return self.rulings.record_many(tx, [(resident, fact)], at, who) > 0
 
-    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float) -> int:
+    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float, who: Who) -> int:
         """Stores many facts, each about the resident it comes with, and the rulings that follow; how many of those are new."""
-        return self.rulings.record_many(tx, facts, at)
+        return self.rulings.record_many(tx, facts, at, who)
 
     def rule_due(self, limit: int) -> int:
         """Makes the changes that time alone has brought, of at most `limit` residents; how many were due."""

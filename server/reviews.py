@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.accounts import Actor
-from server.charges import OFFICERS, HouseholdFault, Refused
+from server import audit
+from server.actors import OFFICERS, Actor
+from server.audit import Action
+from server.charges import HouseholdFault, Refused
 from server.facts import Reviewed
 from server.registry import Registry
 from server.store import Store, reviews, to_ms
@@ -61,7 +63,7 @@ class Reviews:
             if row is None or row.state != "open" or row.kind != ReviewKind.DECLARATION.value:
                 return NoReview()
             at = self._now()
-            self._registry.record(tx, row.resident, Reviewed(at, actor.role.value), at)
+            self._registry.record(tx, row.resident, Reviewed(at, actor.role.value), at, actor)
             reviews.close_declarations(tx, row.resident, actor.role.value, to_ms(at))
             return None
 
@@ -73,5 +75,7 @@ class Reviews:
             row = reviews.find_review(tx, review)
             if row is None or row.state != "open" or row.kind == ReviewKind.CLAIM.value:
                 return NoReview()
-            reviews.close_review(tx, review, "closed", actor.role.value, to_ms(self._now()))
+            at = self._now()
+            reviews.close_review(tx, review, "closed", actor.role.value, to_ms(at))
+            audit.append(tx, actor, Action.REVIEW_CLOSED, audit.about("resident", row.resident), {"review": review, "kind": row.kind}, at)
             return None

@@ -14,9 +14,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from healthcode.terms import STATUS_OF_COLOUR, Colour
+from server import audit
+from server.actors import BY_RULES, Who
+from server.audit import Action, Entry
 from server.colours import PENDING, Ruling, colour_of
 from server.explanations import Sentence
-from server.facts import FACTS, WORD_OF, Fact
+from server.facts import FACTS, WORD_OF, Case, CaseClosed, Fact, SetByHand, TestResult
 from server.policy import Policy
 from server.rulebook import Book, adopt, read_book
 from server.store import Store, publication, to_ms
@@ -43,12 +46,16 @@ class Rulings:
             adopt(tx, policy, now())
             self._book = read_book(tx)
 
-    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float) -> int:
-        """Stores a fact about each resident named, and the rulings that follow at `at`; how many are new. The residents must exist."""
+    def record_many(self, tx: Connection, facts: Sequence[tuple[str, Fact]], at: float, who: Who) -> int:
+        """Stores a fact about each resident named, and the rulings that follow at `at`; how many are new. The residents must exist.
+
+        `who` says so; of what a gate found the audit log does not say which gate: it would tell for ever where people were.
+        """
         recorded = to_ms(at)
         for begin in range(0, len(facts), SLICE):
             part = facts[begin : begin + SLICE]
             rows.insert_facts(tx, [_row(resident, fact, at, recorded) for resident, fact in part])
+            audit.append_many(tx, [_told(resident, fact, who) for resident, fact in part], at)
         residents = list(dict.fromkeys(resident for resident, _ in facts))
         return self.rule(tx, residents, at)
 
@@ -87,6 +94,7 @@ class Rulings:
         fresh: list[RulingRow] = []
         due: list[tuple[str, int | None]] = []
         waiting: list[Waiting] = []
+        turned: list[Entry] = []
         for stand in stands:
             book = self._book_of(tx, stand.revision)
             known, moment = read_facts(facts[stand.resident], at)
@@ -97,12 +105,15 @@ class Rulings:
             made = _compare(stand, ruling, at, book.policy.version)
             if made is not None:
                 fresh.append(made)
+                if stand.colour not in (None, made.colour):
+                    turned.append(_turned(stand, made))
                 change = _change(stand, ruling, made.ruled_at)
                 if change is not None:
                     waiting.append(change)
         rows.insert_rulings(tx, fresh)
         rows.set_due(tx, due)
         publication.insert_changes(tx, waiting)
+        audit.append_many(tx, turned, at)
         return len(fresh)
 
     def _book_of(self, tx: Connection, revision: int) -> Book:
@@ -120,6 +131,28 @@ def _row(resident: str, fact: Fact, at: float, recorded_ms: int) -> FactRow:
     if type(fact) in _HEARD:
         fact = replace(fact, heard=at)  # type: ignore[arg-type]
     return FactRow(resident, WORD_OF[type(fact)], to_ms(fact.at), recorded_ms, _ENCODER.encode(fact).decode())
+
+
+def _told(resident: str, fact: Fact, who: Who) -> Entry:
+    """What the audit log says of a fact: its kind, and of what is weighty the category."""
+    detail: dict[str, str | int] = {"kind": WORD_OF[type(fact)]}
+    match fact:
+        case SetByHand():
+            detail.update(colour=fact.colour.value, reason=fact.reason.value)
+        case Case():
+            detail.update(reason=fact.category.value)
+        case CaseClosed():
+            detail.update(reason=fact.end.value)
+        case TestResult():
+            detail.update(reason=fact.outcome.value)
+        case _:
+            pass
+    return Entry(who, Action.FACT, audit.about("resident", resident), detail)
+
+
+def _turned(stand: StandRow, made: RulingRow) -> Entry:
+    detail = {"from": stand.colour or PENDING, "to": made.colour, "reason": made.rule, "policy": made.policy}
+    return Entry(BY_RULES, Action.COLOUR, audit.about("resident", stand.resident), detail)
 
 
 def read_facts(stored: Sequence[FactRow], at: float) -> tuple[list[Fact], float]:

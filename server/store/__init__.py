@@ -134,10 +134,14 @@ def list_migrations() -> list[Migration]:
 
 
 def split_sql(sql: str, dialect: str) -> list[str]:
-    """The statements of a migration in the words of `dialect`. Statements end with a semicolon at the end of a line."""
+    """The statements of a migration in the words of `dialect`. Statements end with a semicolon at the end of a line.
+
+    A line that begins with `{sqlite}` or `{postgresql}` is for that database alone.
+    """
     for word, meaning in _WORDS[dialect].items():
         sql = sql.replace(word, meaning)
-    lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
+    others = tuple(f"{{{name}}}" for name in _WORDS if name != dialect)
+    lines = [line.removeprefix(f"{{{dialect}}} ") for line in sql.splitlines() if not line.lstrip().startswith(("--", *others))]
     return [statement.strip() for statement in re.split(r";\s*$", "\n".join(lines), flags=re.MULTILINE) if statement.strip()]
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from server.accounts import AccountFault, Refused, Role, SignedIn
+from server.accounts import AccountFault, Refused, SignedIn
+from server.actors import Role
 from server.sentences import Language
 from server.web import forms
 from server.web.faulty import Shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import HTTPException
 
-from server.accounts import Actor
+from server.actors import Actor
 from server.colours import Ruling
 from server.enrolment import Relation
 from server.facts import Declared

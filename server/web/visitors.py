@@ -12,7 +12,8 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import Response
 
-from server.accounts import Role, Session, SignedIn
+from server.accounts import Session, SignedIn
+from server.actors import Role
 from server.web.language import Words, choose
 from server.web.services import Services, services_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from server.accounts import Account, Accounts, Actor, Role
+from server.accounts import Account, Accounts
+from server.actors import Actor, Role
 from server.identity import check_character
 from server.office import Office
 from server.passwords import Cost, Passwords

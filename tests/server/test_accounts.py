@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.accounts import RESIDENTS_SESSION, STAFF_SESSION, AccountFault, Accounts, Refused, Role, SignedIn, normal_name
+from server.accounts import RESIDENTS_SESSION, STAFF_SESSION, AccountFault, Accounts, Refused, SignedIn, normal_name
+from server.actors import Role
 from server.office import Office
 from server.passwords import Cost, Passwords
 from server.throttle import Limits, wait_after

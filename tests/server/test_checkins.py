@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from healthcode.terms import Colour
-from server.accounts import Actor, Role
+from server.actors import Actor, Role
 from server.charges import HouseholdFault, Refused, Registered
 from server.checkins import NotTaken, ReportFault, ReportKind, Taken
 from server.contradictions import Flag

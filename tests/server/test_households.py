@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from server.accounts import Actor, Role
+from server.actors import Actor, Role
 from server.charges import ClaimWaits, HouseholdFault, Refused, Registered
 from server.enrolment import Relation
 from server.facts import Declared

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.accounts import Role
+from server.actors import Role
 from server.charges import ClaimWaits, Registered
 from server.checkins import ReportKind, Taken
 from server.drafts import DraftKind

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from server.accounts import STAFF_SESSION, Role
+from server.accounts import STAFF_SESSION
+from server.actors import Role
 from server.config import Web
 from server.office import Office, open_office
 from server.sentences import Language

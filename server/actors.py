@@ -1,0 +1,48 @@
+"""Who acts: somebody with an account and its role, or what has none: the rules, a gate, somebody at the server's console. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What an account is for; one role an account."""
+
+    RESIDENT = "resident"
+    OFFICER = "officer"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: an account's id and its role."""
+
+    account: str
+    role: Role
+
+
+class Part(StrEnum):
+    """What acts without an account. `CONSOLE` is whoever can run commands on the server's machine."""
+
+    RULE = "rule"
+    GATE = "gate"
+    CONSOLE = "console"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What acts without an account; `account` says which where that says nothing of where a person was: never a gate."""
+
+    role: Part
+    account: str = ""
+
+
+Who = Actor | Agent
+BY_RULES = Agent(Part.RULE)
+BY_GATE = Agent(Part.GATE)
+AT_CONSOLE = Agent(Part.CONSOLE)
+OFFICERS = frozenset({Role.OFFICER, Role.APPROVER})
+"""Who decides about others."""
