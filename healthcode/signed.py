@@ -1,4 +1,4 @@
-"""Heads, deltas, watermarks, time answers, audit heads, trust lists and clock resets: messages signed as COSE_Sign1, each with a `typ` of its own.
+"""Heads, deltas, watermarks, time answers, trust lists and all else that is signed as COSE_Sign1, each kind with a `typ` of its own.
 
 `write` signs, `read` checks against a key ring and `read_rooted` against root keys. A reader says which kind it expects; any other is TYPE.
 """

@@ -24,6 +24,7 @@ COMMANDS = {
     "edge": Command("healthgate.edge", "Run a gate unit, or check its configuration.", "edge"),
     "server": Command("healthgate.server", "Run the server: bridge, lists, issuer.", "server"),
     "keys": Command("healthgate.keys", "Make, show, recognise and withdraw keys.", "edge"),
+    "audit": Command("healthgate.audit", "The log of changes and views: does it hold, what is in it.", "server"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
     "account": Command("healthgate.account", "Who may sign in to the pages, and as what.", "server"),
     "policy": Command("healthgate.policy", "The rules by which a colour follows: show, check, try out before they are in force.", "server"),

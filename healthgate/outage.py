@@ -12,8 +12,7 @@ from rich.table import Table
 
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
-from healthgate.resident import officer
-from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
+from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, console, in_one_line, opened
 from healthgate.times import BadTime, moment, rfc3339
 from server import rulebook
 from server.rulebook import OutageFault
@@ -49,7 +48,7 @@ def begin(
     now = time.time()
     began = moment(at, "--at", now)
     with opened(config) as office, office.store.write() as tx:
-        fault = rulebook.begin_outage(tx, began, note[:200], officer(), now)
+        fault = rulebook.begin_outage(tx, began, note[:200], console(), now)
     _answer(fault, f"no green code lapses from {rfc3339(began)} on, until healthgate outage end")
 
 
@@ -61,7 +60,7 @@ def end(at: At = "", config: ConfigPath = DEFAULT_CONFIG) -> None:
     now = time.time()
     ended = moment(at, "--at", now)
     with opened(config) as office, office.store.write() as tx:
-        fault = rulebook.end_outage(tx, ended, now)
+        fault = rulebook.end_outage(tx, ended, console(), now)
     _answer(fault, f"the outage ended at {rfc3339(ended)}: green codes lapse again, later by as long as it lasted")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from healthcode.terms import Colour, Form, Use
 from healthgate.cells import cell
-from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
+from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, console, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
 from server.explanations import explain
@@ -61,7 +60,7 @@ def add(
         if isinstance(person, Refused):
             _fail(person)
             return
-        _show(office.registry.add(person, colour=colour, reason=reason, by=officer()), as_json)
+        _show(office.registry.add(person, colour=colour, reason=reason, who=console()), as_json)
 
 
 @app.command("list")
@@ -117,7 +116,7 @@ def set_colour(
 ) -> None:
     """Set a resident's colour for a reason that can lead to it. Every gate knows within about a second."""
     with opened(config) as office:
-        _show(office.registry.set_colour(resident, colour, reason, officer()), as_json)
+        _show(office.registry.set_colour(resident, colour, reason, console()), as_json)
 
 
 @app.command("clear")
@@ -130,7 +129,7 @@ def clear(
 ) -> None:
     """A clinical thermometer showed a normal temperature: fevers found at gates until now no longer count."""
     with opened(config) as office:
-        _show(office.registry.clear(resident, body_c, officer()), as_json)
+        _show(office.registry.clear(resident, body_c, console()), as_json)
 
 
 @app.command("revoke")
@@ -255,11 +254,3 @@ def _pack_dict(pack: Pack) -> dict[str, object]:
         "ruled_at": pack.ruled_at,
         "codes": [{"text": code.text, "not_before": code.not_before, "expires": code.expires} for code in pack.codes],
     }
-
-
-def officer() -> str:
-    """Who is asking, for the record: the account on this machine."""
-    try:
-        return f"officer {getpass.getuser()}"
-    except (KeyError, OSError):
-        return "officer"

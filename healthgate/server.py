@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from server import __main__ as process
+from server.actors import Agent, Part
 from server.config import ConfigError, load, parse
 from server.fleet import Fleet
 from server.keys import load_roots, read_trust
@@ -53,6 +54,11 @@ def opened(config: Path) -> Iterator[Office]:
             office.store.close()
     finally:
         os.umask(mask)
+
+
+def console() -> Agent:
+    """Who runs the command, for the audit log: the account on this machine, by its number."""
+    return Agent(Part.CONSOLE, f"uid {os.getuid()}")
 
 
 @app.command("init")

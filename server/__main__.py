@@ -14,6 +14,7 @@ from pathlib import Path
 
 from healthcode.terms import Use
 from server.answers import Answers
+from server.audit_heads import AuditHeads
 from server.config import Config, load
 from server.intake import Intake
 from server.keys import Signers, TrustFiles, load_roots
@@ -56,6 +57,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ],
         trust=trust,
         resets=ClockResets(folder, lambda: trust.current.roots),
+        audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
         rule_due=registry.rule_due,
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,

@@ -19,8 +19,9 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server import throttle
-from server.actors import Actor, Role
+from server import audit, throttle
+from server.actors import AT_CONSOLE, Actor, Role, Who
+from server.audit import Action
 from server.passwords import PasswordFault, Passwords, find_fault
 from server.sealing import Seal
 from server.store import Store, accounts, to_ms
@@ -149,8 +150,8 @@ class Accounts:
         self._random = random
         self._browser_key = seal.derive("browser")
 
-    def add(self, name: str, password: str, role: Role) -> Account | Refused:
-        """A new account."""
+    def add(self, name: str, password: str, role: Role, who: Who | None = AT_CONSOLE) -> Account | Refused:
+        """A new account, made by `who`; None: by its owner."""
         plain = normal_name(name)
         if plain is None:
             return _bad_name(name)
@@ -170,6 +171,8 @@ class Accounts:
             account = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
             sealed = self._seal.close(plain.encode(), _context(account))
             accounts.insert(tx, account, self._name_hash(plain), sealed, role.value, made, to_ms(at))
+            maker = Actor(account, role) if who is None else who
+            audit.append(tx, maker, Action.ACCOUNT_ADDED, audit.about("account", account), {"role": role.value}, at)
         return Account(account, plain, role, at, None)
 
     def register(self, name: str, password: str, address: str) -> SignedIn | Refused:
@@ -178,7 +181,7 @@ class Accounts:
             wait_s = throttle.attempt(tx, [(self._key("register", _network(address)), OF_REGISTRATIONS)], self._now())
         if wait_s:
             return _wait(wait_s)
-        made = self.add(name, password, Role.RESIDENT)
+        made = self.add(name, password, Role.RESIDENT, None)
         if isinstance(made, Refused):
             return made
         with self._store.write() as tx:
@@ -247,12 +250,14 @@ class Accounts:
         if isinstance(made, Refused):
             return made
         with self._store.write() as tx:
-            throttle.succeeded(tx, keys, self._now(), cleared=keys[0][0])
-            accounts.set_password(tx, row.account, made, to_ms(self._now()))
+            at = self._now()
+            throttle.succeeded(tx, keys, at, cleared=keys[0][0])
+            accounts.set_password(tx, row.account, made, to_ms(at))
+            audit.append(tx, actor, Action.ACCOUNT_PASSWORD, audit.about("account", row.account), {}, at)
             accounts.end_sessions(tx, row.account)
             return self._begin(tx, row.account, name, Role(row.role))
 
-    def set_password(self, name: str, password: str) -> Account | Refused:
+    def set_password(self, name: str, password: str, who: Who = AT_CONSOLE) -> Account | Refused:
         """Another password for a person who lost theirs, set by who runs the server. Every session of the account ends."""
         found = self.find(name)
         if isinstance(found, Refused):
@@ -261,17 +266,22 @@ class Accounts:
         if isinstance(made, Refused):
             return made
         with self._store.write() as tx:
-            accounts.set_password(tx, found.account, made, to_ms(self._now()))
+            at = self._now()
+            accounts.set_password(tx, found.account, made, to_ms(at))
+            audit.append(tx, who, Action.ACCOUNT_PASSWORD, audit.about("account", found.account), {}, at)
             accounts.end_sessions(tx, found.account)
         return found
 
-    def set_enabled(self, name: str, enabled: bool) -> Account | Refused:
+    def set_enabled(self, name: str, enabled: bool, who: Who = AT_CONSOLE) -> Account | Refused:
         """Lets nobody sign in to the account any more, and ends its sessions; or lets them again."""
         found = self.find(name)
         if isinstance(found, Refused):
             return found
         with self._store.write() as tx:
-            accounts.set_disabled(tx, found.account, None if enabled else to_ms(self._now()))
+            at = self._now()
+            accounts.set_disabled(tx, found.account, None if enabled else to_ms(at))
+            action = Action.ACCOUNT_ENABLED if enabled else Action.ACCOUNT_DISABLED
+            audit.append(tx, who, action, audit.about("account", found.account), {}, at)
             accounts.end_sessions(tx, found.account)
             row = accounts.find(tx, found.account)
         return found if row is None else self._open(row)

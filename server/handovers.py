@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server import throttle
+from server import audit, throttle
 from server.actors import OFFICERS, Actor, Role
+from server.audit import Action
 from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Entry, Relation, read_entry
 from server.faults import Faults
@@ -92,8 +93,9 @@ class HandOvers:
             if relation is Relation.SELF and purpose is Purpose.SELF:
                 return Refused(HouseholdFault.SELF_STAYS)
             code = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_CODE_LETTERS))
-            ends_ms = to_ms(self._now() + self._limit.code_s)
-            rows.put_hand_over(tx, self._code_hash(code), resident, actor.account, purpose.value, ends_ms)
+            at = self._now()
+            rows.put_hand_over(tx, self._code_hash(code), resident, actor.account, purpose.value, to_ms(at + self._limit.code_s))
+            audit.append(tx, actor, Action.HAND_OVER_OFFERED, audit.about("resident", resident), {"purpose": purpose.value}, at)
             return f"{code[:5]}-{code[5:]}"
 
     def accept(self, actor: Actor, code: str, typed: Mapping[str, str]) -> Registered | Faults | Refused:
@@ -119,7 +121,7 @@ class HandOvers:
             if full is not None:
                 return full
             throttle.succeeded(tx, [(key, OF_CODES)], at, cleared=key)
-            self._take_over(tx, actor.account, known, entry.relation, at)
+            self._take_over(tx, actor, actor.account, known, entry.relation, at)
             return Registered(known)
 
     def claim(self, tx: Connection, actor: Actor, resident: str, entry: Entry, at: float) -> ClaimWaits | Refused:
@@ -138,6 +140,7 @@ class HandOvers:
         has_same_name = person is not None and normal_form(person.name) == normal_form(entry.name)
         why = "number_claimed" if has_same_name else "number_claimed name_differs"
         reviews.open_review(tx, "claim", why, resident, to_ms(at), claim)
+        audit.append(tx, actor, Action.CLAIM_MADE, audit.about("resident", resident), {"claim": claim}, at)
         return ClaimWaits(claim)
 
     def claims_on(self, actor: Actor) -> list[ClaimNotice]:
@@ -154,9 +157,11 @@ class HandOvers:
         """A claim for an officer's eyes."""
         if actor.role not in OFFICERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
-        with self._store.read() as tx:
+        with self._store.write() as tx:
             row = rows.find_claim(tx, claim)
             person = None if row is None else read_person(tx, self._seal, row.resident)
+            if row is not None:
+                audit.append(tx, actor, Action.RESIDENT_VIEWED, audit.about("resident", row.resident), {"claim": claim}, self._now())
         if row is None or person is None:
             return Refused(HouseholdFault.NO_CLAIM)
         name = self._seal.open(row.sealed, _context(row.account, row.resident)).decode()
@@ -170,8 +175,11 @@ class HandOvers:
                 return Refused(HouseholdFault.NO_CLAIM)
             if isinstance(charge_of(tx, actor, row.resident), Refused):
                 return Refused(HouseholdFault.NO_CLAIM)
-            rows.set_claim_holder(tx, claim, "yes" if is_theirs else "no")
-            return self._grant(tx, row, "family") if is_theirs else None
+            said = "yes" if is_theirs else "no"
+            rows.set_claim_holder(tx, claim, said)
+            detail: audit.Detail = {"claim": claim, "said": said}
+            audit.append(tx, actor, Action.CLAIM_ANSWERED, audit.about("resident", row.resident), detail, self._now())
+            return self._grant(tx, row, actor, "family") if is_theirs else None
 
     def decide(self, actor: Actor, claim: int, *, is_granted: bool) -> Refused | None:
         """An officer decides a claim. Granted for a person's own account, all others lose them, and their old codes end."""
@@ -182,37 +190,44 @@ class HandOvers:
             if row is None or row.state != "open" or row.account == actor.account:
                 return Refused(HouseholdFault.NO_CLAIM)
             if not is_granted:
-                rows.close_claim(tx, claim, "refused", actor.role.value, to_ms(self._now()))
+                at = self._now()
+                rows.close_claim(tx, claim, "refused", actor.role.value, to_ms(at))
+                detail: audit.Detail = {"claim": claim, "decision": "refused"}
+                audit.append(tx, actor, Action.CLAIM_DECIDED, audit.about("resident", row.resident), detail, at)
                 return None
             full = find_full(tx, row.account, Relation(row.relation), self._limit)
             if full is not None:
                 return full
-            if row.relation == Relation.SELF.value and self._registry.reissue(tx, row.resident, self._now()) is not None:
+            if row.relation == Relation.SELF.value and self._registry.reissue(tx, row.resident, self._now(), actor) is not None:
                 return Refused(HouseholdFault.NO_ROOM)
-            return self._grant(tx, row, actor.role.value)
+            return self._grant(tx, row, actor, actor.role.value)
 
     def tidy(self) -> None:
         """Drops one-time codes that have ended."""
         with self._store.write() as tx:
             rows.forget_hand_overs(tx, to_ms(self._now()))
 
-    def _grant(self, tx: Connection, row: rows.ClaimRow, by: str) -> Refused | None:
+    def _grant(self, tx: Connection, row: rows.ClaimRow, actor: Actor, by: str) -> Refused | None:
         relation = Relation(row.relation)
         full = find_full(tx, row.account, relation, self._limit)
         if full is not None:
             return full
         at = self._now()
         rows.close_claim(tx, row.claim, "granted", by, to_ms(at))
-        self._take_over(tx, row.account, row.resident, relation, at)
+        detail: audit.Detail = {"claim": row.claim, "decision": "granted"}
+        audit.append(tx, actor, Action.CLAIM_DECIDED, audit.about("resident", row.resident), detail, at)
+        self._take_over(tx, actor, row.account, row.resident, relation, at)
         return None
 
-    def _take_over(self, tx: Connection, account: str, resident: str, relation: Relation, at: float) -> None:
-        """The account looks after the resident; as their own it is the only one."""
+    def _take_over(self, tx: Connection, actor: Actor, account: str, resident: str, relation: Relation, at: float) -> None:
+        """The account looks after the resident; as their own it is the only one. `actor` is who brings that about."""
         if relation is Relation.SELF:
             for holder, _ in rows.holders(tx, resident):
                 rows.delete_charge(tx, holder, resident)
         rows.delete_hand_overs(tx, resident)
         rows.insert_charge(tx, account, resident, relation.value, to_ms(at))
+        detail: audit.Detail = {"relation": relation.value, "account": account}
+        audit.append(tx, actor, Action.CHARGE_BEGAN, audit.about("resident", resident), detail, at)
 
     def _notice(self, tx: Connection, row: rows.ClaimRow) -> ClaimNotice:
         person = read_person(tx, self._seal, row.resident)

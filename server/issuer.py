@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from healthcode import token
 from healthcode.cose import Signer
 from healthcode.terms import Colour, Form
+from server import audit
+from server.actors import AT_CONSOLE, Who
+from server.audit import Action
 from server.colours import PENDING
 from server.config import Codes
 from server.registry import Refused, RegistryFault
@@ -51,7 +54,7 @@ class Issuer:
         self._codes = codes
         self._now = now
 
-    def live_pack(self, resident: str, *, lasting_s: int | None = None, start: int | None = None) -> Pack | Refused:
+    def live_pack(self, resident: str, *, lasting_s: int | None = None, start: int | None = None, who: Who = AT_CONSOLE) -> Pack | Refused:
         """Live codes for `lasting_s` seconds (at most the configured pack) from `start` (now), one a slot.
 
         Neighbouring slots overlap, so that a phone whose clock is a little off always has one that is good.
@@ -64,21 +67,24 @@ class Issuer:
         for number in range(slots):
             from_s = begin + number * self._codes.slot_s
             times.append((from_s - (overlap if number else 0), from_s + self._codes.slot_s + overlap))
-        return self._issue(resident, Form.LIVE, times)
+        return self._issue(resident, Form.LIVE, times, who)
 
-    def paper(self, resident: str, *, days: int | None = None, start: int | None = None) -> Pack | Refused:
+    def paper(self, resident: str, *, days: int | None = None, start: int | None = None, who: Who = AT_CONSOLE) -> Pack | Refused:
         """One code for paper, good for `days` (as configured) from `start` (now)."""
         begin = int(self._now()) if start is None else start
-        return self._issue(resident, Form.PAPER, [(begin, begin + (days or self._codes.paper_days) * DAY_S)])
+        return self._issue(resident, Form.PAPER, [(begin, begin + (days or self._codes.paper_days) * DAY_S)], who)
 
-    def _issue(self, resident: str, form: Form, times: list[tuple[int, int]]) -> Pack | Refused:
+    def _issue(self, resident: str, form: Form, times: list[tuple[int, int]], who: Who) -> Pack | Refused:
         with self._store.write() as tx:
             row = people.find(tx, resident)
             if row is None:
                 return Refused(RegistryFault.NO_SUCH_RESIDENT, f"no resident {resident[:40]!r}: expected an id that `resident list` shows")
             if row.colour == PENDING:
                 return Refused(RegistryFault.PENDING, f"resident {resident} waits for a review: there is no code before it")
-            people.insert_issue(tx, row, form.value, len(times), times[0][0], times[-1][1], to_ms(self._now()))
+            at = self._now()
+            people.insert_issue(tx, row, form.value, len(times), times[0][0], times[-1][1], to_ms(at))
+            detail = {"form": form.value, "codes": len(times)}
+            audit.append(tx, who, Action.CODES_ISSUED, audit.about("resident", resident), detail, at)
         codes = tuple(
             Issued(
                 token.write(

@@ -2,7 +2,8 @@
 
     take        what units report goes into the database, is acknowledged, and is answered by watermarks
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
-    due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks
+    due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks, the audit
+                log's head
     rule_due    colours that time alone changes, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
@@ -21,6 +22,7 @@ from healthcode.messages import Watermark
 from healthcode.signed import write
 from healthcode.status import StatusList
 from server.answers import Answers
+from server.audit_heads import AuditHeads
 from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake, Taken
 from server.keys import Trusted, TrustFiles
@@ -48,6 +50,7 @@ class Parts:
     publishers: Sequence[Publisher]
     trust: TrustFiles
     resets: ClockResets
+    audit: AuditHeads
     rule_due: Callable[[int], int]
     ack_key: Callable[[], Signer]
     warnings: Callable[[], list[str]]
@@ -104,6 +107,7 @@ class Rounds:
         if is_connected:
             self._say(self._foreign.due(at))
             self._say(parts.resets.due(at))
+            self._say(parts.audit.due(at))
 
     def rule_due(self) -> bool:
         """Makes a slice of the changes of colour that time alone brings; whether more of them wait."""
@@ -149,6 +153,7 @@ class Rounds:
         self._say(_trust(self._parts.trust.current))
         self._foreign.again()
         self._parts.resets.again()
+        self._parts.audit.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours])

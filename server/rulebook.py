@@ -13,6 +13,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from healthcode.settings import why_unread
+from server import audit
+from server.actors import AT_CONSOLE, Who
+from server.audit import Action
 from server.colours import Outage, Rule
 from server.policy import DEFAULT, Policy, PolicyError, parse
 from server.store import rulings, to_ms
@@ -68,6 +71,7 @@ def adopt(tx: Connection, policy: Policy, at: float) -> int:
     if newest is not None and newest[0] == policy.version:
         return 0
     rulings.insert_policy(tx, policy.version, msgspec.json.encode(policy).decode(), to_ms(at))
+    audit.append(tx, AT_CONSOLE, Action.POLICY, audit.about("policy", policy.version), {}, at)
     return 0 if newest is None else rulings.everybody_is_due(tx, to_ms(at))
 
 
@@ -83,7 +87,7 @@ def check_newer(tx: Connection, policy: Policy) -> None:
         raise PolicyError(f"policy {version} is in force with other rules: expected version {version + 1} for these")
 
 
-def begin_outage(tx: Connection, began: float, note: str, by: str, at: float) -> OutageFault | None:
+def begin_outage(tx: Connection, began: float, note: str, who: Who, at: float) -> OutageFault | None:
     """Notes at `at` that people cannot check in since `began`. Whose green lapsed since then is looked at again."""
     held = rulings.list_outages(tx)
     if began > at:
@@ -92,12 +96,13 @@ def begin_outage(tx: Connection, began: float, note: str, by: str, at: float) ->
         return OutageFault.ONE_IS_OPEN
     if len(held) >= MOST_OUTAGES:
         return OutageFault.TOO_MANY
-    rulings.insert_outage(tx, to_ms(began), None, note, by)
+    rulings.insert_outage(tx, to_ms(began), None, note, who.role.value)
+    audit.append(tx, who, Action.OUTAGE_BEGAN, "outage", {"began_ms": to_ms(began)}, at)
     rulings.lapsed_are_due(tx, Rule.RECORD_LAPSED.value, to_ms(at))
     return None
 
 
-def end_outage(tx: Connection, ended: float, at: float) -> OutageFault | None:
+def end_outage(tx: Connection, ended: float, who: Who, at: float) -> OutageFault | None:
     """Notes at `at` that people can check in again since `ended`."""
     running = next((row for row in rulings.list_outages(tx) if row.ended_ms is None), None)
     if running is None:
@@ -107,5 +112,6 @@ def end_outage(tx: Connection, ended: float, at: float) -> OutageFault | None:
     if to_ms(ended) < running.began_ms:
         return OutageFault.BEFORE_ITS_BEGIN
     rulings.end_outage(tx, running.outage, to_ms(ended))
+    audit.append(tx, who, Action.OUTAGE_ENDED, audit.about("outage", running.outage), {"ended_ms": to_ms(ended)}, at)
     rulings.paused_are_due(tx, to_ms(at))
     return None

@@ -151,7 +151,7 @@ def _told(resident: str, fact: Fact, who: Who) -> Entry:
 
 
 def _turned(stand: StandRow, made: RulingRow) -> Entry:
-    detail = {"from": stand.colour or PENDING, "to": made.colour, "reason": made.rule, "policy": made.policy}
+    detail: audit.Detail = {"from": stand.colour or PENDING, "to": made.colour, "reason": made.rule, "policy": made.policy}
     return Entry(BY_RULES, Action.COLOUR, audit.about("resident", stand.resident), detail)
 
 

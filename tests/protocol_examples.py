@@ -111,6 +111,7 @@ CBOR: dict[str, Message] = {
     "watermark": messages.Watermark(
         unit="north", at_ms=AT * 1000, boots=[messages.BootMark(boot_id=BOOT, up_to=1845, missing=[1840])], is_complete=True
     ),
+    "audit-head": messages.AuditHead(issuer="CN-HB", entry=4711, digest=hashlib.sha256(b"entry 4711").digest(), at_ms=AT * 1000),
     "time": messages.TimeAnswer(unit="north", nonce="00112233445566778899aabbccddeeff", at_ms=AT * 1000),
     "clock-reset": messages.ClockReset(unit="north", serial=1, floor=AT),
     "trust-list": messages.TrustList(

@@ -22,6 +22,7 @@ from healthgate.simulation.network import BRIDGE, RECONNECT_S, Broker, Client, M
 from healthgate.simulation.province import Province
 from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
 from server.answers import Answers
+from server.audit_heads import AuditHeads
 from server.config import Lists
 from server.facts import COLOURS_OF_REASON, HandReason
 from server.fleet import Fleet
@@ -210,6 +211,7 @@ class Office:
             ],
             trust=trust,
             resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
+            audit=AuditHeads(self.store, partial(signers.signer, Use.ACK), ISSUER, self.now),
             rule_due=self.registry.rule_due,
             ack_key=partial(signers.signer, Use.ACK),
             warnings=list,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 GENESIS = bytes(32)
 """The digest before the first entry."""
@@ -138,5 +139,5 @@ def is_guarded(tx: Connection) -> bool:
     return set(_TRIGGERS) <= {str(name) for (name,) in found}
 
 
-def _entries(found: object) -> list[EntryRow]:
-    return [EntryRow(*row[:7], bytes(row[7])) for row in found]  # type: ignore[attr-defined]
+def _entries(found: Iterable[Row[Any]]) -> list[EntryRow]:
+    return [EntryRow(**{**row._mapping, "digest": bytes(row._mapping["digest"])}) for row in found]

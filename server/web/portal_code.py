@@ -58,7 +58,7 @@ def picture(services: House, session: ResidentSession, who: str = "") -> Respons
     """The code of the moment as SVG, for browsers without scripts."""
     _hold_back(services, session)
     member = residents.choose(residents.find_members(services, session.actor), who)
-    found = services.issuer.live_pack(member.resident, lasting_s=1)
+    found = services.issuer.live_pack(member.resident, lasting_s=1, who=session.actor)
     if isinstance(found, Refused):
         raise HTTPException(404)
     return Response(qr.svg(found.codes[0].text), media_type="image/svg+xml")
@@ -68,7 +68,7 @@ def pack(services: House, session: ResidentSession, who: str = "") -> JSONRespon
     """Live codes for as long as a pack lasts: [text, not before, expires] each; none for whoever is pending."""
     _hold_back(services, session)
     member = residents.choose(residents.find_members(services, session.actor), who)
-    found = services.issuer.live_pack(member.resident)
+    found = services.issuer.live_pack(member.resident, who=session.actor)
     said: dict[str, object] = {
         "now": services.office.now(),
         "name": mask_name(member.person.name),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from healthcode import base45, cose, signed, token
 from healthcode.cose import PublicKey, SoftwareKey
 from healthcode.messages import (
+    AuditHead,
     BadPayload,
     BootMark,
     ClockReset,
@@ -39,13 +40,23 @@ MESSAGES: dict[type[Message], Message] = {
     Head: Head(uri=URI, epoch=1, version=3, digest=DIGEST, oldest=1, snapshot=SnapshotRef(version=2, size=99, sha256=DIGEST), as_of=NOW),
     Delta: DELTA,
     Watermark: Watermark(unit="north", at_ms=NOW * 1000, boots=[BootMark(boot_id="0" * 32, up_to=9, missing=[4])]),
+    AuditHead: AuditHead(issuer="CN-HB", entry=7, digest=bytes(32), at_ms=NOW * 1000),
     TimeAnswer: TimeAnswer(unit="north", nonce="f" * 32, at_ms=NOW * 1000),
     TrustList: TrustList(version=1, signed_at=NOW, expires_at=NOW + 9, entries=list(RING.entries)),
     TrustHead: TrustHead(version=1, size=99, sha256=DIGEST, signed_at=NOW),
     ClockReset: ClockReset(unit="north", serial=3, floor=NOW),
 }
 KEY_NAMES: dict[str, SoftwareKey] = {"root": ROOT, "stranger": STRANGER} | {use.value: signer for use, signer in SIGNERS.items()}
-RIGHT_KEY = {Head: "list", Delta: "list", Watermark: "ack", TimeAnswer: "time", TrustList: "root", TrustHead: "root", ClockReset: "root"}
+RIGHT_KEY = {
+    Head: "list",
+    Delta: "list",
+    Watermark: "ack",
+    AuditHead: "ack",
+    TimeAnswer: "time",
+    TrustList: "root",
+    TrustHead: "root",
+    ClockReset: "root",
+}
 EVERY_KEY_ROOT = tuple(key.public_key for key in KEY_NAMES.values())
 
 CODE = code()

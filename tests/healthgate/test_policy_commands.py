@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from healthgate import outage, policy, resident, server
 from server import policy as policies
 from server import rulebook
+from server.actors import AT_CONSOLE, BY_RULES
 from server.config import load
 from server.facts import CloseContact, Declared, Fact, Reviewed
 from server.office import open_office
@@ -30,10 +31,10 @@ def folder(tmp_path: Path) -> Path:
     at = time.time() - DAY
     with office.store.write() as tx:
         for number in range(1200):
-            person = office.registry.register(tx, Person(f"resident {number}"), at)
+            person = office.registry.register(tx, Person(f"resident {number}"), at, BY_RULES)
             assert isinstance(person, str)
             facts: list[Fact] = [Declared(at), Reviewed(at, "rule"), *([CloseContact(at - 9 * DAY, "import")] if number % 2 else [])]
-            office.registry.record_many(tx, [(person, fact) for fact in facts], at)
+            office.registry.record_many(tx, [(person, fact) for fact in facts], at, BY_RULES)
     office.store.close()
     return made
 
@@ -131,7 +132,7 @@ def test_why_is_said_in_both_languages(folder: Path) -> None:
     office = open_office(load(folder / "server.toml"))
     person = next(one.resident for one in office.registry.list_residents() if one.word == "yellow")
     with office.store.write() as tx:
-        assert rulebook.begin_outage(tx, time.time(), "", "operator", time.time()) is None
+        assert rulebook.begin_outage(tx, time.time(), "", AT_CONSOLE, time.time()) is None
     office.store.close()
     english = run(resident.app, folder, "why", person)
     assert english.stdout.startswith("yellow by the rule close_contact, since ")

@@ -24,6 +24,7 @@ from healthcode import topics
 from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
+from server.actors import BY_RULES
 from server.facts import HandReason, Reviewed
 from server.fleet import Fleet
 from server.issuer import Issuer, Pack
@@ -236,11 +237,11 @@ def test_a_colour_that_time_changes_is_a_delta_when_it_is_due(scene: Scene) -> N
     unit = scene.unit()
     unit.wait(HEAD)
     with scene.office.store.write() as tx:
-        resident = scene.office.registry.register(tx, Person("checked in three days ago, but for two seconds"), time.time())
+        resident = scene.office.registry.register(tx, Person("checked in three days ago, but for two seconds"), time.time(), BY_RULES)
         assert isinstance(resident, str)
         due = time.time() + 2.0
         checked_in = due - 3 * 86_400
-        scene.office.registry.record_many(tx, [(resident, Reviewed(checked_in, "rule"))], time.time())
+        scene.office.registry.record_many(tx, [(resident, Reviewed(checked_in, "rule"))], time.time(), BY_RULES)
     at, payload = unit.wait(DELTA)
     print(json.dumps({"due_to_delta_ms": round(1000 * (at - due))}))
     assert 0.0 <= at - due < 2.0

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from healthcode.terms import Colour
-from server.actors import Actor, Role
+from server.actors import BY_RULES, Actor, Role
 from server.charges import HouseholdFault, Refused, Registered
 from server.checkins import NotTaken, ReportFault, ReportKind, Taken
 from server.contradictions import Flag
@@ -77,7 +77,7 @@ def colour(office: Office, resident: str) -> Colour | None:
 
 def know(office: Office, resident: str, fact: Fact) -> None:
     with office.store.write() as tx:
-        office.registry.record(tx, resident, fact, office.now())
+        office.registry.record(tx, resident, fact, office.now(), BY_RULES)
 
 
 def queue(office: Office, officer: Actor) -> list[ReviewRow]:

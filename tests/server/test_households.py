@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from server.actors import Actor, Role
+from server.actors import BY_RULES, Actor, Role
 from server.charges import ClaimWaits, HouseholdFault, Refused, Registered
 from server.enrolment import Relation
 from server.facts import Declared
@@ -140,7 +140,7 @@ def test_claims_are_no_way_to_try_numbers(office: Office, mother: Actor, strange
 def test_who_comes_of_age_takes_the_history_along_by_a_code(office: Office, mother: Actor, clock: Clock) -> None:
     child = registered(office.households.register(mother, entry("child", "李小明", CHILD)))
     with office.store.write() as tx:
-        office.registry.record(tx, child, Declared(clock(), temperature_c=36.6), clock())
+        office.registry.record(tx, child, Declared(clock(), temperature_c=36.6), clock(), BY_RULES)
     clock.at = start_of(date(2024, 6, 1))
     assert office.households.members(mother)[0].must_hand_over
     code = office.handovers.offer(mother, child, Purpose.SELF)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from server.accounts import Role
+from server.actors import Role
 from server.charges import ClaimWaits, Refused, Registered
 from server.enrolment import Relation
 from server.faults import Faults

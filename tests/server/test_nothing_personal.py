@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.actors import Role
+from server.actors import BY_RULES, Role
 from server.charges import ClaimWaits, Registered
 from server.checkins import ReportKind, Taken
 from server.drafts import DraftKind
@@ -52,7 +52,7 @@ def live(town: Town, clock: Clock) -> None:
     office.drafts.save(mother, DraftKind.REGISTRATION, "", {"name": NAMES[3], "number": OTHER})
     office.drafts.load(mother, DraftKind.REGISTRATION)
     with office.store.write() as tx:
-        office.registry.record(tx, child.resident, CloseContact(clock() - 86_400, "clinic"), clock())
+        office.registry.record(tx, child.resident, CloseContact(clock() - 86_400, "clinic"), clock(), BY_RULES)
     answers = {**ANSWERS, "phone": PHONES[0]}
     for resident in (own.resident, child.resident):
         assert isinstance(office.checkins.submit(mother, resident, ReportKind.DECLARATION, f"report-{resident}", answers), Taken)

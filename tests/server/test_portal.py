@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from healthcode import token
 from healthcode.terms import Colour
 from healthcode.token import HealthCode
-from server.accounts import Role
+from server.actors import BY_RULES, Role
 from server.facts import Case, CaseCategory
 from server.office import Office
 from tests.server.office import URI, Clock, Town
@@ -142,7 +142,7 @@ def test_reasons_are_told_with_times_and_what_changes_them(mother: Browser, offi
     me = join(mother, "张三丰", "19800101")
     declare(mother, me)
     with office.store.write() as tx:
-        office.registry.record(tx, me, Case(clock.at - 3600, CaseCategory.CONFIRMED, "clinic"), clock.at)
+        office.registry.record(tx, me, Case(clock.at - 3600, CaseCategory.CONFIRMED, "clinic"), clock.at, BY_RULES)
     page = mother.get("/history").text
     assert "A clinic reported a confirmed case on 22 September 2026, 07:00" in page
     assert "cured and discharged" in page

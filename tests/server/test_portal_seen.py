@@ -19,6 +19,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from healthcode import token
 from healthcode.terms import Colour
 from healthcode.token import HealthCode
+from server.actors import BY_RULES
 from server.facts import Case, CaseCategory, ContactCleared
 from server.office import Office, open_office
 from tests.server.chromium import chromium, serving
@@ -72,7 +73,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         found.who["red"] = join(browser, "王老太太", "19400101", "elder", 9)
         declare(browser, found.who["red"])
         with office.store.write() as tx:
-            office.registry.record(tx, found.who["red"], Case(time.time() - 3600, CaseCategory.CONFIRMED, "clinic"), time.time())
+            office.registry.record(tx, found.who["red"], Case(time.time() - 3600, CaseCategory.CONFIRMED, "clinic"), time.time(), BY_RULES)
         found.who["pending"] = join(browser, "Maria da Conceição Albuquerque", "19900101", "other", 10)
         yield found
     office.store.close()
@@ -214,7 +215,7 @@ def test_a_colour_that_changes_shows_on_a_phone_that_lies_open(house: House) -> 
         expect(page.locator("[data-is=word]")).to_have_text("Yellow code · may not pass yet")
     finally:
         with house.office.store.write() as tx:
-            house.office.registry.record(tx, house.who["green"], ContactCleared(time.time(), "centre"), time.time())
+            house.office.registry.record(tx, house.who["green"], ContactCleared(time.time(), "centre"), time.time(), BY_RULES)
     context.close()
 
 

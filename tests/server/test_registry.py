@@ -13,6 +13,7 @@ from healthcode import token
 from healthcode.terms import ClockState, Colour, Form, Status, Use
 from healthcode.token import HealthCode
 from server import qr
+from server.actors import BY_GATE
 from server.colours import Rule
 from server.config import Codes, ConfigError
 from server.facts import FeverAtGate, HandReason
@@ -97,7 +98,7 @@ def test_fever_and_clearance(office: Office, clock: Clock) -> None:
     resident = add(office.registry)
     clock.at += 10
     with office.store.write() as tx:
-        office.registry.record(tx, resident.resident, FeverAtGate(clock(), "north", 38.5, ClockState.TRUSTED), clock())
+        office.registry.record(tx, resident.resident, FeverAtGate(clock(), "north", 38.5, ClockState.TRUSTED), clock(), BY_GATE)
     yellow = office.registry.find(resident.resident)
     assert yellow is not None
     assert (yellow.colour, yellow.rule) == (Colour.YELLOW, Rule.FEVER_AT_GATE)

@@ -12,6 +12,7 @@ from healthcode import token
 from healthcode.terms import ClockState, Colour, Status, Use
 from healthcode.token import HealthCode
 from server import rulebook
+from server.actors import AT_CONSOLE, BY_RULES
 from server.colours import Rule
 from server.config import Codes
 from server.explanations import explain
@@ -32,14 +33,14 @@ DAY = 86_400.0
 def enter(office: Office, name: str = "Resident") -> str:
     """A resident who is pending."""
     with office.store.write() as tx:
-        resident = office.registry.register(tx, Person(name), office.now())
+        resident = office.registry.register(tx, Person(name), office.now(), BY_RULES)
     assert isinstance(resident, str)
     return resident
 
 
 def tell(office: Office, resident: str, *facts: Fact) -> Resident:
     with office.store.write() as tx:
-        office.registry.record_many(tx, [(resident, fact) for fact in facts], office.now())
+        office.registry.record_many(tx, [(resident, fact) for fact in facts], office.now(), BY_RULES)
     return look(office, resident)
 
 
@@ -124,8 +125,8 @@ def test_nothing_lapses_while_nobody_can_check_in(office: Office, clock: Clock) 
     began = clock()
     clock.at = began + 2 * DAY
     with office.store.write() as tx:
-        assert rulebook.begin_outage(tx, clock(), "data centre", "operator", clock()) is None
-        assert rulebook.begin_outage(tx, clock(), "again", "operator", clock()) is OutageFault.ONE_IS_OPEN
+        assert rulebook.begin_outage(tx, clock(), "data centre", AT_CONSOLE, clock()) is None
+        assert rulebook.begin_outage(tx, clock(), "again", AT_CONSOLE, clock()) is OutageFault.ONE_IS_OPEN
     clock.at = began + 3 * DAY
     assert office.registry.rule_due(10) == 1
     assert look(office, resident).colour is Colour.GREEN
@@ -135,8 +136,8 @@ def test_nothing_lapses_while_nobody_can_check_in(office: Office, clock: Clock) 
     clock.at = began + 9 * DAY
     assert office.registry.rule_due(10) == 0
     with office.store.write() as tx:
-        assert rulebook.end_outage(tx, clock(), clock()) is None
-        assert rulebook.end_outage(tx, clock(), clock()) is OutageFault.NONE_IS_OPEN
+        assert rulebook.end_outage(tx, clock(), AT_CONSOLE, clock()) is None
+        assert rulebook.end_outage(tx, clock(), AT_CONSOLE, clock()) is OutageFault.NONE_IS_OPEN
     assert office.registry.rule_due(10) == 1
     clock.at = began + 10 * DAY - 0.001
     assert office.registry.rule_due(10) == 0
@@ -152,9 +153,9 @@ def test_an_outage_that_is_told_of_late_gives_back_what_lapsed_in_it(office: Off
     assert office.registry.rule_due(10) == 1
     assert look(office, resident).colour is Colour.YELLOW
     with office.store.write() as tx:
-        rulebook.begin_outage(tx, began + 2.5 * DAY, "found out late", "operator", clock())
-        assert rulebook.end_outage(tx, began, clock()) is OutageFault.BEFORE_ITS_BEGIN
-        assert rulebook.end_outage(tx, clock() + 1, clock()) is OutageFault.IN_THE_FUTURE
+        rulebook.begin_outage(tx, began + 2.5 * DAY, "found out late", AT_CONSOLE, clock())
+        assert rulebook.end_outage(tx, began, AT_CONSOLE, clock()) is OutageFault.BEFORE_ITS_BEGIN
+        assert rulebook.end_outage(tx, clock() + 1, AT_CONSOLE, clock()) is OutageFault.IN_THE_FUTURE
     assert office.registry.rule_due(10) == 1
     assert look(office, resident).colour is Colour.GREEN
 
@@ -194,7 +195,7 @@ def test_a_policy_may_make_a_gates_fever_red(town: Town, clock: Clock) -> None:
     resident = add(registry).resident
     clock.at += 1
     with office.store.write() as tx:
-        assert registry.record(tx, resident, FeverAtGate(clock(), "north", 38.5, ClockState.TRUSTED), clock())
+        assert registry.record(tx, resident, FeverAtGate(clock(), "north", 38.5, ClockState.TRUSTED), clock(), BY_RULES)
     assert look(office, resident).colour is Colour.RED
     office.store.close()
 
@@ -210,12 +211,12 @@ def test_ten_thousand_contacts_are_recorded_in_a_moment(office: Office, clock: C
             {"uri": URI},
         )
         everybody = [f"r{number}" for number in range(1, 10_001)]
-        office.registry.record_many(tx, [(resident, Reviewed(clock(), "rule")) for resident in everybody], clock())
+        office.registry.record_many(tx, [(resident, Reviewed(clock(), "rule")) for resident in everybody], clock(), BY_RULES)
     clock.at += DAY
     began = time.perf_counter()
     with office.store.write() as tx:
         news = [(resident, CloseContact(clock(), "import")) for resident in everybody]
-        assert office.registry.record_many(tx, news, clock()) == 10_000
+        assert office.registry.record_many(tx, news, clock(), BY_RULES) == 10_000
     assert time.perf_counter() - began < 10.0
     with office.store.read() as tx:
         changes = publication.waiting_changes(tx, URI, 20_000)
@@ -242,7 +243,9 @@ def test_codes_and_colours_agree_whatever_many_do_at_once(office: Office, town: 
                     office.registry.revoke(resident)
                 elif what == 2:
                     with office.store.write() as tx:
-                        office.registry.record(tx, resident, FeverAtGate(office.now(), "north", 38.5, ClockState.TRUSTED), office.now())
+                        office.registry.record(
+                            tx, resident, FeverAtGate(office.now(), "north", 38.5, ClockState.TRUSTED), office.now(), BY_RULES
+                        )
                 else:
                     pack = issuer(office, town).live_pack(resident, lasting_s=120)
                     assert isinstance(pack, Pack)
