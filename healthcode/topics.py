@@ -93,7 +93,7 @@ def audit_topic(issuer: str) -> str:
 
 
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
-    """What a topic means; TRUST_HEAD, TRUST_ROOTS and BRIDGE_STATE come back as they are, anything that is not ours is None."""
+    """What a topic means; TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE and audit topics come back as they are, anything that is not ours is None."""
     if topic in (TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE):
         return topic
     prefix = ROOT + "/"
@@ -102,6 +102,8 @@ def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
     match topic[len(prefix) :].split("/"):
         case ["all", "lists", issuer, mark, ("head" | "delta") as channel] if ID_PATTERN.fullmatch(issuer) and _MARK.fullmatch(mark):
             return ListTopic(issuer, mark, channel)
+        case ["bridge", "audit", issuer] if ID_PATTERN.fullmatch(issuer):
+            return topic
         case ["gates", unit, "up", channel] if channel in UP_PLAIN and ID_PATTERN.fullmatch(unit):
             return UpTopic(unit, channel)
         case ["gates", unit, "up", channel, name] if channel in UP_NAMED and ID_PATTERN.fullmatch(unit) and ID_PATTERN.fullmatch(name):
