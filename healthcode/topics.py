@@ -93,7 +93,7 @@ def audit_topic(issuer: str) -> str:
 
 
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
-    """What a topic means; TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE and audit topics come back as they are, anything that is not ours is None."""
+    """What a topic means; TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE and audit topics come back as they are, what is not ours is None."""
     if topic in (TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE):
         return topic
     prefix = ROOT + "/"
