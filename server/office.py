@@ -14,6 +14,7 @@ from server.accounts import Accounts
 from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
+from server.counts import Counts
 from server.drafts import Drafts
 from server.handovers import HandOvers
 from server.households import Households
@@ -46,6 +47,7 @@ class Office:
     checkins: CheckIns
     drafts: Drafts
     reviews: Reviews
+    counts: Counts
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
@@ -85,4 +87,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         CheckIns(store, registry, seal, now),
         Drafts(store, seal, now, family.draft_days * 86_400.0),
         Reviews(store, registry, now),
+        Counts(store, now),
     )

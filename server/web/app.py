@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from healthcode.cose import Signer
 from server.office import Office
-from server.web import entrance, portal, static_files
+from server.web import desk, entrance, portal, static_files
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
 from server.web.services import Services
@@ -40,6 +40,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer]) -> FastAPI:
     app.include_router(static_files.make_router(files))
     app.include_router(entrance.make_router(files))
     app.include_router(portal.make_router())
+    app.include_router(desk.make_router())
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     app.add_exception_handler(TooLarge, _too_large)

@@ -94,12 +94,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _tidy(office: Office, ended: threading.Event) -> None:
-    """Forgets what is over, now and then."""
-    while not ended.wait(TIDY_S):
+    """Forgets what is over and counts people for the charts, now and then."""
+    while True:
         try:
             office.tidy()
+            office.counts.refresh()
         except SQLAlchemyError as wrong:
             log.warning("not tidied: %s", str(wrong).splitlines()[0])
+        if ended.wait(TIDY_S):
+            return
 
 
 def main(path: Path) -> int:

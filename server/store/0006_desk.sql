@@ -1,0 +1,16 @@
+-- How many residents of each district have each colour (or `pending`), a day at a time; the day is China's, YYYY-MM-DD.
+-- Counted anew while the day lasts; counted_days says when, and up to which ruling.
+
+CREATE TABLE daily_counts (
+    day TEXT NOT NULL,
+    district TEXT NOT NULL,
+    colour TEXT NOT NULL,
+    people BIGINT NOT NULL,
+    PRIMARY KEY (day, district, colour)
+);
+
+CREATE TABLE counted_days (
+    day TEXT PRIMARY KEY,
+    counted_ms BIGINT NOT NULL,
+    ruling BIGINT NOT NULL
+);
