@@ -14,3 +14,6 @@ CREATE TABLE counted_days (
     counted_ms BIGINT NOT NULL,
     ruling BIGINT NOT NULL
 );
+
+-- With which reason from the list a review was decided (server/reviews.py).
+ALTER TABLE reviews ADD COLUMN decided_why TEXT NOT NULL DEFAULT '';
