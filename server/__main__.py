@@ -38,6 +38,11 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     def find_warnings() -> list[str]:
         return [*trust.warnings(now()), *signers.warnings(config.uris)]
 
+    def rule(limit: int) -> int:
+        """Those whose ruling is due, and beside them those whom an import names: neither waits for the other."""
+        due = registry.rule_due(limit)
+        return limit if office.epidemic.rule_waiting(limit) else due
+
     return Parts(
         store=store,
         intake=Intake(store, registry, lambda: trust.current.ring, now, config.intake.fevers_an_hour),
@@ -58,7 +63,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         trust=trust,
         resets=ClockResets(folder, lambda: trust.current.roots),
         audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
-        rule_due=registry.rule_due,
+        rule_due=rule,
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,

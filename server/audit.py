@@ -67,6 +67,7 @@ class Action(StrEnum):
     APPEAL_PAPER_READ = "appeal.paper_read"
     APPEAL_ANSWERED = "appeal.answered"
     IMPORTED = "imported"
+    IMPORT_WITHDRAWN = "import.withdrawn"
     POLICY = "policy"
     OUTAGE_BEGAN = "outage.began"
     OUTAGE_ENDED = "outage.ended"

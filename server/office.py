@@ -16,6 +16,7 @@ from server.checkins import CheckIns
 from server.config import Config, ConfigError
 from server.counts import Counts
 from server.drafts import Drafts
+from server.epidemic import Epidemic
 from server.handovers import HandOvers
 from server.households import Households
 from server.keys import KeyFileError
@@ -48,6 +49,7 @@ class Office:
     drafts: Drafts
     reviews: Reviews
     counts: Counts
+    epidemic: Epidemic
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
@@ -88,4 +90,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Drafts(store, seal, now, family.draft_days * 86_400.0),
         Reviews(store, registry, now),
         Counts(store, now),
+        Epidemic(store, registry, seal, now, time.sleep),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 from sqlalchemy import Connection
@@ -33,6 +33,16 @@ _DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in FACTS.items()}
 _ENCODER = msgspec.json.Encoder()
 _WHY = msgspec.json.Decoder(Sentence)
 _HEARD = frozenset(kind for kind in FACTS.values() if "heard" in kind.__slots__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What follows for a resident who stands at `stand`, from these facts, by this policy."""
+
+    stand: StandRow
+    facts: tuple[Fact, ...]
+    ruling: Ruling
+    policy: Policy
 
 
 class Rulings:
@@ -61,7 +71,8 @@ class Rulings:
 
     def rule(self, tx: Connection, residents: Sequence[str], at: float) -> int:
         """Rules anew at `at` on these residents; how many rulings are new."""
-        return sum(self._rule(tx, residents[begin : begin + SLICE], at) for begin in range(0, len(residents), SLICE))
+        slices = (residents[begin : begin + SLICE] for begin in range(0, len(residents), SLICE))
+        return sum(self.enact(tx, self.judge(tx, part, at), at) for part in slices)
 
     def rule_due(self, limit: int) -> int:
         """Makes the changes that time alone has brought, the longest overdue first, of at most `limit` residents; how many were due."""
@@ -88,21 +99,29 @@ class Rulings:
         """The policy in force."""
         return self._book_of(tx, rows.find_revision(tx)).policy
 
-    def _rule(self, tx: Connection, residents: Sequence[str], at: float) -> int:
+    def judge(self, tx: Connection, residents: Sequence[str], at: float, also: int | None = None) -> list[Judged]:
+        """What follows at `at` for each of at most SLICE residents, without writing it. `also`: an import taken as if it were in force."""
         stands = rows.find_stands(tx, residents)
-        facts = rows.list_facts(tx, residents)
+        facts = rows.list_facts(tx, residents, None if also is None else (also, to_ms(at)))
+        judged = []
+        for stand in stands:
+            book = self._book_of(tx, stand.revision)
+            known, moment = read_facts(facts[stand.resident], at)
+            judged.append(Judged(stand, tuple(known), colour_of(known, moment, book.policy, book.outages), book.policy))
+        return judged
+
+    def enact(self, tx: Connection, judged: Sequence[Judged], at: float) -> int:
+        """Puts in force what was judged at `at` in the same transaction, where it is not in force already; how many rulings are new."""
         fresh: list[RulingRow] = []
         due: list[tuple[str, int | None]] = []
         waiting: list[Waiting] = []
         turned: list[Entry] = []
-        for stand in stands:
-            book = self._book_of(tx, stand.revision)
-            known, moment = read_facts(facts[stand.resident], at)
-            ruling = colour_of(known, moment, book.policy, book.outages)
+        for each in judged:
+            stand, ruling = each.stand, each.ruling
             due_ms = _due_ms(ruling)
             if due_ms != stand.due_ms:
                 due.append((stand.resident, due_ms))
-            made = _compare(stand, ruling, at, book.policy.version)
+            made = _compare(stand, ruling, at, each.policy.version)
             if made is not None:
                 fresh.append(made)
                 if stand.colour not in (None, made.colour):
@@ -129,7 +148,7 @@ def read_why(why: str) -> Sentence:
 
 def _row(resident: str, fact: Fact, at: float, recorded_ms: int) -> FactRow:
     if type(fact) in _HEARD:
-        fact = replace(fact, heard=at)  # type: ignore[arg-type]
+        fact = _hear(fact, at)
     return FactRow(resident, WORD_OF[type(fact)], to_ms(fact.at), recorded_ms, _ENCODER.encode(fact).decode())
 
 
@@ -157,8 +176,18 @@ def _turned(stand: StandRow, made: RulingRow) -> Entry:
 
 def read_facts(stored: Sequence[FactRow], at: float) -> tuple[list[Fact], float]:
     """The facts, and `at`, or when the newest of them was recorded where the clock went back since: what is known stays known."""
-    facts = [_DECODERS[row.kind].decode(row.body) for row in stored]
+    facts = [_fact(row) for row in stored]
     return facts, max([at, *(row.recorded_ms / 1000 for row in stored)])
+
+
+def _fact(row: FactRow) -> Fact:
+    """The stored fact. What an import says was heard when it was put in force."""
+    fact: Fact = _DECODERS[row.kind].decode(row.body)
+    return _hear(fact, row.recorded_ms / 1000) if getattr(fact, "heard", None) == 0.0 else fact
+
+
+def _hear(fact: Fact, at: float) -> Fact:
+    return replace(fact, heard=at)  # type: ignore[arg-type]
 
 
 def _due_ms(ruling: Ruling) -> int | None:

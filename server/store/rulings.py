@@ -76,6 +76,12 @@ _STANDS = text(
 _FACTS = text(
     "SELECT resident, kind, at_ms, recorded_ms, body FROM facts WHERE resident IN :residents ORDER BY resident, at_ms, fact"
 ).bindparams(bindparam("residents", expanding=True))
+# What imports in force say of people is theirs by the hash of their number alone: whoever registers has it, whoever withdraws takes it.
+_IMPORTED = text(
+    "SELECT r.resident, e.kind, e.at_ms, (SELECT min(coalesce(i.in_force_ms, :now_ms)) FROM epidemic_rows w"
+    " JOIN epidemic_imports i ON i.import = w.import WHERE w.fact = e.fact AND (i.state = 'in_force' OR i.import = :also)) AS recorded_ms,"
+    " e.body FROM residents r JOIN epidemic_facts e ON e.number_hash = r.number_hash WHERE r.resident IN :residents"
+).bindparams(bindparam("residents", expanding=True))
 _INSERT_FACT = text("INSERT INTO facts (resident, kind, at_ms, recorded_ms, body) VALUES (:resident, :kind, :at_ms, :recorded_ms, :body)")
 _INSERT_RULING = text(
     "INSERT INTO rulings (resident, uri, idx, colour, rule, since_ms, why, ruled_at, made_ms, policy)"
@@ -92,11 +98,21 @@ def find_stands(connection: Connection, residents: Collection[str]) -> list[Stan
     return [StandRow(*row) for row in connection.execute(_STANDS, {"residents": list(residents)})] if residents else []
 
 
-def list_facts(connection: Connection, residents: Collection[str]) -> dict[str, list[FactRow]]:
-    """The facts of each of these residents, in the order in which they happened."""
+def list_facts(connection: Connection, residents: Collection[str], also: tuple[int, int] | None = None) -> dict[str, list[FactRow]]:
+    """The facts of each of these residents, in the order in which they happened, with those that imports in force say.
+
+    `also`: (number, now_ms) of an import that is not in force, as if it were since `now_ms`.
+    """
     found: dict[str, list[FactRow]] = defaultdict(list)
     for row in connection.execute(_FACTS, {"residents": list(residents)}) if residents else ():
         found[row[0]].append(FactRow(*row))
+    number, now_ms = also or (0, 0)
+    told = connection.execute(_IMPORTED, {"residents": list(residents), "also": number, "now_ms": now_ms}) if residents else ()
+    imported = [FactRow(*row) for row in told if row[3] is not None]
+    for fact in imported:
+        found[fact.resident].append(fact)
+    for resident in {fact.resident for fact in imported}:
+        found[resident].sort(key=lambda row: row.at_ms)
     return found
 
 
@@ -108,8 +124,9 @@ def insert_facts(connection: Connection, rows: Sequence[FactRow]) -> None:
 
 def newest_recorded_ms(connection: Connection, resident: str) -> int:
     """When the newest of the resident's facts was recorded, 0 for none."""
-    found = connection.execute(text("SELECT coalesce(max(recorded_ms), 0) FROM facts WHERE resident = :resident"), {"resident": resident})
-    return int(found.scalar_one())
+    own = connection.execute(text("SELECT coalesce(max(recorded_ms), 0) FROM facts WHERE resident = :resident"), {"resident": resident})
+    told = connection.execute(_IMPORTED, {"residents": [resident], "also": 0, "now_ms": 0})
+    return max([int(own.scalar_one()), *(int(row[3]) for row in told if row[3] is not None)])
 
 
 def insert_rulings(connection: Connection, rows: Sequence[RulingRow]) -> None:
