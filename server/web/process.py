@@ -88,7 +88,10 @@ def _run(server: uvicorn.Server, office: Office, listener: socket.socket, scheme
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        # Connections inherit it (Linux). asyncio leaves it to itself for sockets made so, and each answer would wait 40 ms for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as wrong:
         raise ConfigError(f"web.host {host}, web.port {port}: cannot listen there: {wrong.strerror}") from None
 
