@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from math import ceil
 from typing import Annotated
 
@@ -109,6 +108,6 @@ def end_codes(services: House, session: ResidentSession, form: Form) -> Response
 
 def _hold_back(services: Services, session: Session) -> None:
     """429 for who asks for more packs than a family of phones does."""
-    wait_s = services.packs.take(session.actor.account, time.monotonic())
+    wait_s = services.packs.take(session.actor.account, services.office.now())
     if wait_s:
         raise HTTPException(429, headers={"retry-after": str(ceil(wait_s))})

@@ -149,7 +149,9 @@ class _Steps:
             outcome = office.checkins.submit(session.actor, sheet.member.resident, kind, submission, sheet.answers)
         match outcome:
             case Taken():
-                return _show_taken(request, services, visitor, session, sheet.member, outcome, sheet.path)
+                return _show_taken(
+                    request, services, visitor, residents.find_members(services, session.actor), sheet.member, outcome, sheet.path
+                )
             case Faults() | NotTaken() | Refused():
                 return self._show_answers(request, services, visitor, sheet, [Shown("", each.key, each.values) for each in tell(outcome)])
 
@@ -222,7 +224,8 @@ def check_in_page(request: Request, services: House, visitor: Seen, session: Res
 
 def check_in_well(request: Request, services: House, visitor: Seen, session: ResidentSession, form: Form, who: str = "") -> Response:
     """Checks in somebody who is well: no symptom, no contact, no isolation."""
-    member = residents.choose(residents.find_members(services, session.actor), who)
+    members = residents.find_members(services, session.actor)
+    member = residents.choose(members, who)
     answers: Said = {Field.SYMPTOMS.value: [NONE], Field.CONTACT.value: NO, Field.ISOLATION.value: Isolating.NONE.value}
     typed = form.text(Field.TEMPERATURE.value)
     if typed:
@@ -230,7 +233,7 @@ def check_in_well(request: Request, services: House, visitor: Seen, session: Res
     outcome = services.office.checkins.submit(session.actor, member.resident, ReportKind.CHECK_IN, form.text("submission"), answers)
     match outcome:
         case Taken():
-            return _show_taken(request, services, visitor, session, member, outcome, CHECK_IN)
+            return _show_taken(request, services, visitor, members, member, outcome, CHECK_IN)
         case Faults() | NotTaken() | Refused():
             return _show_check_in(request, services, visitor, session, who, {Field.TEMPERATURE.value: typed}, tell(outcome))
 
@@ -266,11 +269,10 @@ def _show_check_in(
 
 
 def _show_taken(
-    request: Request, services: Services, visitor: Visitor, session: ResidentSession, member: Member, taken: Taken, path: Path
+    request: Request, services: Services, visitor: Visitor, members: list[Member], member: Member, taken: Taken, path: Path
 ) -> Response:
     """Says that it came, what follows, and who of the family is next."""
-    others = [each for each in residents.find_members(services, session.actor) if each.resident != member.resident]
-    shown = [residents.show_member(services, visitor.words, each) for each in others]
+    shown = [residents.show_member(services, visitor.words, each) for each in members if each.resident != member.resident]
     ruling, _ = residents.look_up(services, member.resident)
     return show(
         request,

@@ -27,10 +27,10 @@ class Rates:
         self._turn = threading.Lock()
 
     def take(self, key: str, at: float) -> float:
-        """0 where `key` may at `at` (seconds, of a clock that does not go back), and it counts; else how many seconds it has to wait."""
+        """0 where `key` may at `at` (seconds; a clock that goes back gives nothing), and it counts; else how many seconds to wait."""
         with self._turn:
             left, since = self._held.pop(key, (float(self._rate.burst), at))
-            left = min(float(self._rate.burst), left + (at - since) * self._rate.a_minute / 60)
+            left = min(float(self._rate.burst), left + max(0.0, at - since) * self._rate.a_minute / 60)
             may = left >= 1
             self._held[key] = (left - 1 if may else left, at)
             if len(self._held) > MOST_KEYS:
