@@ -181,8 +181,11 @@ class HandOvers:
             audit.append(tx, actor, Action.CLAIM_ANSWERED, audit.about("resident", row.resident), detail, self._now())
             return self._grant(tx, row, actor, "family") if is_theirs else None
 
-    def decide(self, actor: Actor, claim: int, *, is_granted: bool) -> Refused | None:
-        """An officer decides a claim. Granted for a person's own account, all others lose them, and their old codes end."""
+    def decide(self, actor: Actor, claim: int, *, is_granted: bool, reason: str = "") -> Refused | None:
+        """An officer decides a claim; `reason` is a word for the log.
+
+        Granted for a person's own account, all others lose them, and their old codes end.
+        """
         if actor.role not in OFFICERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
         with self._store.write() as tx:
@@ -192,7 +195,7 @@ class HandOvers:
             if not is_granted:
                 at = self._now()
                 rows.close_claim(tx, claim, "refused", actor.role.value, to_ms(at))
-                detail: audit.Detail = {"claim": claim, "decision": "refused"}
+                detail: audit.Detail = {"claim": claim, "decision": "refused", "reason": reason}
                 audit.append(tx, actor, Action.CLAIM_DECIDED, audit.about("resident", row.resident), detail, at)
                 return None
             full = find_full(tx, row.account, Relation(row.relation), self._limit)
@@ -200,21 +203,21 @@ class HandOvers:
                 return full
             if row.relation == Relation.SELF.value and self._registry.reissue(tx, row.resident, self._now(), actor) is not None:
                 return Refused(HouseholdFault.NO_ROOM)
-            return self._grant(tx, row, actor, actor.role.value)
+            return self._grant(tx, row, actor, actor.role.value, reason)
 
     def tidy(self) -> None:
         """Drops one-time codes that have ended."""
         with self._store.write() as tx:
             rows.forget_hand_overs(tx, to_ms(self._now()))
 
-    def _grant(self, tx: Connection, row: rows.ClaimRow, actor: Actor, by: str) -> Refused | None:
+    def _grant(self, tx: Connection, row: rows.ClaimRow, actor: Actor, by: str, reason: str = "") -> Refused | None:
         relation = Relation(row.relation)
         full = find_full(tx, row.account, relation, self._limit)
         if full is not None:
             return full
         at = self._now()
         rows.close_claim(tx, row.claim, "granted", by, to_ms(at))
-        detail: audit.Detail = {"claim": row.claim, "decision": "granted"}
+        detail: audit.Detail = {"claim": row.claim, "decision": "granted", "reason": reason}
         audit.append(tx, actor, Action.CLAIM_DECIDED, audit.about("resident", row.resident), detail, at)
         self._take_over(tx, actor, row.account, row.resident, relation, at)
         return None

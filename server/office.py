@@ -15,6 +15,7 @@ from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
 from server.counts import Counts
+from server.dossiers import Dossiers
 from server.drafts import Drafts
 from server.epidemic import Epidemic
 from server.handovers import HandOvers
@@ -50,6 +51,7 @@ class Office:
     reviews: Reviews
     counts: Counts
     epidemic: Epidemic
+    dossiers: Dossiers
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
@@ -91,4 +93,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Reviews(store, registry, now),
         Counts(store, now),
         Epidemic(store, registry, seal, now, time.sleep),
+        Dossiers(store, registry, seal, now),
     )

@@ -23,7 +23,7 @@ from server.actors import BY_GATE
 from server.facts import WORD_OF, Fact, FeverAtGate, NormalAtGate
 from server.policy import CopiedRules, Policy
 from server.registry import Registry
-from server.store import events, passes, to_ms
+from server.store import events, passes, reviews, to_ms
 from server.store.events import EventRow
 from server.store.passes import PassRow
 
@@ -88,22 +88,26 @@ class Readings:
             lines.append(f"fever of {event_name(row)} is no fact: its code is of no resident here")
             return []
         count = events.note_fever(tx, row.unit, row.boot_id, row.seq, resident, row.received_ms)
-        why = self._why_review(one, policy, count, at)
-        if why:
-            events.insert_review(tx, why, row.unit, row.boot_id, row.seq, resident, row.at_ms, row.received_ms)
+        held = self._why_review(one, policy, count, at)
+        if held is not None:
+            word, why = held
+            events.insert_review(tx, word, row.unit, row.boot_id, row.seq, resident, row.at_ms, row.received_ms)
             events.raise_alert(tx, "fevers_for_review", row.unit, why, row.received_ms)
             lines.append(f"fever of {event_name(row)} goes to review: {why}")
             return []
         return [(resident, FeverAtGate(min(one.at, at), row.unit, event.body_c, event.clock))]
 
-    def _why_review(self, one: Pass, policy: Policy, count: int, at: float) -> str:
+    def _why_review(self, one: Pass, policy: Policy, count: int, at: float) -> tuple[str, str] | None:
+        """Why people look first: a word (sentences review.{word}) and a line for who runs the server."""
         if one.event.clock is ClockState.UNTRUSTED:
-            return "the unit does not know the time for certain"
+            return "clock_untrusted", "the unit does not know the time for certain"
         if one.at > at + AHEAD_S:
-            return f"its time is {one.at - at:.0f} s ahead of the server's"
+            return "time_ahead", f"its time is {one.at - at:.0f} s ahead of the server's"
         if count > self._fevers_an_hour:
-            return f"{count} fevers within an hour: the limit is {self._fevers_an_hour}"
-        return "the policy has people look at every fever" if policy.gate.fever == "review" else ""
+            return "fevers_over_limit", f"{count} fevers within an hour: the limit is {self._fevers_an_hour}"
+        if policy.gate.fever == "review":
+            return "policy_asks", "the policy has people look at every fever"
+        return None
 
     def _take_normal(self, tx: Connection, found: Sequence[Pass], policy: Policy, at: float) -> list[tuple[str, Fact]]:
         """Normal temperatures as health records, of each person one in `gate_hours`: only those are read whose record is that old."""
@@ -156,6 +160,9 @@ class Readings:
                     continue
                 detail = f"entry {row.idx} at {other.unit} and {row.unit} within {apart_ms / 1000:.1f} s"
                 events.raise_alert(tx, COPIED, row.unit, detail, to_ms(at))
+                holder = self._registry.resident_at(tx, *row.person)
+                if holder is not None:
+                    reviews.open_review(tx, COPIED, "seen_twice", holder, row.at_ms, unit=row.unit)
                 lines.append(f"one code at two gates: {detail}")
                 told.add((row.unit, row.person))
                 break

@@ -1,28 +1,65 @@
-"""The officers' queue: declarations that do not agree with the data, claims on residents, fevers that were no facts."""
+"""The officers' queue: what does not agree with the data, claims on residents, fevers that were no facts, codes that were at two gates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+from sqlalchemy import Connection
+
+from healthcode.messages import PassEvent
+from healthcode.terms import ClockState
 from server import audit
 from server.actors import OFFICERS, Actor
 from server.audit import Action
 from server.charges import HouseholdFault, Refused
-from server.facts import Reviewed
+from server.facts import FeverAtGate, Reviewed
 from server.registry import Registry
-from server.store import Store, reviews, to_ms
-from server.store.reviews import ReviewRow
+from server.store import Store, events, reviews, to_ms
+from server.store.reviews import ReviewRow, WaitingRow
 
 
 class ReviewKind(StrEnum):
-    """What waits. Stable words: stored. A claim is decided by HandOvers.decide."""
+    """What waits, the gravest first. Stable words: stored. A claim is decided by HandOvers.decide."""
 
     FEVER = "fever"
-    DECLARATION = "declaration"
     CONTRADICTION = "contradiction"
+    COPIED = "copied"
+    DECLARATION = "declaration"
     CLAIM = "claim"
+
+
+class Decision(StrEnum):
+    """What an officer may make of a review."""
+
+    CLOSE = "close"
+    BELIEVE = "believe"
+    LET_IN = "let_in"
+    REISSUE = "reissue"
+
+
+DECISIONS: dict[ReviewKind, tuple[Decision, ...]] = {
+    ReviewKind.FEVER: (Decision.BELIEVE, Decision.CLOSE),
+    ReviewKind.CONTRADICTION: (Decision.CLOSE,),
+    ReviewKind.COPIED: (Decision.REISSUE, Decision.CLOSE),
+    ReviewKind.DECLARATION: (Decision.LET_IN, Decision.CLOSE),
+    ReviewKind.CLAIM: (),
+}
+
+
+class ReviewReason(StrEnum):
+    """On what an officer decides. Stable words: stored; sentences review.reason.{word}."""
+
+    PERSON_ASKED = "person_asked"
+    PAPERS_SEEN = "papers_seen"
+    CLINIC_ASKED = "clinic_asked"
+    DATA_MISTAKEN = "data_mistaken"
+    DECLARATION_MISTAKEN = "declaration_mistaken"
+    DEVICE_FAULTY = "device_faulty"
+    NO_RISK = "no_risk"
+    NOT_REACHED = "not_reached"
 
 
 @dataclass(frozen=True)
@@ -30,6 +67,15 @@ class NoReview:
     """There is no such review that waits, or it is decided elsewhere. Sentence: review.none."""
 
     key: str = "review.none"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a page of the queue ended: the kind, and the entry's time and number."""
+
+    kind: ReviewKind
+    received_ms: int
+    review: int
 
 
 class Reviews:
@@ -47,6 +93,29 @@ class Reviews:
         with self._store.read() as tx:
             return reviews.list_open(tx, limit, kind=None if kind is None else kind.value, after=after)
 
+    def queue(
+        self,
+        actor: Actor,
+        limit: int,
+        *,
+        kinds: Sequence[ReviewKind] = tuple(ReviewKind),
+        districts: Collection[str] = (),
+        after: Mark | None = None,
+    ) -> list[WaitingRow] | Refused:
+        """What waits of these kinds, the gravest kind first, in it the oldest, beyond `after`; in these districts where any are named."""
+        if actor.role not in OFFICERS:
+            return Refused(HouseholdFault.NOT_ALLOWED)
+        found: list[WaitingRow] = []
+        with self._store.read() as tx:
+            for kind in kinds:
+                if after is not None and kinds.index(kind) < kinds.index(after.kind):
+                    continue
+                begin = (after.received_ms, after.review) if after is not None and kind is after.kind else (-1, 0)
+                found += reviews.list_waiting(tx, kind.value, limit - len(found), after=begin, districts=districts)
+                if len(found) == limit:
+                    break
+        return found
+
     def count(self, actor: Actor) -> dict[str, int] | Refused:
         """How many wait, by kind."""
         if actor.role not in OFFICERS:
@@ -54,28 +123,51 @@ class Reviews:
         with self._store.read() as tx:
             return reviews.count_open(tx)
 
-    def let_in(self, actor: Actor, review: int) -> NoReview | Refused | None:
-        """An officer has looked at the declaration and the person gets a code, of the colour that the rules say."""
+    def look(self, actor: Actor, review: int) -> ReviewRow | NoReview | Refused:
+        """A review that waits, for an officer's eyes: the log says that they looked."""
         if actor.role not in OFFICERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
         with self._store.write() as tx:
             row = reviews.find_review(tx, review)
-            if row is None or row.state != "open" or row.kind != ReviewKind.DECLARATION.value:
+            if row is None or row.state != "open":
+                return NoReview()
+            audit.append(tx, actor, Action.RESIDENT_VIEWED, audit.about("resident", row.resident), {"review": review}, self._now())
+            return row
+
+    def decide(self, actor: Actor, review: int, decision: Decision, reason: ReviewReason) -> NoReview | Refused | None:
+        """An officer has looked, and this follows; `DECISIONS` says what may.
+
+        Close: nothing; who waits for a first review waits until they declare anew. Let in: the person gets a code of the colour that the
+        rules say. Believe: the fever is a fact. Reissue: every code of the person ends, and they get new ones.
+        """
+        if actor.role not in OFFICERS:
+            return Refused(HouseholdFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = reviews.find_review(tx, review)
+            if row is None or row.state != "open" or decision not in DECISIONS[ReviewKind(row.kind)]:
                 return NoReview()
             at = self._now()
-            self._registry.record(tx, row.resident, Reviewed(at, actor.role.value), at, actor)
-            reviews.close_declarations(tx, row.resident, actor.role.value, to_ms(at))
+            match decision:
+                case Decision.LET_IN:
+                    self._registry.record(tx, row.resident, Reviewed(at, actor.role.value), at, actor)
+                    reviews.close_declarations(tx, row.resident, actor.role.value, to_ms(at))
+                case Decision.BELIEVE:
+                    self._registry.record(tx, row.resident, fever_of(tx, row, at), at, actor)
+                case Decision.REISSUE:
+                    if self._registry.reissue(tx, row.resident, at, actor) is not None:
+                        return Refused(HouseholdFault.NO_ROOM)
+                case Decision.CLOSE:
+                    pass
+            state = "closed" if decision is Decision.CLOSE else "passed"
+            reviews.close_review(tx, review, state, actor.role.value, reason.value, to_ms(at))
+            detail: audit.Detail = {"review": review, "kind": row.kind, "decision": decision.value, "reason": reason.value}
+            audit.append(tx, actor, Action.REVIEW_CLOSED, audit.about("resident", row.resident), detail, at)
             return None
 
-    def close(self, actor: Actor, review: int) -> NoReview | Refused | None:
-        """An officer has looked, and nothing follows from it. Who waits for a first review goes on waiting until they declare anew."""
-        if actor.role not in OFFICERS:
-            return Refused(HouseholdFault.NOT_ALLOWED)
-        with self._store.write() as tx:
-            row = reviews.find_review(tx, review)
-            if row is None or row.state != "open" or row.kind == ReviewKind.CLAIM.value:
-                return NoReview()
-            at = self._now()
-            reviews.close_review(tx, review, "closed", actor.role.value, to_ms(at))
-            audit.append(tx, actor, Action.REVIEW_CLOSED, audit.about("resident", row.resident), {"review": review, "kind": row.kind}, at)
-            return None
+
+def fever_of(tx: Connection, row: ReviewRow, at: float) -> FeverAtGate:
+    """The fact that a fever becomes which an officer believes, at the latest `at`; without its figure where the event is purged."""
+    stored = events.find_event(tx, row.unit, row.boot_id, row.seq)
+    event = None if stored is None else msgspec.json.decode(stored.body, type=PassEvent)
+    body_c, clock = (None, ClockState.UNTRUSTED) if event is None else (event.body_c, event.clock)
+    return FeverAtGate(min(row.at_ms / 1000, at), row.unit, body_c, clock)

@@ -17,3 +17,6 @@ CREATE TABLE counted_days (
 
 -- With which reason from the list a review was decided (server/reviews.py).
 ALTER TABLE reviews ADD COLUMN decided_why TEXT NOT NULL DEFAULT '';
+
+-- What was issued to one person, the newest first, for who answers why a code is there.
+CREATE INDEX codes_issued_of_resident ON codes_issued (resident, issue);

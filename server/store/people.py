@@ -147,6 +147,30 @@ def insert_issue(connection: Connection, row: ResidentRow, form: str, codes: int
     )
 
 
+@dataclass(frozen=True)
+class IssueRow:
+    """Codes that were issued at once: how many, of which form, for which time (seconds), when (ms); `is_over`: their index has ended."""
+
+    form: str
+    codes: int
+    not_before: int
+    expires: int
+    issued_ms: int
+    is_over: bool
+
+
+def list_issues(connection: Connection, resident: str, most: int) -> list[IssueRow]:
+    """What was issued to a resident, the newest first."""
+    rows = connection.execute(
+        text(
+            "SELECT c.form, c.codes, c.not_before, c.expires, c.issued_ms, a.revoked_ms IS NOT NULL AS is_over FROM codes_issued c"
+            " JOIN assignments a ON a.uri = c.uri AND a.idx = c.idx WHERE c.resident = :resident ORDER BY c.issue DESC LIMIT :most"
+        ),
+        {"resident": resident, "most": most},
+    )
+    return [IssueRow(**{**row._mapping, "is_over": bool(row.is_over)}) for row in rows]
+
+
 def _resident(row: Row[tuple[object, ...]]) -> ResidentRow:
     found = row._mapping
     return ResidentRow(**{**found, "sealed": bytes(found["sealed"])})

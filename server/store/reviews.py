@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """Something that waits, or has waited. `why` is words with spaces between for declarations and claims, a line for fevers."""
+    """Something that waits, or has waited. `why` is words with spaces between; a fever's event is (unit, boot_id, seq)."""
 
     review: int
     kind: str
     why: str
     unit: str
+    boot_id: str
+    seq: int
     resident: str
     claim: int | None
     at_ms: int
@@ -22,12 +25,47 @@ class ReviewRow:
     state: str
 
 
-_REVIEW = "SELECT review, kind, why, unit, resident, claim, at_ms, received_ms, state FROM reviews "
+@dataclass(frozen=True)
+class WaitingRow:
+    """What waits, with the district of whom it is about and their colour (empty where there is none)."""
+
+    review: int
+    kind: str
+    why: str
+    unit: str
+    resident: str
+    at_ms: int
+    received_ms: int
+    district: str
+    colour: str
 
 
-def open_review(connection: Connection, kind: str, why: str, resident: str, at_ms: int, claim: int | None = None) -> int:
+_REVIEW = "SELECT review, kind, why, unit, boot_id, seq, resident, claim, at_ms, received_ms, state FROM reviews "
+_WAITING = (
+    "SELECT v.review, v.kind, v.why, v.unit, v.resident, v.at_ms, v.received_ms, coalesce(r.district, '') AS district,"
+    " coalesce(g.colour, '') AS colour FROM reviews v LEFT JOIN residents r ON r.resident = v.resident"
+    " LEFT JOIN rulings g ON g.ruling = r.ruling WHERE v.state = 'open' AND v.kind = :kind"
+    " AND (v.received_ms, v.review) > (:received_ms, :review)"
+)
+_BY_AGE = " ORDER BY v.received_ms, v.review LIMIT :limit"
+_WAITING_ANYWHERE = text(_WAITING + _BY_AGE)
+_WAITING_IN = text(_WAITING + " AND r.district IN :districts" + _BY_AGE).bindparams(bindparam("districts", expanding=True))
+
+
+def list_waiting(
+    connection: Connection, kind: str, limit: int, *, after: tuple[int, int] = (-1, 0), districts: Collection[str] = ()
+) -> list[WaitingRow]:
+    """What waits of a kind, oldest first, beyond (received_ms, review) `after`, in these districts or, with none named, everywhere."""
+    values: dict[str, object] = {"kind": kind, "limit": limit, "received_ms": after[0], "review": after[1]}
+    if districts:
+        values["districts"] = list(districts)
+    rows = connection.execute(_WAITING_IN if districts else _WAITING_ANYWHERE, values)
+    return [WaitingRow(**row._mapping) for row in rows]
+
+
+def open_review(connection: Connection, kind: str, why: str, resident: str, at_ms: int, claim: int | None = None, unit: str = "") -> int:
     """Puts something before an officer; its number. What waits already for the same reasons is not put there twice."""
-    values = {"kind": kind, "why": why, "resident": resident, "at_ms": at_ms, "claim": claim}
+    values = {"kind": kind, "why": why, "resident": resident, "at_ms": at_ms, "claim": claim, "unit": unit}
     if claim is None:
         known = connection.execute(
             text("SELECT review FROM reviews WHERE resident = :resident AND state = 'open' AND kind = :kind AND why = :why"), values
@@ -38,7 +76,7 @@ def open_review(connection: Connection, kind: str, why: str, resident: str, at_m
         connection.execute(
             text(
                 "INSERT INTO reviews (kind, why, unit, boot_id, seq, resident, claim, at_ms, received_ms)"
-                " VALUES (:kind, :why, '', '', 0, :resident, :claim, :at_ms, :at_ms) RETURNING review"
+                " VALUES (:kind, :why, :unit, '', 0, :resident, :claim, :at_ms, :at_ms) RETURNING review"
             ),
             values,
         ).scalar_one()
@@ -74,11 +112,11 @@ def count_open(connection: Connection) -> dict[str, int]:
     return {str(kind): int(count) for kind, count in rows}
 
 
-def close_review(connection: Connection, review: int, state: str, by: str, at_ms: int) -> None:
-    """Notes what an officer made of it: passed or closed."""
+def close_review(connection: Connection, review: int, state: str, by: str, why: str, at_ms: int) -> None:
+    """Notes what an officer made of it, passed or closed, and the word of the reason."""
     connection.execute(
-        text("UPDATE reviews SET state = :state, decided_by = :by, decided_ms = :at_ms WHERE review = :review"),
-        {"review": review, "state": state, "by": by, "at_ms": at_ms},
+        text("UPDATE reviews SET state = :state, decided_by = :by, decided_why = :why, decided_ms = :at_ms WHERE review = :review"),
+        {"review": review, "state": state, "by": by, "why": why, "at_ms": at_ms},
     )
 
 

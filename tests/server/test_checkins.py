@@ -16,7 +16,7 @@ from server.facts import CloseContact, ContactCleared, Declared, Fact, Reviewed
 from server.faults import Fault, Faults
 from server.households import Member
 from server.office import Office
-from server.reviews import NoReview, ReviewKind
+from server.reviews import Decision, NoReview, ReviewKind, ReviewReason
 from server.sentences import Language, sentences
 from server.store.reviews import ReviewRow
 from tests.server.family import actor, entry, number
@@ -177,12 +177,12 @@ def test_who_denies_what_is_known_waits_for_an_officer(office: Office, who: Acto
     assert colour(office, own) is None
     (review,) = queue(office, officer)
     assert (review.kind, review.why, review.resident) == ("declaration", "contact_denied listed_contact", own)
-    assert fault(office.reviews.let_in(who, review.review)) is HouseholdFault.NOT_ALLOWED
-    assert office.reviews.let_in(officer, review.review) is None
+    assert fault(office.reviews.decide(who, review.review, Decision.LET_IN, ReviewReason.NO_RISK)) is HouseholdFault.NOT_ALLOWED
+    assert office.reviews.decide(officer, review.review, Decision.LET_IN, ReviewReason.NO_RISK) is None
     assert colour(office, own) is Colour.YELLOW
     assert facts(office, own)[-1] == Reviewed(clock(), "officer")
     assert queue(office, officer) == []
-    assert office.reviews.let_in(officer, review.review) == NoReview()
+    assert office.reviews.decide(officer, review.review, Decision.LET_IN, ReviewReason.NO_RISK) == NoReview()
 
 
 def test_when_the_data_take_it_back_the_next_report_passes(office: Office, who: Actor, own: str, officer: Actor, clock: Clock) -> None:
@@ -208,8 +208,8 @@ def test_a_contradiction_of_somebody_with_a_code_is_flagged_once(
     (review,) = queue(office, officer)
     assert (review.kind, review.why) == ("contradiction", "contact_denied")
     assert office.reviews.count(officer) == {"contradiction": 1}
-    assert office.reviews.let_in(officer, review.review) == NoReview()
-    assert office.reviews.close(officer, review.review) is None
+    assert office.reviews.decide(officer, review.review, Decision.LET_IN, ReviewReason.NO_RISK) == NoReview()
+    assert office.reviews.decide(officer, review.review, Decision.CLOSE, ReviewReason.NO_RISK) is None
     assert queue(office, officer) == []
     assert office.reviews.waiting(who, kind=ReviewKind.CONTRADICTION) == Refused(HouseholdFault.NOT_ALLOWED)
 

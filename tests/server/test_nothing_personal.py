@@ -16,6 +16,7 @@ from server.facts import CloseContact
 from server.handovers import Purpose
 from server.identity import mask_number
 from server.persons import Person
+from server.reviews import Decision, ReviewReason
 from tests.server.family import actor, entry, number
 from tests.server.office import Clock, Town
 
@@ -70,7 +71,7 @@ def live(town: Town, clock: Clock) -> None:
     waiting = office.reviews.waiting(officer)
     assert isinstance(waiting, list)
     for review in waiting:
-        office.reviews.close(officer, review.review)
+        office.reviews.decide(officer, review.review, Decision.CLOSE, ReviewReason.PERSON_ASKED)
     assert {member.person.name for member in office.households.members(mother)} == {NAMES[0], NAMES[3]}
     office.registry.list_residents()
     office.store.close()
