@@ -27,6 +27,7 @@ COMMANDS = {
     "audit": Command("healthgate.audit", "The log of changes and views: does it hold, what is in it.", "server"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
     "epidemic": Command("healthgate.epidemic", "What clinics report: import, list, withdraw.", "server"),
+    "proposal": Command("healthgate.proposal", "Colours set by hand: proposed by one officer, approved by another.", "server"),
     "account": Command("healthgate.account", "Who may sign in to the pages, and as what.", "server"),
     "policy": Command("healthgate.policy", "The rules by which a colour follows: show, check, try out before they are in force.", "server"),
     "outage": Command("healthgate.outage", "Times in which nobody could check in: nothing lapses in them.", "server"),

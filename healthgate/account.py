@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from healthgate.cells import cell
+from healthgate.officers import PasswordFile, read_password
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server.accounts import Account, Refused
@@ -24,9 +24,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="Telephone number or chosen name.", show_default=False)]
-PasswordFile = Annotated[
-    Path | None, typer.Option(help="Take the password from the first line of this file (- for standard input) and do not ask.")
-]
 
 
 @app.command("add")
@@ -39,7 +36,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Make an account; asks twice for its password."""
-    password = _password(password_file)
+    password = read_password(password_file, confirmed=True)
     with opened(config) as office:
         _show(office.accounts.add(name, password, role), as_json)
 
@@ -69,7 +66,7 @@ def list_accounts(
 @in_one_line
 def password(name: Name, password_file: PasswordFile = None, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Set another password, for a person who lost theirs. Ends every session of the account."""
-    fresh = _password(password_file)
+    fresh = read_password(password_file, confirmed=True)
     with opened(config) as office:
         _show(office.accounts.set_password(name, fresh), as_json)
 
@@ -85,17 +82,6 @@ def disable(
     """Let nobody sign in to the account any more, and end its sessions at once. What was done with it stays on record."""
     with opened(config) as office:
         _show(office.accounts.set_enabled(name, undo), as_json)
-
-
-def _password(path: Path | None) -> str:
-    if path is None:
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    try:
-        text = typer.get_text_stream("stdin").readline() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as wrong:
-        typer.echo(f"healthgate account: {path}: cannot be read: {wrong}", err=True)
-        raise typer.Exit(2) from None
-    return text.partition("\n")[0].removesuffix("\r")
 
 
 def _show(outcome: Account | Refused, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from healthcode.terms import Colour, Form, Use
 from healthgate.cells import cell
+from healthgate.officers import By, PasswordFile, signed_in
+from healthgate.proposal import propose
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, console, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
@@ -111,12 +113,14 @@ def set_colour(
     resident: Id,
     colour: Annotated[Colour, typer.Argument(help="The new colour.", show_default=False)],
     reason: Reason,
+    by: By,
+    password_file: PasswordFile = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Set a resident's colour for a reason that can lead to it. Every gate knows within about a second."""
+    """Propose a colour for a resident, for a reason that can lead to it. It counts when a second officer approves: `proposal approve`."""
     with opened(config) as office:
-        _show(office.registry.set_colour(resident, colour, reason, console()), as_json)
+        propose(office, signed_in(office, by, password_file), [resident], colour, reason, as_json=as_json)
 
 
 @app.command("clear")

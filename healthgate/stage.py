@@ -14,9 +14,11 @@ from healthcode.terms import Colour, Form, Reason
 from healthgate.town import GATES, ISSUER, URI, Town
 from healthgate.witness import Mark, Row, light_colours, light_levels, mark, relay_pulses, rows_of, rows_since, wait_for_row
 from healthgate.world import Entry
+from server.actors import Actor, Role
 from server.facts import HandReason
 from server.issuer import Pack
 from server.persons import Person
+from server.proposals import Refused as NotProposed
 from server.registry import Refused, Resident
 
 T = TypeVar("T")
@@ -31,6 +33,9 @@ CONTACT_S = 0.03
 """How long a contact must hold to count, debounce and the unit's loop included."""
 LIGHT_SETTLES_S = 0.03
 """The three lines of the light change one after another: a colour counts once it has stood for so long."""
+
+OFFICER, APPROVER = Actor("officer-one", Role.OFFICER), Actor("officer-two", Role.APPROVER)
+"""Two who set colours by hand: one proposes, the other approves."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,12 @@ class Stage:
 
     def set_colour(self, resident: Resident, colour: Colour, reason: HandReason) -> Resident:
         """Sets a colour and waits until both gates hold it."""
-        changed = done(self.town.registry.set_colour(resident.resident, colour, reason))
+        made = done(self.town.proposals.propose(OFFICER, [resident.resident], colour, reason))
+        done(self.town.proposals.approve(APPROVER, made.number))
         self.settle()
+        changed = self.town.registry.find(resident.resident)
+        if changed is None:
+            raise RuntimeError(f"resident {resident.resident} is gone")
         return changed
 
     def settle(self) -> None:
@@ -204,10 +213,12 @@ class Stage:
         self.town.world.set(unit, shown=(), skin_c=None, beam=False, staff=False, tamper=False, sensor="ok")
 
 
-def done(outcome: T | Refused) -> T:
+def done(outcome: T | Refused | NotProposed) -> T:
     """What the registry did; RuntimeError where it refused."""
     if isinstance(outcome, Refused):
         raise RuntimeError(outcome.detail)
+    if isinstance(outcome, NotProposed):
+        raise RuntimeError(f"{outcome.key} {dict(outcome.params)}")
     return outcome
 
 

@@ -167,7 +167,7 @@ class Town:
         self.config = server_config.load(self.folder / "server.toml")
         write_private(self.config.seal_file, secrets.token_hex(32).encode())
         office = open_office(self.config)
-        self.store, self.registry = office.store, office.registry
+        self.store, self.registry, self.proposals = office.store, office.registry, office.proposals
         self.issuer = Issuer(self.store, load_signer(self.keys, Use.TOKEN, KeyRing.of(made), now), ISSUER, self.config.codes, time.time)
         fleet = Fleet(self.store, time.time)
         for unit in gates:

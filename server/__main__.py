@@ -64,6 +64,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         resets=ClockResets(folder, lambda: trust.current.roots),
         audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
         rule_due=rule,
+        chores=office.proposals.step,
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,

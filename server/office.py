@@ -22,6 +22,7 @@ from server.handovers import HandOvers
 from server.households import Households
 from server.keys import KeyFileError
 from server.policy import PolicyError
+from server.proposals import Proposals
 from server.registry import Registry
 from server.reviews import Reviews
 from server.rulebook import load_policy
@@ -52,6 +53,7 @@ class Office:
     counts: Counts
     epidemic: Epidemic
     dossiers: Dossiers
+    proposals: Proposals
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
@@ -94,4 +96,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Counts(store, now),
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
+        Proposals(store, registry, now),
     )

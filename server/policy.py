@@ -83,6 +83,16 @@ class HandRules(Section, frozen=True):
     yellow_days: Annotated[int, Meta(ge=1, le=365)] = 14
 
 
+class ProposalRules(Section, frozen=True):
+    """How many colours may be proposed by hand, how long a proposal waits, and how long an approved one about many waits yet."""
+
+    expire_hours: Annotated[int, Meta(ge=1, le=720)] = 72
+    a_day: Annotated[int, Meta(ge=1, le=10_000)] = 30
+    bulk_most: Annotated[int, Meta(ge=2, le=10_000)] = 50
+    bulk_a_day: Annotated[int, Meta(ge=1, le=100)] = 1
+    bulk_delay_hours: Annotated[int, Meta(ge=1, le=168)] = 24
+
+
 class SymptomRules(Section, frozen=True):
     """What a symptom or a fever does to a period that runs."""
 
@@ -108,6 +118,7 @@ class Policy(Section, frozen=True):
     declared: DeclaredRules = DeclaredRules()
     gate: GateRules = GateRules()
     hand: HandRules = HandRules()
+    proposals: ProposalRules = ProposalRules()
     symptoms: SymptomRules = SymptomRules()
     copied: CopiedRules = CopiedRules()
 

@@ -155,23 +155,12 @@ class Registry:
             row = people.find(tx, resident)
             return None if row is None else self._open(row)
 
-    def set_colour(self, resident: str, colour: Colour, reason: HandReason, who: Who = AT_CONSOLE) -> Resident | Refused:
-        """Sets a colour by hand, for a reason from the list that can lead to it."""
-        if not fits(reason, colour):
-            return _unfit(reason, colour)
-        with self.store.write() as tx:
-            if people.find(tx, resident) is None:
-                return _unknown(resident)
-            at = self._after_facts(tx, resident)
-            self.record(tx, resident, SetByHand(at, colour, reason, who.role.value), at, who)
-            return self._known(tx, resident)
-
     def clear(self, resident: str, body_c: float, who: Who = AT_CONSOLE) -> Resident | Refused:
         """An officer measured a normal temperature with a clinical thermometer: gate fevers before now no longer count."""
         with self.store.write() as tx:
             if people.find(tx, resident) is None:
                 return _unknown(resident)
-            at = self._after_facts(tx, resident)
+            at = self.moment_after(tx, [resident])
             self.record(tx, resident, Cleared(at, body_c, who.role.value), at, who)
             return self._known(tx, resident)
 
@@ -212,13 +201,13 @@ class Registry:
         with self.store.read() as tx:
             return None if people.find(tx, resident) is None else self.rulings.explain(tx, resident, self._now())
 
+    def moment_after(self, tx: Connection, residents: Sequence[str]) -> float:
+        """Now, or just after the newest fact about these where the clock went back: what an officer says now is the newest."""
+        return max([self._now(), *(rulings.newest_recorded_ms(tx, resident) / 1000 + 0.001 for resident in residents)])
+
     def resident_at(self, tx: Connection, uri: str, index: int) -> str | None:
         """The id of the resident whose codes stand under this index now."""
         return people.find_by_index(tx, uri, index)
-
-    def _after_facts(self, tx: Connection, resident: str) -> float:
-        """Now, or just after the newest fact where the clock went back: what an officer says now is the newest."""
-        return max(self._now(), rulings.newest_recorded_ms(tx, resident) / 1000 + 0.001)
 
     def _draw_index(self, tx: Connection) -> tuple[str, int] | Refused:
         """(list, index) that nobody ever had, in the first list with room."""

@@ -4,7 +4,7 @@
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
     due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks, the audit
                 log's head
-    rule_due    colours that time alone changes, in slices
+    rule_due    colours that time alone changes, and what else becomes due in the registry, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
 A message is acknowledged only after the database has committed it, and a watermark says only what it holds.
@@ -52,6 +52,7 @@ class Parts:
     resets: ClockResets
     audit: AuditHeads
     rule_due: Callable[[int], int]
+    chores: Callable[[], bool]
     ack_key: Callable[[], Signer]
     warnings: Callable[[], list[str]]
     now: Callable[[], float]
@@ -110,8 +111,9 @@ class Rounds:
             self._say(parts.audit.due(at))
 
     def rule_due(self) -> bool:
-        """Makes a slice of the changes of colour that time alone brings; whether more of them wait."""
-        return self._parts.rule_due(RULE_SLICE) == RULE_SLICE
+        """Makes a slice of the changes of colour that time alone brings, and of what else time brings; whether more of it waits."""
+        has_more = self._parts.rule_due(RULE_SLICE) == RULE_SLICE
+        return self._parts.chores() or has_more
 
     def to_compact(self) -> tuple[Publisher, StatusList] | None:
         """The publisher whose list is to be made a snapshot of, and a copy for `Publisher.compact`; None where there is none."""

@@ -21,10 +21,11 @@ from healthgate.simulation.keyholder import ISSUER, NOON, Keyholder
 from healthgate.simulation.network import BRIDGE, RECONNECT_S, Broker, Client, Message
 from healthgate.simulation.province import Province
 from healthgate.simulation.schedule import Crash, Failure, Schedule, Trace
+from server.actors import AT_CONSOLE
 from server.answers import Answers
 from server.audit_heads import AuditHeads
 from server.config import Lists
-from server.facts import COLOURS_OF_REASON, HandReason
+from server.facts import COLOURS_OF_REASON, HandReason, SetByHand
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
 from server.keys import Signers, TrustFiles
@@ -153,7 +154,9 @@ class Office:
         else:
             reason = self._random.choice(list(HandReason))
             colour = self._random.choice(sorted(COLOURS_OF_REASON[reason]))
-            self.registry.set_colour(resident, colour, reason)
+            with self.store.write() as tx:
+                at = self.registry.moment_after(tx, [resident])
+                self.registry.record(tx, resident, SetByHand(at, colour, reason, "officers"), at, AT_CONSOLE)
         self._later(0.3, self._publish_due)
 
     def hand_over(self) -> None:
@@ -213,6 +216,7 @@ class Office:
             resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
             audit=AuditHeads(self.store, partial(signers.signer, Use.ACK), ISSUER, self.now),
             rule_due=self.registry.rule_due,
+            chores=lambda: False,
             ack_key=partial(signers.signer, Use.ACK),
             warnings=list,
             now=self.now,

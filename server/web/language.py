@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from server.explanations import TIMES, Sentence, Value
+from server.explanations import TIMES, Sentence, Value, name_role
 from server.sentences import Language, tell_clock, tell_day, tell_moment
 
 OWN_NAMES = {Language.CHINESE: "中文", Language.ENGLISH: "English"}
@@ -49,6 +49,8 @@ class Words:
         return tell_moment(self.language, at, self.zone)
 
     def _tell(self, name: str, value: Value) -> str:
+        if name == "by":
+            return name_role(self.language, str(value))
         if name in TIMES:
             return self.moment(float(value))
         return value if isinstance(value, str) else f"{value:g}"

@@ -20,7 +20,7 @@ from healthcode.status import StatusList
 from healthcode.terms import Colour, Form, Use
 from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
-from healthgate import keyring_files, resident, server
+from healthgate import account, keyring_files, proposal, resident, server
 from server import store
 from server.config import load
 from server.lists import make_pair
@@ -51,6 +51,19 @@ def run_resident(folder: Path, *args: str) -> Result:
     return CliRunner().invoke(resident.app, [*args, "--config", str(folder / "server.toml")])
 
 
+def run_proposal(folder: Path, *args: str) -> Result:
+    return CliRunner().invoke(proposal.app, [*args, "--config", str(folder / "server.toml")])
+
+
+def signed(folder: Path, name: str) -> list[str]:
+    """The options by which an officer of this name signs in; the account is made where there is none."""
+    secret = folder / "password"
+    secret.write_text("three blue herons\n")
+    role = "approver" if name.startswith("approver") else "officer"
+    CliRunner().invoke(account.app, ["add", name, "--role", role, "--password-file", str(secret), "--config", str(folder / "server.toml")])
+    return ["--by", name, "--password-file", str(secret)]
+
+
 def test_init_makes_a_folder_once(folder: Path) -> None:
     assert (folder / "keys" / "seal.key").stat().st_mode & 0o777 == 0o600
     again = run_server("init", str(folder))
@@ -61,8 +74,14 @@ def test_init_makes_a_folder_once(folder: Path) -> None:
 def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
     added = json.loads(run_resident(folder, "add", "居民甲", "--number", NUMBER, "--json").stdout)
     assert (added["name"], added["colour"]) == ("居民甲", "green")
-    changed = run_resident(folder, "colour", added["id"], "yellow", "--reason", "close_contact", "--json")
-    assert json.loads(changed.stdout)["colour"] == "yellow"
+    proposed = run_resident(folder, "colour", added["id"], "yellow", "--reason", "close_contact", *signed(folder, "officer.li"), "--json")
+    waiting = json.loads(proposed.stdout)
+    assert (waiting["state"], waiting["would_change"]) == ("open", 1)
+    alone = run_proposal(folder, "approve", str(waiting["number"]), *signed(folder, "officer.li"))
+    assert (alone.exit_code, alone.stderr.strip()) == (1, "healthgate proposal: This account cannot do that.")
+    agreed = run_proposal(folder, "approve", str(waiting["number"]), *signed(folder, "approver.wang"), "--json")
+    assert json.loads(agreed.stdout)["state"] == "in_force"
+    assert "yellow for 1, reason close_contact: in force" in run_proposal(folder, "show", "1", *signed(folder, "approver.wang")).stdout
     moved = json.loads(run_resident(folder, "revoke", added["id"], "--json").stdout)
     assert moved["index"] != added["index"]
     (listed,) = [json.loads(line) for line in run_resident(folder, "list", "--json").stdout.splitlines()]
@@ -120,10 +139,11 @@ def test_a_table_that_is_gone_is_one_line(folder: Path) -> None:
 
 def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
     person = json.loads(run_resident(folder, "add", "Resident", "--number", NUMBER, "--json").stdout)["id"]
+    officer = signed(folder, "officer.li")
     for args, words in (
         (("add", "Other", "--number", f" {NUMBER[:6]}-{NUMBER[6:]}"), "one person has one code"),
-        (("colour", person, "red", "--reason", "close_contact"), "expected one of confirmed"),
-        (("colour", "nobody", "red", "--reason", "confirmed"), "no resident 'nobody'"),
+        (("colour", person, "red", "--reason", "close_contact", *officer), "The reason close_contact cannot make a code red"),
+        (("colour", "nobody", "red", "--reason", "confirmed", *officer), "There is no resident nobody"),
         (("add", ""), "the name is empty"),
         (("add", " \u3000"), "the name is empty"),
         (("add", "X" * 201), "expected at most 200"),
@@ -142,7 +162,7 @@ def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert run_resident(folder, "colour", person, "red").exit_code == 2
-    assert run_resident(folder, "colour", person, "blue", "--reason", "confirmed").exit_code == 2
+    assert run_resident(folder, "colour", person, "blue", "--reason", "confirmed", *officer).exit_code == 2
     missing = run_server("unit", "list", "--config", str(folder / "none.toml"))
     assert missing.exit_code == 2
     assert len(missing.stderr.splitlines()) == 1

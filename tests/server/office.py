@@ -11,10 +11,13 @@ from pathlib import Path
 from healthcode.cose import SoftwareKey
 from healthcode.messages import TrustEntry, TrustHead, TrustList
 from healthcode.signed import write
-from healthcode.terms import Form, Use
+from healthcode.terms import Colour, Form, Use
 from healthcode.trust import KeyRing, entry_for
+from server.actors import AT_CONSOLE
 from server.config import Config, load
+from server.facts import HandReason, SetByHand
 from server.office import Office, open_office
+from server.registry import Resident
 from server.sealing import create_seal
 
 ISSUER, URI = "CN-HB", "https://hb.example/s/1"
@@ -102,3 +105,14 @@ class Town:
     def _private(path: Path, content: bytes) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(content)
+
+
+def set_colour(office: Office, resident: str, colour: Colour, reason: HandReason) -> Resident:
+    """A colour set by hand as if two officers had agreed on it: what the rules, the lists and the gates make of it is tested elsewhere."""
+    registry = office.registry
+    with office.store.write() as tx:
+        at = registry.moment_after(tx, [resident])
+        registry.record(tx, resident, SetByHand(at, colour, reason, "officers"), at, AT_CONSOLE)
+    found = registry.find(resident)
+    assert found is not None
+    return found

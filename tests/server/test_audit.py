@@ -27,7 +27,7 @@ from server.office import Office
 from server.persons import Person
 from server.store import audit as rows
 from tests.server.family import actor
-from tests.server.office import ISSUER, Clock, Town
+from tests.server.office import ISSUER, Clock, Town, set_colour
 
 OFFICER = Actor("zhang23456", Role.OFFICER)
 
@@ -210,14 +210,14 @@ def test_what_happens_to_a_resident_is_told_by_account_and_role_and_nothing_pers
     resident = office.registry.add(Person("张三丰", "420106199001011234", "13800000000"), who=OFFICER)
     assert not isinstance(resident, audit.Broken)
     name = getattr(resident, "resident", "")
-    office.registry.set_colour(name, Colour.RED, HandReason.CONFIRMED, OFFICER)
+    set_colour(office, name, Colour.RED, HandReason.CONFIRMED)
     with office.store.read() as tx:
         told = rows.list_newest(tx, 10, subject=f"resident/{name}")
     assert [(row.action, row.account, row.role) for row in reversed(told)] == [
         ("resident.added", "zhang23456", "officer"),
         ("fact", "zhang23456", "officer"),
         ("colour", "", "rule"),
-        ("fact", "zhang23456", "officer"),
+        ("fact", "", "console"),
         ("colour", "", "rule"),
     ]
     assert json.loads(told[0].detail) == {"from": "green", "policy": 1, "reason": "set_by_hand", "to": "red"}

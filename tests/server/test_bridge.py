@@ -32,7 +32,7 @@ from server.office import Office, open_office
 from server.persons import Person
 from server.registry import Resident
 from tests.broker import Broker
-from tests.server.office import ISSUER, URI, Town, entry
+from tests.server.office import ISSUER, URI, Town, entry, set_colour
 from tests.server.reports import BOOT, batch, fever, held, note, stored
 from tests.server.test_registry import add
 
@@ -207,7 +207,7 @@ def test_a_ruling_of_another_process_is_published_within_a_second(scene: Scene) 
     took = []
     for colour in (Colour.RED, Colour.YELLOW, Colour.RED):
         ruled = time.time()
-        scene.office.registry.set_colour(resident.resident, colour, HandReason.CORRECTION)
+        set_colour(scene.office, resident.resident, colour, HandReason.CORRECTION)
         at, payload = unit.wait(DELTA)
         assert scene.read(payload, Delta).as_of >= int(ruled)
         took.append(at - ruled)

@@ -37,7 +37,7 @@ from server.keys import TrustFiles, load_roots
 from server.lists import Compacted, ListError, Publication, Publisher, import_foreign, is_heavy, make_pair
 from server.office import Office, open_office
 from server.store import events, publication
-from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry
+from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry, set_colour
 from tests.server.test_registry import add
 
 LISTS = Lists()
@@ -94,7 +94,7 @@ def test_a_follower_knows_every_ruling(office: Office, town: Town, clock: Clock)
     people = [add(office.registry) for _ in range(5)]
     for number, colour in enumerate([Colour.RED, Colour.YELLOW, Colour.GREEN]):
         clock.at += 1
-        office.registry.set_colour(people[number].resident, colour, HandReason.CORRECTION)
+        set_colour(office, people[number].resident, colour, HandReason.CORRECTION)
         gate.take(source.step())
         assert gate.held.get(people[number].index) is STATUS_OF_COLOUR[colour]
         if colour is not Colour.GREEN:
@@ -111,7 +111,7 @@ def test_changes_are_gathered_for_the_delta_period_and_heads_come_every_thirty_s
     assert [item.retain for item in source.step()] == [True]
     resident = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED)
     assert [item.retain for item in source.step()] == [False, True]
-    office.registry.set_colour(resident.resident, Colour.YELLOW, HandReason.DISCHARGED)
+    set_colour(office, resident.resident, Colour.YELLOW, HandReason.DISCHARGED)
     clock.at += 0.3
     assert source.step() == []
     clock.at += 0.25
@@ -128,7 +128,7 @@ def test_a_code_of_the_same_second_never_beats_the_list_that_knows_more(office: 
     gate.take(source.step())
     resident = add(office.registry)
     clock.at += 0.2
-    office.registry.set_colour(resident.resident, Colour.RED, HandReason.CONFIRMED)
+    set_colour(office, resident.resident, Colour.RED, HandReason.CONFIRMED)
     gate.take(source.step())
     assert gate.held.get(resident.index) is Status.RED
     assert gate.held.as_of >= resident.ruled_at
@@ -149,7 +149,7 @@ def test_rulings_that_cancel_out_before_the_delta_are_stated_by_a_head_at_once(o
     clock.at += 5
     someone = add(office.registry, colour=Colour.RED, reason=HandReason.SUSPECTED)
     printed_red = office.registry.find(someone.resident)
-    office.registry.set_colour(someone.resident, Colour.GREEN, HandReason.CORRECTION)
+    set_colour(office, someone.resident, Colour.GREEN, HandReason.CORRECTION)
     clock.at += 1
     follower.take(publishing.step())
     assert printed_red is not None

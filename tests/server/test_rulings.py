@@ -24,7 +24,7 @@ from server.policy import CaseRules, GateRules, Policy, PolicyError, RecordRules
 from server.registry import Refused, Registry, RegistryFault, Resident
 from server.rulebook import OutageFault
 from server.store import publication, rulings
-from tests.server.office import ISSUER, URI, Clock, Town
+from tests.server.office import ISSUER, URI, Clock, Town, set_colour
 from tests.server.test_registry import add, waiting
 
 DAY = 86_400.0
@@ -101,7 +101,7 @@ def test_time_alone_turns_green_yellow_and_a_check_in_brings_it_back(office: Off
 def test_from_red_to_yellow_to_green_with_time_alone(office: Office, clock: Clock) -> None:
     """A case, discharged; checking in every day, the colours come on their days and each is one change of the list."""
     resident = add(office.registry, colour=Colour.RED, reason=HandReason.CONFIRMED).resident
-    office.registry.set_colour(resident, Colour.YELLOW, HandReason.DISCHARGED)
+    set_colour(office, resident, Colour.YELLOW, HandReason.DISCHARGED)
     began = clock()
     seen = []
     for day in range(1, 20):
@@ -238,7 +238,7 @@ def test_codes_and_colours_agree_whatever_many_do_at_once(office: Office, town: 
             for turn in range(12):
                 if what == 0:
                     colour, reason = [(Colour.RED, HandReason.CONFIRMED), (Colour.GREEN, HandReason.REVIEWED)][turn % 2]
-                    office.registry.set_colour(resident, colour, reason)
+                    set_colour(office, resident, colour, reason)
                 elif what == 1:
                     office.registry.revoke(resident)
                 elif what == 2:

@@ -1,0 +1,318 @@
+"""Colours set by hand: one officer proposes one for a reason from the list, and it counts when a second one, an approver, agrees.
+
+Nobody approves their own. What nobody decides ends by itself. A proposal about many people has a limit of how many, says before how many
+would turn to which colour, and counts only after a delay within which any approver can revoke it. What became known of a person after
+the proposal was made counts on: the colour is set as of then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from healthcode.terms import Colour
+from server import audit
+from server.actors import BY_RULES, OFFICERS, Actor, Role
+from server.audit import Action
+from server.facts import HandReason, SetByHand, fits
+from server.policy import ProposalRules
+from server.registry import Registry
+from server.store import Store, people, proposals, to_ms
+from server.store.proposals import ProposalRow
+
+TWO_OFFICERS = "officers"
+"""Who set the colour, as the person whom it is about is told: two of them, and nobody's name."""
+_DAY_MS = 86_400_000
+
+
+class ProposalState(StrEnum):
+    """What became of a proposal. Stable words: stored."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    IN_FORCE = "in_force"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+class ProposalFault(StrEnum):
+    """Why something about a proposal was not done. Sentences: proposal.{word}."""
+
+    NOT_ALLOWED = "not_allowed"
+    NOBODY = "nobody"
+    NO_SUCH_RESIDENT = "no_such_resident"
+    REASON_DOES_NOT_FIT = "reason_does_not_fit"
+    TOO_MANY = "too_many"
+    TOO_MANY_TODAY = "too_many_today"
+    NO_SUCH_PROPOSAL = "no_such_proposal"
+    DECIDED = "decided"
+    OWN = "own"
+    NOT_OWN = "not_own"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What was not done, as a sentence: the key is proposal.{fault}."""
+
+    fault: ProposalFault
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key of the sentence that says so."""
+        return f"proposal.{self.fault.value}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """So many people of the colour `before` (a colour's word or `pending`) would be `after`."""
+
+    before: str
+    after: str
+    people: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a proposal would do if it counted now, and after how many seconds from its approval it does."""
+
+    people: int
+    turns: tuple[Turn, ...]
+    delay_s: float
+
+    @property
+    def changed(self) -> int:
+        """How many people would change colour."""
+        return sum(turn.people for turn in self.turns if turn.before != turn.after)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A proposal as officers see it; times in seconds since 1970, `force` is when an approved one counts."""
+
+    number: int
+    colour: Colour
+    reason: HandReason
+    people: int
+    by: Actor
+    made: float
+    expires: float
+    state: ProposalState
+    decided_by: Actor | None
+    decided: float | None
+    force: float | None
+    appeal: int | None
+
+
+class Proposals:
+    """The proposals of one registry. `now` gives seconds since 1970."""
+
+    def __init__(self, store: Store, registry: Registry, now: Callable[[], float]) -> None:
+        self._store = store
+        self._registry = registry
+        self._now = now
+
+    def preview(self, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason) -> Preview | Refused:
+        """How many of these people would turn to which colour; nothing is written but that somebody asked."""
+        with self._store.write() as tx:
+            refused = self._find_refusal(tx, actor, residents, colour, reason)
+            if refused is not None:
+                return refused
+            audit.append(tx, actor, Action.RESIDENTS_LISTED, "proposal", {"residents": len(set(residents))}, self._now())
+            return self._foresee(tx, list(dict.fromkeys(residents)), colour, reason)
+
+    def propose(
+        self, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason, appeal: int | None = None
+    ) -> Proposal | Refused:
+        """A new proposal about one or many."""
+        with self._store.write() as tx:
+            return self.propose_in(tx, actor, residents, colour, reason, appeal)
+
+    def propose_in(
+        self, tx: Connection, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason, appeal: int | None = None
+    ) -> Proposal | Refused:
+        """As `propose`, inside the caller's transaction."""
+        refused = self._find_refusal(tx, actor, residents, colour, reason)
+        if refused is not None:
+            return refused
+        everybody = list(dict.fromkeys(residents))
+        rules = self._rules(tx)
+        at = self._registry.moment_after(tx, everybody)
+        alone, many = proposals.count_since(tx, actor.account, to_ms(at) - _DAY_MS)
+        most = rules.a_day if len(everybody) == 1 else rules.bulk_a_day
+        if (alone if len(everybody) == 1 else many) >= most:
+            return Refused(ProposalFault.TOO_MANY_TODAY, {"most": most})
+        expires_ms = to_ms(at + rules.expire_hours * 3600)
+        number = proposals.insert_proposal(
+            tx, colour.value, reason.value, everybody, actor.account, actor.role.value, to_ms(at), expires_ms, appeal
+        )
+        detail: audit.Detail = {"colour": colour.value, "reason": reason.value, "residents": len(everybody)}
+        audit.append(tx, actor, Action.PROPOSAL_MADE, audit.about("proposal", number), detail, at)
+        for resident in everybody:
+            audit.append(tx, actor, Action.PROPOSAL_MADE, audit.about("resident", resident), {"proposal": number}, at)
+        return self._found(tx, number)
+
+    def list_newest(
+        self, actor: Actor, limit: int = 100, *, state: ProposalState | None = None, before: int | None = None
+    ) -> list[Proposal] | Refused:
+        """The newest proposals, of one state or of all."""
+        if actor.role not in OFFICERS | {Role.AUDITOR}:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        with self._store.read() as tx:
+            return [_proposal(row) for row in proposals.list_newest(tx, limit, None if state is None else state.value, before)]
+
+    def look(self, actor: Actor, number: int) -> tuple[Proposal, list[str], Preview] | Refused:
+        """A proposal, whom it is about, and what it would do now."""
+        if actor.role not in OFFICERS | {Role.AUDITOR}:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = proposals.find(tx, number)
+            if row is None:
+                return Refused(ProposalFault.NO_SUCH_PROPOSAL)
+            everybody = proposals.residents_of(tx, number)
+            for resident in everybody:
+                audit.append(tx, actor, Action.RESIDENT_VIEWED, audit.about("resident", resident), {"proposal": number}, self._now())
+            return _proposal(row), everybody, self._foresee(tx, everybody, Colour(row.colour), HandReason(row.reason))
+
+    def approve(self, actor: Actor, number: int) -> Proposal | Refused:
+        """The second officer agrees: a proposal about one counts at once, one about many after the delay."""
+        if actor.role is not Role.APPROVER:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = self._open(tx, number)
+            if isinstance(row, Refused):
+                return row
+            if row.account == actor.account:
+                return Refused(ProposalFault.OWN)
+            at = self._now()
+            delay_s = self._delay_s(self._rules(tx), row.people)
+            proposals.decide(tx, number, "approved", actor.account, actor.role.value, to_ms(at), to_ms(at + delay_s))
+            audit.append(tx, actor, Action.PROPOSAL_APPROVED, audit.about("proposal", number), {"delay_s": int(delay_s)}, at)
+            if not delay_s:
+                self._put_in_force(tx, row, actor, at)
+            return self._found(tx, number)
+
+    def refuse(self, actor: Actor, number: int) -> Proposal | Refused:
+        """An officer other than the one who proposed it says no."""
+        return self._end(actor, number, ProposalState.REFUSED, Action.PROPOSAL_REFUSED, of_own=False)
+
+    def withdraw(self, actor: Actor, number: int) -> Proposal | Refused:
+        """Who proposed it takes it back."""
+        return self._end(actor, number, ProposalState.WITHDRAWN, Action.PROPOSAL_WITHDRAWN, of_own=True)
+
+    def revoke(self, actor: Actor, number: int) -> Proposal | Refused:
+        """Any approver takes an approval back while it does not count yet."""
+        if actor.role is not Role.APPROVER:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = proposals.find(tx, number)
+            if row is None:
+                return Refused(ProposalFault.NO_SUCH_PROPOSAL)
+            if row.state != ProposalState.APPROVED.value:
+                return Refused(ProposalFault.DECIDED, {"state": row.state})
+            at = self._now()
+            proposals.decide(tx, number, ProposalState.REVOKED.value, actor.account, actor.role.value, to_ms(at))
+            audit.append(tx, actor, Action.PROPOSAL_REVOKED, audit.about("proposal", number), {}, at)
+            return self._found(tx, number)
+
+    def step(self) -> bool:
+        """Ends what nobody decided in time and puts one approved proposal in force whose delay is over; whether there was anything."""
+        with self._store.read() as tx:
+            if not proposals.has_work(tx, to_ms(self._now())):
+                return False
+        with self._store.write() as tx:
+            at = self._now()
+            for number in proposals.expire(tx, to_ms(at)):
+                audit.append(tx, BY_RULES, Action.PROPOSAL_EXPIRED, audit.about("proposal", number), {}, at)
+            row = proposals.find_due(tx, to_ms(at))
+            if row is not None:
+                self._put_in_force(tx, row, Actor(row.decided_account, Role(row.decided_role)), at)
+        return True
+
+    def _end(self, actor: Actor, number: int, state: ProposalState, action: Action, *, of_own: bool) -> Proposal | Refused:
+        if actor.role not in OFFICERS:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        with self._store.write() as tx:
+            row = self._open(tx, number)
+            if isinstance(row, Refused):
+                return row
+            if (row.account == actor.account) != of_own:
+                return Refused(ProposalFault.NOT_OWN if of_own else ProposalFault.OWN)
+            at = self._now()
+            proposals.decide(tx, number, state.value, actor.account, actor.role.value, to_ms(at))
+            audit.append(tx, actor, action, audit.about("proposal", number), {}, at)
+            return self._found(tx, number)
+
+    def _put_in_force(self, tx: Connection, row: ProposalRow, approver: Actor, at: float) -> None:
+        """Sets the colours as of when they were proposed: what became known since then counts on."""
+        made = row.made_ms / 1000
+        fact = SetByHand(made, Colour(row.colour), HandReason(row.reason), TWO_OFFICERS)
+        everybody = proposals.residents_of(tx, row.proposal)
+        proposals.put_in_force(tx, row.proposal)
+        audit.append(tx, approver, Action.PROPOSAL_IN_FORCE, audit.about("proposal", row.proposal), {"residents": row.people}, at)
+        self._registry.record_many(tx, [(resident, fact) for resident in everybody], max(at, made), approver)
+
+    def _find_refusal(self, tx: Connection, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason) -> Refused | None:
+        if actor.role not in OFFICERS:
+            return Refused(ProposalFault.NOT_ALLOWED)
+        if not fits(reason, colour):
+            return Refused(ProposalFault.REASON_DOES_NOT_FIT, {"reason": reason.value, "colour": colour.value})
+        everybody = set(residents)
+        if not everybody:
+            return Refused(ProposalFault.NOBODY)
+        most = self._rules(tx).bulk_most
+        if len(everybody) > most:
+            return Refused(ProposalFault.TOO_MANY, {"most": most})
+        unknown = sorted(resident for resident in everybody if people.find_sealed(tx, resident) is None)
+        return Refused(ProposalFault.NO_SUCH_RESIDENT, {"resident": unknown[0][:40]}) if unknown else None
+
+    def _foresee(self, tx: Connection, residents: Sequence[str], colour: Colour, reason: HandReason) -> Preview:
+        at = self._registry.moment_after(tx, residents)
+        fact = SetByHand(at, colour, reason, TWO_OFFICERS)
+        turns = Counter((now.word, then.word) for now, then in self._registry.rulings.suppose(tx, residents, fact, at))
+        told = tuple(Turn(before, after, count) for (before, after), count in sorted(turns.items()))
+        return Preview(len(residents), told, self._delay_s(self._rules(tx), len(residents)))
+
+    def _open(self, tx: Connection, number: int) -> ProposalRow | Refused:
+        row = proposals.find(tx, number)
+        if row is None:
+            return Refused(ProposalFault.NO_SUCH_PROPOSAL)
+        if row.state == "open" and row.expires_ms <= to_ms(self._now()):
+            return Refused(ProposalFault.DECIDED, {"state": ProposalState.EXPIRED.value})
+        return row if row.state == "open" else Refused(ProposalFault.DECIDED, {"state": row.state})
+
+    def _found(self, tx: Connection, number: int) -> Proposal:
+        row = proposals.find(tx, number)
+        if row is None:
+            raise LookupError(f"proposal {number} is gone within one transaction")
+        return _proposal(row)
+
+    def _rules(self, tx: Connection) -> ProposalRules:
+        return self._registry.rulings.policy(tx).proposals
+
+    @staticmethod
+    def _delay_s(rules: ProposalRules, count: int) -> float:
+        return rules.bulk_delay_hours * 3600.0 if count > 1 else 0.0
+
+
+def _proposal(row: ProposalRow) -> Proposal:
+    return Proposal(
+        row.proposal,
+        Colour(row.colour),
+        HandReason(row.reason),
+        row.people,
+        Actor(row.account, Role(row.role)),
+        row.made_ms / 1000,
+        row.expires_ms / 1000,
+        ProposalState(row.state),
+        Actor(row.decided_account, Role(row.decided_role)) if row.decided_account else None,
+        None if row.decided_ms is None else row.decided_ms / 1000,
+        None if row.force_ms is None else row.force_ms / 1000,
+        row.appeal,
+    )
