@@ -47,7 +47,7 @@ def test_the_readable_file_says_what_the_defaults_are() -> None:
     text = Path(policies.__file__).with_suffix(".toml").read_text(encoding="utf-8")
     assert parse(text) == DEFAULT
     keys = [line for line in text.splitlines() if "=" in line and not line.startswith("#") and not line.startswith(("version", "name"))]
-    assert len(keys) == 21
+    assert len(keys) == 26
     assert all(line.partition("# ")[2].startswith(("notice:", "press:", "ours:")) for line in keys), "every default has its source"
 
 

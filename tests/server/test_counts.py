@@ -17,7 +17,7 @@ from server.persons import Person, put_person
 from server.registry import Resident
 from server.web import charts
 from tests.server.desk_house import hire, sit_down
-from tests.server.office import Clock, Town
+from tests.server.office import Clock, Town, set_colour
 from tests.server.web import make_app, quick
 
 DAY = 86_400
@@ -49,7 +49,7 @@ def test_a_day_keeps_its_last_count(office: Office, clock: Clock) -> None:
     assert (newest.day, newest.at) == (today, clock.at)
     assert newest.people == {("420106", "green"): 1, ("420111", "red"): 1}
     clock.at += 60
-    office.registry.set_colour(somebody, Colour.YELLOW, HandReason.CLOSE_CONTACT)
+    set_colour(office, somebody, Colour.YELLOW, HandReason.CLOSE_CONTACT)
     assert office.counts.refresh(), "a ruling is new"
     clock.at += DAY
     settle(office, "420106")

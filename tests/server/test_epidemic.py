@@ -26,7 +26,7 @@ from server.registry import Resident
 from server.rounds import RULE_SLICE
 from server.store import publication
 from tests.server.family import actor, entry, number
-from tests.server.office import URI, Clock, Town
+from tests.server.office import URI, Clock, Town, set_colour
 
 OFFICER = Actor("anna", Role.OFFICER)
 PEOPLE = [number(sequence=sequence) for sequence in range(1, 8)]
@@ -257,7 +257,7 @@ def test_what_an_officer_set_by_hand_before_an_import_came_does_not_undo_it(offi
     put(office, write(PEOPLE[:1]))
     assert colour(office, resident) is Colour.YELLOW, "the officer did not know of the contact of the day before"
     clock.at += 600
-    office.registry.set_colour(resident, Colour.GREEN, HandReason.CORRECTION)
+    set_colour(office, resident, Colour.GREEN, HandReason.CORRECTION)
     assert colour(office, resident) is Colour.GREEN, "now they did"
     with office.store.read() as tx:
         contact = next(fact for fact in office.registry.rulings.facts(tx, resident) if isinstance(fact, CloseContact))
