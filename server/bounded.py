@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections import Counter
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,32 +14,44 @@ OVERHEAD = 500
 
 
 class Bounded(Generic[T]):
-    """A queue of items that weigh at most `most_bytes` together."""
+    """A queue of items that weigh at most `most_bytes` together, no more than `most_each` of them of one sender (None: no matter)."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_each: int | None = None) -> None:
         self.most_bytes = most_bytes
         self.dropped = 0
-        self._items: queue.SimpleQueue[tuple[T, int]] = queue.SimpleQueue()
+        self._most_each = most_each
+        self._items: queue.SimpleQueue[tuple[T, int, str]] = queue.SimpleQueue()
         self._added = 0
         self._taken = 0
+        self._waiting: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits now. One thread puts, one takes, and each has a sum of its own, so this needs no lock."""
+        """What waits now. One thread puts, one takes, and each has a sum of its own, so this needs no lock; what each sender has does."""
         return self._added - self._taken
 
-    def put(self, item: T, size: int, *, always: bool = False) -> bool:
+    def put(self, item: T, size: int, *, always: bool = False, sender: str = "") -> bool:
         """Adds an item with a payload of `size` bytes; False where there is no room for it. `always`: somebody else bounds these."""
         weight = size + OVERHEAD
-        if not always and self.waiting_bytes + weight > self.most_bytes:
+        if not always and (self.waiting_bytes + weight > self.most_bytes or not self._has_place(sender)):
             self.dropped += 1
             return False
         self._added += weight
-        self._items.put((item, weight))
+        with self._lock:
+            self._waiting[sender] += 1
+        self._items.put((item, weight, sender))
         return True
 
     def get(self, timeout_s: float) -> T:
         """The item that has waited longest; queue.Empty where none comes within `timeout_s`."""
-        item, weight = self._items.get(timeout=timeout_s)
+        item, weight, sender = self._items.get(timeout=timeout_s)
         self._taken += weight
+        with self._lock:
+            self._waiting[sender] -= 1
+            if not self._waiting[sender]:
+                del self._waiting[sender]
         return item
+
+    def _has_place(self, sender: str) -> bool:
+        return self._most_each is None or self._waiting[sender] < self._most_each

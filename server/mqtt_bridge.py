@@ -31,6 +31,7 @@ from server.config import Broker, Config, ConfigError
 from server.intake import Incoming
 from server.lists import Compacted, ListError, Publication, Publisher
 from server.rounds import Parts, Rounds
+from server.turns import MOST_EACH
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ STALLED_S = 120.0
 """A loop that has not come round for so long (seconds) is stuck: the process ends with status 1 and its supervisor starts it again."""
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
 """Sync requests that may wait, some 10,000; units ask again for what is dropped."""
+MOST_REQUESTS_EACH = 3 * MOST_EACH
+"""Sync requests of one unit that may wait, so that one that floods has its own dropped and no other's: one of each kind for each list."""
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """What may wait for the database and has no acknowledgement (QoS 0); of the rest the broker sends no more than `broker.in_flight`."""
 MOST_BATCH_BYTES = 2 * 1024 * 1024
@@ -78,7 +81,7 @@ class Bridge:
         self._rounds = Rounds(parts, config.lists.head_period_s, self._publish)
         self._stopping = threading.Event()
         self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES)
-        self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES)
+        self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES, MOST_REQUESTS_EACH)
         self._too_long = 0
         self._announce = threading.Event()
         self._connection = 0
@@ -192,7 +195,7 @@ class Bridge:
         if len(payload) > MAX_HEAD:
             self._too_long += 1
             _warn_now_and_then(self._too_long, f"sync request of {len(payload)} bytes: expected at most {MAX_HEAD}", unit)
-        elif not self._requests.put((unit, payload), len(payload)):
+        elif not self._requests.put((unit, payload), len(payload), sender=unit):
             _warn_now_and_then(self._requests.dropped, "too many sync requests wait: one is dropped", unit)
 
     # ---- to the database

@@ -2,8 +2,10 @@
 
 What all units hear (deltas, heads) goes out at once; what one of them asks for waits here and goes out one answer at a time, at no more
 than a rate that leaves the line half empty. Then a delta finds one chunk before it on the line, not one for each unit that fetches.
-Ranges go before chunks: who misses a few deltas is nearly in step. Each unit has one turn in each round, however many lists it fetches,
-and one place for each: what it asks again takes the place of what it asked before, so a unit that is kept waiting is not answered twice.
+Ranges go before chunks: who misses a few deltas is nearly in step. But after so many ranges a chunk has its turn: a unit that asks for
+ranges without end, which is not answered but takes its turns, must not keep all others from their snapshots. Each unit has one turn in each
+round, however many lists it fetches, and one place for each: what it asks again takes the place of what it asked before, so a unit that is
+kept waiting is not answered twice.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from healthcode.messages import ChunkRequest, RangeRequest
 MOST_EACH = 32
 """Requests of one unit that wait, of each kind: more than the lists that a unit holds."""
 MOST_UNITS = 50_000
+RANGES_IN_A_ROW = 8
+"""Ranges that go before a chunk which waits."""
 CATCH_UP_S = 0.05
 """A thread that was held up for so long makes up for it; what was not used before that is gone."""
 
@@ -52,6 +56,7 @@ class Turns:
         """`mbit`: megabits a second."""
         self._bytes_per_s = mbit * 1e6 / 8
         self._ranges, self._chunks = _Round(), _Round()
+        self._in_a_row = 0
         self._free_at = float("-inf")
 
     def put(self, unit: str, request: Fetch) -> bool:
@@ -60,8 +65,14 @@ class Turns:
 
     def take(self, at: float) -> tuple[str, Fetch] | None:
         """Who is to be answered now; None where nobody is."""
-        waiting = next((each for each in (self._ranges, self._chunks) if each.units), None)
-        return None if waiting is None or at < self._free_at else waiting.take()
+        ranges, chunks = bool(self._ranges.units), bool(self._chunks.units)
+        if at < self._free_at or not (ranges or chunks):
+            return None
+        if ranges and not (chunks and self._in_a_row >= RANGES_IN_A_ROW):
+            self._in_a_row += 1
+            return self._ranges.take()
+        self._in_a_row = 0
+        return self._chunks.take()
 
     def sent(self, amount: int, at: float) -> None:
         """`amount` bytes went out; what is next has its turn when the line would be through with them."""

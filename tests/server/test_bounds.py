@@ -17,7 +17,7 @@ from server.__main__ import build
 from server.bounded import OVERHEAD, Bounded
 from server.foreign import ForeignHeads
 from server.lists import import_foreign, make_pair
-from server.mqtt_bridge import MOST_REQUEST_BYTES, MOST_WAITING_BYTES, Bridge
+from server.mqtt_bridge import MOST_REQUEST_BYTES, MOST_REQUESTS_EACH, MOST_WAITING_BYTES, Bridge
 from server.office import Office
 from tests.server.office import Clock, Town, entry
 
@@ -32,8 +32,8 @@ def bridge(office: Office, clock: Clock) -> Bridge:
     return Bridge(office.config, build(office, clock))
 
 
-def tell(bridge: Bridge, channel: str, payload: bytes, qos: int = 0, times: int = 1) -> None:
-    message = MQTTMessage(topic=topics.up("north", channel).encode())
+def tell(bridge: Bridge, channel: str, payload: bytes, qos: int = 0, times: int = 1, unit: str = "north") -> None:
+    message = MQTTMessage(topic=topics.up(unit, channel).encode())
     message.payload, message.qos = payload, qos
     for _ in range(times):
         bridge._on_message(bridge._client, None, message)
@@ -53,8 +53,21 @@ def test_sync_requests_that_are_too_long_do_not_wait(bridge: Bridge, caplog: pyt
 @pytest.mark.parametrize("payload", [b"", TIME, bytes(MAX_HEAD)])
 def test_a_flood_of_sync_requests_is_cut(bridge: Bridge, caplog: pytest.LogCaptureFixture, payload: bytes) -> None:
     with caplog.at_level(logging.WARNING):
-        tell(bridge, "sync", payload, times=25_000)
+        for number in range(25_000):
+            tell(bridge, "sync", payload, unit=f"gate-{number // 50}")
     assert MOST_REQUEST_BYTES - MAX_HEAD - OVERHEAD < bridge._requests.waiting_bytes <= MOST_REQUEST_BYTES
+    assert len(caplog.records) < 20
+
+
+def test_the_flood_of_one_unit_costs_no_other_its_requests(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        tell(bridge, "sync", TIME, times=25_000)
+        tell(bridge, "sync", TIME, unit="south")
+    waiting = [bridge._requests.get(0)[0] for _ in range(MOST_REQUESTS_EACH + 1)]
+    assert waiting == ["north"] * MOST_REQUESTS_EACH + ["south"]
+    assert bridge._requests.waiting_bytes == 0
+    tell(bridge, "sync", TIME)
+    assert bridge._requests.get(0) == ("north", TIME), "what was taken makes room"
     assert len(caplog.records) < 20
 
 

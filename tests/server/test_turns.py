@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthcode.messages import ChunkRequest, RangeRequest
-from server.turns import CATCH_UP_S, MOST_EACH, Fetch, Turns
+from server.turns import CATCH_UP_S, MOST_EACH, RANGES_IN_A_ROW, Fetch, Turns
 
 CHUNK = 64 * 1024
 MBIT = 8.0
@@ -40,6 +40,21 @@ def test_units_take_turns_and_ranges_go_first() -> None:
     assert [unit for unit, _ in order] == ["behind", "greedy", "modest", "greedy", "greedy"]
     assert [request.uri for unit, request in order if unit == "greedy"] == lists
     assert turns.wait_s(0.0) is None
+
+
+def test_ranges_without_end_keep_nobody_from_a_snapshot() -> None:
+    turns = Turns(MBIT)
+    turns.put("greedy", some_range())
+    turns.take(0.0)
+    turns.put("new", chunk())
+    order = []
+    for number in range(3 * RANGES_IN_A_ROW):
+        turns.put("greedy", some_range(number))
+        taken = turns.take(0.0)
+        assert taken is not None
+        order.append(taken[0])
+        turns.sent(0, 0.0)
+    assert order.index("new") <= RANGES_IN_A_ROW
 
 
 def test_what_is_asked_again_is_answered_once_as_it_was_asked_last() -> None:
