@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -265,6 +266,52 @@ def sync(
         typer.echo(json.dumps(found))
     else:
         _show_sync(found)
+
+
+@app.command("registry")
+def registry(
+    residents: Annotated[int, typer.Option(min=1000, help="Residents, made up before anything is measured.")] = 1_000_000,
+    import_rows: Annotated[int, typer.Option(min=1000, help="Rows of the import, about people who are not registered.")] = 1_000_000,
+    outbreak: Annotated[int, typer.Option(min=1, help="Close contacts who are all registered.")] = 100_000,
+    database: Annotated[str, typer.Option(help="URL of an empty database of your own; by default SQLite in a new folder.")] = "",
+    postgres: Annotated[bool, typer.Option("--postgres", help="A PostgreSQL 15 of its own, gone at the end (Debian's binaries).")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the database's new folder is made: the disk counts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """The registry with a province's people in it: rulings, imports, packs of codes, standings; on this disk, by the real code."""
+    try:
+        from bench import postgres as cluster
+        from bench import registry as measure
+    except ModuleNotFoundError as missing:
+        typer.echo(f"healthgate bench registry needs the package {missing.name}: type pip install 'healthgate[server]'", err=True)
+        raise typer.Exit(1) from None
+    if postgres and database:
+        raise typer.BadParameter("expected either --database or --postgres", param_hint="--postgres")
+    console = Console(stderr=True)
+    console.print(machine(), highlight=False)
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with tempfile.TemporaryDirectory(prefix="healthgate-", dir=folder) as made, ExitStack() as closing:
+        try:
+            own = closing.enter_context(cluster.running()).url() if postgres else database or f"sqlite:///{made}/registry.sqlite"
+        except cluster.NoPostgres as wrong:
+            typer.echo(f"healthgate bench registry: {wrong}", err=True)
+            raise typer.Exit(1) from None
+        progress = closing.enter_context(Progress(*columns, console=console, transient=True, redirect_stdout=False))
+        task = progress.add_task("", total=None)
+        found = measure.measure(
+            own,
+            Path(made),
+            measure.Plans(residents, import_rows, outbreak),
+            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("", "", box=None, pad_edge=False)
+    for name, value in found.items():
+        for part, figure in value.items() if isinstance(value, dict) else [("", value)]:
+            table.add_row(f"{name} {part}".strip(), f"{figure:,}" if isinstance(figure, int | float) else str(figure))
+    Console().print(table)
 
 
 @app.command("check")

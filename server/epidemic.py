@@ -38,7 +38,7 @@ from server.store.epidemic import ImportRow, StagedFact
 
 STAGE_SLICE = 1000
 """Rows that are staged in one transaction: some 30 ms for those who wait to write."""
-LOOK_SLICE = 5000
+LOOK_SLICE = 1000
 """Facts of an import that are looked through at most in one step; most of them may be about people who are not registered."""
 ABANDONED_MS = 600_000
 """A staged import with which nobody has gone on for so long is forgotten: its process died."""
@@ -233,14 +233,12 @@ class Epidemic:
             self._registry.rulings.enact(tx, judged, at)
             changed = Counter(json.loads(row.changed or "{}"))
             changed.update(f"{before} {after}" for before, after in _changes(judged))
-            flagged = row.flagged
+            flags: dict[str, str] = {}
             if row.state == "in_force":
-                for person in judged:
-                    flags = _flags(person, (row.in_force_ms or 0) / 1000)
-                    if flags:
-                        reviews.open_review(tx, "contradiction", " ".join(flags), person.stand.resident, to_ms(at))
-                        flagged += 1
-            rows.advance(tx, row.number, reached, passed, json.dumps(changed), flagged, is_last=is_last)
+                found = {each.stand.resident: " ".join(_flags(each, (row.in_force_ms or 0) / 1000)) for each in judged}
+                flags = {resident: why for resident, why in found.items() if why}
+                reviews.open_many(tx, "contradiction", flags, to_ms(at))
+            rows.advance(tx, row.number, reached, passed, json.dumps(changed), row.flagged + len(flags), is_last=is_last)
         return True
 
     def find(self, number: int) -> ImportRow | None:

@@ -46,6 +46,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._reads = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -72,7 +73,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of the database."""
-        with self.engine.connect() as connection, connection.begin():
+        with self.engine.connect().execution_options(**self._reads) as connection, connection.begin():
             yield connection
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, text
@@ -63,6 +63,15 @@ def list_waiting(
     return [WaitingRow(**row._mapping) for row in rows]
 
 
+_OPEN_OF_MANY = text("SELECT resident, why FROM reviews WHERE resident IN :residents AND state = 'open' AND kind = :kind").bindparams(
+    bindparam("residents", expanding=True)
+)
+_OPEN = text(
+    "INSERT INTO reviews (kind, why, unit, boot_id, seq, resident, at_ms, received_ms)"
+    " VALUES (:kind, :why, '', '', 0, :resident, :at_ms, :at_ms)"
+)
+
+
 def open_review(connection: Connection, kind: str, why: str, resident: str, at_ms: int, claim: int | None = None, unit: str = "") -> int:
     """Puts something before an officer; its number. What waits already for the same reasons is not put there twice."""
     values = {"kind": kind, "why": why, "resident": resident, "at_ms": at_ms, "claim": claim, "unit": unit}
@@ -81,6 +90,17 @@ def open_review(connection: Connection, kind: str, why: str, resident: str, at_m
             values,
         ).scalar_one()
     )
+
+
+def open_many(connection: Connection, kind: str, why: Mapping[str, str], at_ms: int) -> None:
+    """Puts several before an officer, each resident with why; what waits already for the same reasons is not put there twice."""
+    if not why:
+        return
+    rows = connection.execute(_OPEN_OF_MANY, {"residents": list(why), "kind": kind})
+    known = {(resident, told) for resident, told in rows}
+    fresh = [{"kind": kind, "why": told, "resident": who, "at_ms": at_ms} for who, told in why.items() if (who, told) not in known]
+    if fresh:
+        connection.execute(_OPEN, fresh)
 
 
 def find_review(connection: Connection, review: int) -> ReviewRow | None:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.postgres import Cluster, running
 from server.office import Office
 from tests.server.office import Clock, Town
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster | None]:
+    """A PostgreSQL server where the variable HEALTHGATE_POSTGRES is set; otherwise all stores are SQLite files."""
+    if not os.environ.get("HEALTHGATE_POSTGRES"):
+        yield None
+        return
+    with running() as started:
+        yield started
+
+
 @pytest.fixture
-def town(tmp_path: Path) -> Town:
+def town(tmp_path: Path, cluster: Cluster | None) -> Iterator[Town]:
     """Keys, trust list and configuration."""
-    return Town(tmp_path / "town")
+    if cluster is None:
+        yield Town(tmp_path / "town")
+        return
+    url = cluster.url()
+    yield Town(tmp_path / "town", database=url)
+    cluster.drop(url)
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ class Town:
     keys: dict[Use, SoftwareKey] = field(default_factory=dict)
     entries: list[TrustEntry] = field(default_factory=list)
     version: int = 0
+    database: str = ""
+    """The URL of its database; empty: SQLite in the folder."""
 
     def __post_init__(self) -> None:
         keys = self.folder / "keys"
@@ -90,7 +92,9 @@ class Town:
     def configure(self, extra: str = "", port: int = 1883) -> Path:
         """Writes the configuration; its path."""
         path = self.folder / "server.toml"
-        path.write_text(f'issuer = "{ISSUER}"\nuri = "{URI}"\n{extra}\n[broker]\nport = {port}\nbackoff_max_s = 1\n')
+        path.write_text(
+            f'issuer = "{ISSUER}"\nuri = "{URI}"\ndatabase = "{self.database}"\n{extra}\n[broker]\nport = {port}\nbackoff_max_s = 1\n'
+        )
         return path
 
     def config(self, extra: str = "", port: int = 1883) -> Config:
