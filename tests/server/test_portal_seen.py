@@ -84,6 +84,7 @@ INSIDE = (
     *(f"/code?who={{{colour}}}" for colour in ("green", "yellow", "red", "pending")),
     "/code/lost?who={green}",
     "/code/print?who={green}",
+    "/code/print?who={green}",
     "/code/print?who={pending}",
     "/check-in?who={green}",
     *(f"/declare/{name}?who={{pending}}" for name in [*WELL, "isolation_since"]),
