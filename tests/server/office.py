@@ -92,9 +92,8 @@ class Town:
     def configure(self, extra: str = "", port: int = 1883) -> Path:
         """Writes the configuration; its path."""
         path = self.folder / "server.toml"
-        path.write_text(
-            f'issuer = "{ISSUER}"\nuri = "{URI}"\ndatabase = "{self.database}"\n{extra}\n[broker]\nport = {port}\nbackoff_max_s = 1\n'
-        )
+        top = [f'issuer = "{ISSUER}"', f'uri = "{URI}"', *([f'database = "{self.database}"'] if self.database else []), extra]
+        path.write_text("\n".join([*top, "[broker]", f"port = {port}", "backoff_max_s = 1", ""]))
         return path
 
     def config(self, extra: str = "", port: int = 1883) -> Config:
