@@ -29,6 +29,7 @@ COMMANDS = {
     "epidemic": Command("healthgate.epidemic", "What clinics report: import, list, withdraw.", "server"),
     "proposal": Command("healthgate.proposal", "Colours set by hand: proposed by one officer, approved by another.", "server"),
     "account": Command("healthgate.account", "Who may sign in to the pages, and as what.", "server"),
+    "app": Command("healthgate.app", "Apps that act for people by the API: add, list, rotate, disable.", "server"),
     "policy": Command("healthgate.policy", "The rules by which a colour follows: show, check, try out before they are in force.", "server"),
     "outage": Command("healthgate.outage", "Times in which nobody could check in: nothing lapses in them.", "server"),
     "code": Command("healthgate.code", "Write, read and show health codes.", "edge"),

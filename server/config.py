@@ -100,6 +100,19 @@ class Households(Section, frozen=True):
     draft_days: Annotated[int, Meta(ge=1, le=90)] = 7
 
 
+class Apps(Section, frozen=True):
+    """How often an app may ask, and how often for one person: a steady rate, and what may come at once.
+
+    An app may have `waiting` people whose number was known already and who have not been checked; beyond that it registers nobody.
+    """
+
+    per_minute: Annotated[float, Meta(ge=1.0, le=6_000_000.0)] = 12_000.0
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 400
+    person_per_minute: Annotated[float, Meta(ge=1.0, le=6000.0)] = 30.0
+    person_burst: Annotated[int, Meta(ge=1, le=1000)] = 30
+    waiting: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+
+
 class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
@@ -121,6 +134,7 @@ class Config(Section, frozen=True):
     codes: Codes = Codes()
     households: Households = Households()
     web: Web = Web()
+    apps: Apps = Apps()
 
     @property
     def uris(self) -> list[str]:

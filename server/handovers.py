@@ -23,7 +23,7 @@ from server.identity import mask_name, normal_form
 from server.persons import Person, fingerprint, read_person
 from server.registry import Registry
 from server.sealing import Seal
-from server.store import Store, people, reviews, to_ms
+from server.store import Store, apps, people, reviews, to_ms
 from server.store import households as rows
 from server.throttle import Limits
 
@@ -42,13 +42,17 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class ClaimNotice:
-    """Somebody else's claim on a member of the family, as those see it who look after them: the member's masked name, nothing else."""
+    """Somebody else's claim on a member of the family, as those see it who look after them: the member's masked name.
+
+    `app` names the app that asks; of an account nothing is told.
+    """
 
     claim: int
     resident: str
     masked_name: str
     relation: Relation
     asked: float
+    app: str
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ class HandOvers:
     def _notice(self, tx: Connection, row: rows.ClaimRow) -> ClaimNotice:
         person = read_person(tx, self._seal, row.resident)
         name = "" if person is None else mask_name(person.name)
-        return ClaimNotice(row.claim, row.resident, name, Relation(row.relation), row.asked_ms / 1000)
+        return ClaimNotice(row.claim, row.resident, name, Relation(row.relation), row.asked_ms / 1000, apps.name_of_app(tx, row.account))
 
     def _code_hash(self, code: str) -> bytes:
         return self._seal.fingerprint(f"hand-over code {normal_form(code)}")

@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.status import CAPACITY
 from server.accounts import Accounts
+from server.app_people import AppPeople
+from server.apps import Apps
 from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
@@ -24,6 +26,7 @@ from server.keys import KeyFileError
 from server.policy import PolicyError
 from server.proposals import Proposals
 from server.registry import Registry
+from server.replays import Replays
 from server.reviews import Reviews
 from server.rulebook import load_policy
 from server.sealing import Seal, SealError, load_seal
@@ -54,12 +57,16 @@ class Office:
     epidemic: Epidemic
     dossiers: Dossiers
     proposals: Proposals
+    apps: Apps
+    app_people: AppPeople
+    replays: Replays
 
     def tidy(self) -> None:
-        """Forgets what is over: sessions, attempts, hand-over codes, drafts."""
+        """Forgets what is over: sessions, attempts, hand-over codes, drafts, apps' tokens and old answers."""
         self.accounts.tidy()
         self.handovers.tidy()
         self.drafts.tidy()
+        self.replays.tidy()
 
 
 def open_office(config: Config, now: Callable[[], float] = time.time, capacity: int = CAPACITY) -> Office:
@@ -81,6 +88,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
     family = config.households
     limit = Limit(family.members, family.claims, family.code_hours * 3600.0)
     handovers = HandOvers(store, registry, seal, now, limit)
+    households = Households(store, registry, handovers, seal, now, limit)
     return Office(
         config,
         store,
@@ -89,7 +97,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         registry,
         Accounts(store, seal, now),
         handovers,
-        Households(store, registry, handovers, seal, now, limit),
+        households,
         CheckIns(store, registry, seal, now),
         Drafts(store, seal, now, family.draft_days * 86_400.0),
         Reviews(store, registry, now),
@@ -97,4 +105,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
         Proposals(store, registry, now),
+        Apps(store, now),
+        AppPeople(store, households, handovers, seal, now, config.apps.waiting),
+        Replays(store, seal, now),
     )

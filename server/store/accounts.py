@@ -34,6 +34,7 @@ class SessionRow:
     disabled_ms: int | None
 
 
+_NO_APPS = "WHERE account NOT IN (SELECT account FROM app_people) "
 _ACCOUNT = "SELECT account, sealed, role, password, added_ms, password_ms, disabled_ms FROM accounts "
 _SESSION = text(
     "SELECT a.account, a.sealed, a.role, s.began_ms, s.used_ms, s.idle_ms, s.ends_ms, a.disabled_ms"
@@ -54,10 +55,10 @@ def find(tx: Connection, account: str) -> AccountRow | None:
 
 
 def list_all(tx: Connection, role: str | None, most: int) -> list[AccountRow]:
-    """Accounts in the order in which they were added, of one role or of all."""
-    where = "" if role is None else "WHERE role = :role "
+    """Accounts in the order in which they were added, of one role or of all; not those that apps have for people."""
+    where = "" if role is None else "AND role = :role "
     rows = tx.execute(
-        text(f"{_ACCOUNT}{where}ORDER BY added_ms, account LIMIT :most"), {"role": role, "most": most} if role else {"most": most}
+        text(f"{_ACCOUNT}{_NO_APPS}{where}ORDER BY added_ms, account LIMIT :most"), {"role": role, "most": most} if role else {"most": most}
     )
     return [_account(row._mapping) for row in rows]
 

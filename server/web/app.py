@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from healthcode.cose import Signer
 from server.office import Office
 from server.web import desk, entrance, portal, static_files
+from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
 from server.web.services import Services
@@ -27,13 +28,13 @@ API = "/api/"
 """Where apps ask: no cookies, no forms; problem+json instead of pages."""
 ERRORS = (400, 403, 404, 405, 413, 429, 500, 503)
 """Those with words of their own; others are told as 400 or 500."""
-LIMITS: dict[str, int] = {}
+LIMITS: dict[str, int] = {API: MOST_BYTES}
 """Most bytes of a request's body by the beginning of its path, where a room takes more than `guard.LEAST_LIMIT`."""
 
 
 def create_app(office: Office, sign_token: Callable[[], Signer]) -> FastAPI:
     """The application on an open office; `sign_token` gives the key that signs codes now."""
-    app = FastAPI(title="healthgate", openapi_url=f"{API}openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(title="healthgate", openapi_url=None, docs_url=None, redoc_url=None)
     files = static_files.load_static()
     services = Services(office, sign_token)
     app.state.services, app.state.pages = services, Pages(files)
@@ -41,6 +42,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer]) -> FastAPI:
     app.include_router(entrance.make_router(files))
     app.include_router(portal.make_router())
     app.include_router(desk.make_router())
+    app.mount(ROOT, serve_api(services))
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     app.add_exception_handler(TooLarge, _too_large)
@@ -74,6 +76,8 @@ async def _too_large(_: Request, __: Exception) -> Response:
 
 async def _tell(request: Request, wrong: Exception) -> Response:
     """An error page in the visitor's language; a program gets problem+json (RFC 9457). What went wrong inside goes to the log alone."""
+    if request.url.path.startswith(API):  # an address that the API does not have, or could not be
+        return await tell_wrong(request, wrong)
     match wrong:
         case StarletteHTTPException():
             status, what, headers = wrong.status_code, str(wrong.detail), wrong.headers
@@ -85,7 +89,7 @@ async def _tell(request: Request, wrong: Exception) -> Response:
         case _:
             log.error("%s %s: %s", request.method, request.url.path, type(wrong).__name__, exc_info=wrong)
             status, what, headers = 500, "", None
-    if request.url.path.startswith(API) or not _is_read_by_people(request):
+    if not _is_read_by_people(request):
         return JSONResponse({"type": "about:blank", "status": status}, status, headers, media_type="application/problem+json")
     name = status if status in ERRORS else 400 if status < 500 else 500
     try:

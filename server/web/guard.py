@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.web.api.problems import Problem, tell
 
 LEAST_LIMIT = 64 * 1024
 """Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
@@ -91,13 +93,15 @@ class Guard:
 
         await self._app(scope, measured, dressed)
 
-    def _find_refusal(self, scope: Scope, headers: Headers, limit: int) -> PlainTextResponse | None:
+    def _find_refusal(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
         """Why a request goes no further. A browser says where a form was filled in; what is none says nothing and needs a token."""
         host = headers.get("host", "")
         if self._host and host != self._host and scope["path"] != "/health":
             return PlainTextResponse(f"expected a request to {self._host}\n", 421)
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > limit:
+            if scope["path"].startswith(self._strangers):
+                return tell(Problem.TOO_LARGE, headers={"connection": "close"})
             return PlainTextResponse(f"expected a body of at most {limit} bytes\n", 413, {"connection": "close"})
         if scope["method"] in _SAFE or scope["path"].startswith(self._strangers):
             return None
