@@ -36,6 +36,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Make an account; asks twice for its password."""
+    if role is Role.APP:
+        raise typer.BadParameter("expected another role: apps are added with healthgate app add", param_hint="--role")
     password = read_password(password_file, confirmed=True)
     with opened(config) as office:
         _show(office.accounts.add(name, password, role), as_json)

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What an account is for; one role an account."""
+    """What an account is for; one role an account. `APP` is that of the accounts which apps have for people: nobody signs in to one."""
 
     RESIDENT = "resident"
+    APP = "app"
     OFFICER = "officer"
     APPROVER = "approver"
     OPERATOR = "operator"
@@ -44,5 +45,7 @@ Who = Actor | Agent
 BY_RULES = Agent(Part.RULE)
 BY_GATE = Agent(Part.GATE)
 AT_CONSOLE = Agent(Part.CONSOLE)
+CARERS = frozenset({Role.RESIDENT, Role.APP})
+"""Who looks after residents."""
 OFFICERS = frozenset({Role.OFFICER, Role.APPROVER})
 """Who decides about others."""

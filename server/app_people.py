@@ -14,8 +14,9 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server import throttle
-from server.accounts import Actor, Role
+from server import audit, throttle
+from server.actors import Actor, Role
+from server.audit import Action
 from server.charges import ClaimWaits, Refused, Registered
 from server.enrolment import Relation, read_entry
 from server.faults import Faults
@@ -132,13 +133,13 @@ class AppPeople:
             elif rows.count_waiting(tx, app) >= self._waiting:  # asked of known and unknown numbers alike
                 return NotLinked(LinkFault.TOO_MANY_WAITING, {"most": self._waiting})
             person = known or self._open_account(tx, app, number_hash, at)
-        actor = Actor(person, Role.RESIDENT)
+        actor = Actor(person, Role.APP)
         outcome = self._handovers.accept(actor, code, typed) if code else self._households.register(actor, typed)
         with self._store.write() as tx:
             if isinstance(outcome, Registered | ClaimWaits):
                 return replace(self._look(tx, person, number_hash), is_new=known is None)
             if known is None:
-                rows.delete_person(tx, person)
+                self._end(tx, app, person)
         return outcome
 
     def find(self, app: str, person: str) -> Person | None:
@@ -158,7 +159,7 @@ class AppPeople:
         with self._store.write() as tx:
             if rows.find_number_of(tx, app, person) is None:
                 return False
-            rows.delete_person(tx, person)
+            self._end(tx, app, person)
             return True
 
     def links(self, actor: Actor) -> list[Link]:
@@ -173,6 +174,7 @@ class AppPeople:
             if not any((each[0], each[2]) == (resident, person) for each in rows.list_links(tx, actor.account)):
                 return False
             families.delete_charge(tx, person, resident)
+            audit.append(tx, actor, Action.CHARGE_ENDED, audit.about("resident", resident), {"account": person}, self._now())
             return True
 
     def _look(self, tx: Connection, person: str, number_hash: bytes) -> Person:
@@ -183,9 +185,14 @@ class AppPeople:
         waits = any(claim.resident == own for claim in families.open_claims_by(tx, person))
         return Person(person, State.WAITING if waits else State.REFUSED)
 
+    def _end(self, tx: Connection, app: str, person: str) -> None:
+        rows.delete_person(tx, person)
+        audit.append(tx, Actor(person, Role.APP), Action.APP_PERSON_ENDED, audit.about("account", person), {"app": app}, self._now())
+
     def _open_account(self, tx: Connection, app: str, number_hash: bytes, at: float) -> str:
         person = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._random(_ID_LETTERS))
         name = f"app {app} {person}"  # no name that anybody can type: normal_name takes no blanks
         sealed = self._seal.close(name.encode(), f"accounts.sealed {person}")
+        audit.append(tx, Actor(person, Role.APP), Action.APP_PERSON, audit.about("account", person), {"app": app}, at)
         rows.insert_person(tx, person, app, number_hash, self._seal.fingerprint(f"account {name}"), sealed, to_ms(at))
         return person

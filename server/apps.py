@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from server import audit
+from server.actors import AT_CONSOLE
+from server.audit import Action
 from server.store import Store, to_ms
 from server.store import apps as rows
 
@@ -132,6 +135,7 @@ class Apps:
             if rows.find_app_named(tx, name) is not None:
                 return Refused(AppFault.NAME_TAKEN, f"there is an app {name!r}: expected another name")
             rows.insert_app(tx, app, name, " ".join(chosen), _hash(secret), to_ms(at))
+            audit.append(tx, AT_CONSOLE, Action.APP_ADDED, audit.about("app", app), {"scopes": " ".join(chosen)}, at)
         return Credentials(App(app, name, chosen, at, at, None), secret)
 
     def list_apps(self) -> list[App]:
@@ -146,6 +150,7 @@ class Apps:
             if rows.find_app(tx, app) is None:
                 return _unknown(app)
             rows.set_secret(tx, app, _hash(secret), to_ms(at), to_ms(at + keep_old_s))
+            audit.append(tx, AT_CONSOLE, Action.APP_SECRET, audit.about("app", app), {"old_for_s": round(keep_old_s)}, at)
             if not keep_old_s:
                 rows.end_tokens(tx, app)
             row = rows.find_app(tx, app)
@@ -157,7 +162,9 @@ class Apps:
         with self._store.write() as tx:
             if rows.find_app(tx, app) is None:
                 return _unknown(app)
-            rows.set_disabled(tx, app, None if enabled else to_ms(self._now()))
+            at = self._now()
+            rows.set_disabled(tx, app, None if enabled else to_ms(at))
+            audit.append(tx, AT_CONSOLE, Action.APP_ENABLED if enabled else Action.APP_DISABLED, audit.about("app", app), {}, at)
             rows.end_tokens(tx, app)
             row = rows.find_app(tx, app)
         assert row is not None

@@ -73,6 +73,12 @@ class Action(StrEnum):
     OUTAGE_ENDED = "outage.ended"
     AUDIT_SHOWN = "audit.shown"
     PURGED = "purged"
+    APP_ADDED = "app.added"
+    APP_SECRET = "app.secret"  # noqa: S105
+    APP_DISABLED = "app.disabled"
+    APP_ENABLED = "app.enabled"
+    APP_PERSON = "app.person"
+    APP_PERSON_ENDED = "app.person_ended"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from server.actors import Actor, Role
+from server.actors import CARERS, Actor
 from server.enrolment import Relation
 from server.store import households as rows
 
@@ -70,7 +70,7 @@ def charge_of(tx: Connection, actor: Actor, resident: str) -> Relation | Refused
 
     Every service that acts for a resident on behalf of an account asks here first, in its own transaction.
     """
-    row = rows.find_charge(tx, actor.account, resident) if actor.role is Role.RESIDENT else None
+    row = rows.find_charge(tx, actor.account, resident) if actor.role in CARERS else None
     return Refused(HouseholdFault.NOT_YOURS) if row is None else Relation(row.relation)
 
 

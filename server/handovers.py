@@ -14,7 +14,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from server import audit, throttle
-from server.actors import OFFICERS, Actor, Role
+from server.actors import CARERS, OFFICERS, Actor
 from server.audit import Action
 from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Entry, Relation, read_entry
@@ -107,7 +107,7 @@ class HandOvers:
 
         With a code for the person's own account those who looked after them do so no more; with one to share they go on.
         """
-        if actor.role is not Role.RESIDENT:
+        if actor.role not in CARERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
         at = self._now()
         entry = read_entry(typed, at)

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from server import audit
-from server.actors import OFFICERS, Actor, Role
+from server.actors import CARERS, OFFICERS, Actor
 from server.audit import Action
 from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Details, Relation, must_hand_over, read_details, read_entry
@@ -63,7 +63,7 @@ class Households:
 
     def register(self, actor: Actor, typed: Mapping[str, str]) -> Registered | ClaimWaits | Faults | Refused:
         """Registers oneself or a member of the family from what was typed."""
-        if actor.role is not Role.RESIDENT:
+        if actor.role not in CARERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
         at = self._now()
         entry = read_entry(typed, at)

@@ -119,7 +119,7 @@ def insert_person(tx: Connection, account: str, app: str, number_hash: bytes, na
     tx.execute(
         text(
             "INSERT INTO accounts (account, name_hash, sealed, role, password, added_ms, password_ms, disabled_ms)"
-            " VALUES (:account, :name_hash, :sealed, 'resident', '', :at_ms, :at_ms, :at_ms)"
+            " VALUES (:account, :name_hash, :sealed, 'app', '', :at_ms, :at_ms, :at_ms)"
         ),
         {"account": account, "name_hash": name_hash, "sealed": sealed, "at_ms": at_ms},
     )

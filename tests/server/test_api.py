@@ -15,7 +15,7 @@ from sqlalchemy import text
 from healthcode import token as codes
 from healthcode.terms import Colour
 from healthcode.token import HealthCode
-from server.accounts import Role
+from server.actors import BY_RULES, Role
 from server.app_people import State
 from server.apps import Credentials, Scope
 from server.charges import Registered
@@ -287,7 +287,7 @@ def test_a_standing_that_has_not_changed_is_not_sent_again(phone: AppClient, off
     same = phone.get(path, {"if-none-match": f'"other", W/{tag}'})
     assert (same.status_code, same.text, same.headers["etag"]) == (304, "", tag)
     with office.store.write() as tx:
-        office.registry.record(tx, resident, CloseContact(clock() - 3600, "clinic"), clock())
+        office.registry.record(tx, resident, CloseContact(clock() - 3600, "clinic"), clock(), BY_RULES)
     fresh = phone.get(path, {"if-none-match": tag})
     assert (fresh.status_code, fresh.json()["colour"], fresh.json()["rule"]) == (200, "yellow", "close_contact")
 

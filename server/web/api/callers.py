@@ -15,8 +15,10 @@ from fastapi import Depends, Header, Path, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from server.accounts import Actor, Role
+from server import audit
+from server.actors import Actor, Role
 from server.apps import Scope
+from server.audit import Action
 from server.config import Apps as AppsConfig
 from server.replays import Busy, Fresh, Kept, Other
 from server.web.api.models import ID
@@ -57,7 +59,7 @@ class Call:
     @property
     def actor(self) -> Actor:
         """Who acts, for the services."""
-        return Actor(self.person, Role.RESIDENT)
+        return Actor(self.person, Role.APP)
 
 
 def entering(scope: Scope) -> Callable[..., Call]:
@@ -115,6 +117,16 @@ def once(call: Call, request: Request, key: str, asked: BaseModel | None, act: C
 def answer(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A body as JSON."""
     return Response(body.model_dump_json(by_alias=True), status, headers, "application/json")
+
+
+def note_view(call: Call, *viewed: str) -> None:
+    """Puts into the audit that the app saw how these residents stand."""
+    if not viewed:
+        return
+    office = call.services.office
+    entries = [audit.Entry(call.actor, Action.RESIDENT_VIEWED, audit.about("resident", each), {"app": call.app}) for each in viewed]
+    with office.store.write() as tx:
+        audit.append_many(tx, entries, office.now())
 
 
 def quotas_of(request: Request) -> Quotas:

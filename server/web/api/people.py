@@ -13,7 +13,7 @@ from server.charges import ClaimWaits, HouseholdFault, Refused, Registered
 from server.faults import Fault, Faults
 from server.households import Member
 from server.identity import mask_name
-from server.web.api.callers import Call, Key, acting, answer, entering, once
+from server.web.api.callers import Call, Key, acting, answer, entering, note_view, once
 from server.web.api.models import (
     ID,
     Details,
@@ -180,7 +180,9 @@ def end_person(call: AboutPerson) -> Response:
 
 def list_members(call: AboutPerson) -> Response:
     """The person and the family, names masked."""
-    return answer(MembersBody(members=[_show_member(member) for member in call.services.office.households.members(call.actor)]))
+    members = call.services.office.households.members(call.actor)
+    note_view(call, *(member.resident for member in members))
+    return answer(MembersBody(members=[_show_member(member) for member in members]))
 
 
 def add_member(request: Request, call: Registering, key: Key, asked: NewMember) -> Response:

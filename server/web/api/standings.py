@@ -17,7 +17,7 @@ from server.registry import Refused as NotIssued
 from server.registry import RegistryFault
 from server.sentences import Language
 from server.web import residents
-from server.web.api.callers import Call, Key, Quotas, acting, answer, once
+from server.web.api.callers import Call, Key, Quotas, acting, answer, note_view, once
 from server.web.api.models import Code, CodePack, Standing
 from server.web.api.models import Pack as PackAsked
 from server.web.api.people import Who, refusal
@@ -76,6 +76,7 @@ def standing(call: Looking, resident: Who, if_none_match: Annotated[str, Header(
     if tag in asked or "*" in asked:
         return Response(status_code=304, headers={"etag": tag})
     made.headers["etag"] = tag
+    note_view(call, resident)
     return made
 
 
@@ -83,7 +84,7 @@ def fetch_codes(call: Fetching, resident: Who, asked: PackAsked) -> Response:
     """Codes under the ruling in force; what was fetched before stays good."""
     _check(call, resident)
     Quotas.take(call.services.packs, f"app {call.person}")
-    found = call.services.issuer.live_pack(resident, lasting_s=asked.lasting_s)
+    found = call.services.issuer.live_pack(resident, lasting_s=asked.lasting_s, who=call.actor)
     match found:
         case Pack():
             codes = [Code(text=code.text, not_before=stamp(code.not_before), expires=stamp(code.expires)) for code in found.codes]
@@ -99,7 +100,7 @@ def end_codes(request: Request, call: Fetching, resident: Who, key: Key) -> Resp
     _check(call, resident)
 
     def act() -> tuple[int, Standing]:
-        if isinstance(call.services.office.registry.revoke(resident), NotIssued):
+        if isinstance(call.services.office.registry.revoke(resident, call.actor), NotIssued):
             raise ProblemFound(Problem.UNAVAILABLE, headers={"retry-after": "60"})
         return 200, _stand(call.services, resident)
 
