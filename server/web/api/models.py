@@ -26,7 +26,7 @@ class Papers(Asked):
 
     name: Typed = Field(examples=["张伟"])
     paper: Typed = Field(description="citizen, passport, hk_macao or taiwan", examples=["citizen"])
-    number: Typed = Field(examples=["420106198005010013"])
+    number: Typed = Field(examples=["420106198005010012"])
     state: Typed = ""
     born: Typed = ""
 
