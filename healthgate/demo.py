@@ -1,4 +1,4 @@
-"""`healthgate demo`: a broker, the server and two simulated gates, live in the terminal; `--story` plays and checks a day."""
+"""`healthgate demo`: a broker, the server with its pages and two simulated gates, live; `--story` plays and checks a day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rich.console import Console
 
 from healthgate.broker import BrokerMissing
 from healthgate.keyring_files import KeysError
-from healthgate.town import Town, TownError
+from healthgate.made_up import Cast, make_cast
+from healthgate.town import GATES, Town, TownError
 from server.store import StoreError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -37,7 +38,7 @@ def demo(
     broken: Annotated[Part | None, typer.Option("--break", help="With --story: sabotage this part, which must exit 1.")] = None,
     folder: Annotated[Path | None, typer.Option("--folder", help="Keep keys, databases, journals and logs in this new folder.")] = None,
 ) -> None:
-    """Start a private broker, the server and the gates "north" and "south" and show them until Ctrl-C."""
+    """Start a private broker, the server with its pages and the gates "north" and "south", and show them until Ctrl-C."""
     console = Console(stderr=True)
     if (as_json or broken) and not story:
         console.print("[red]--json and --break go with --story: type healthgate demo --story")
@@ -103,15 +104,34 @@ def print_step(step: str, gate: str, expected: str, got: str, ms: float) -> None
 
 
 def show_live(place: Path, console: Console) -> bool:
-    """The town with people walking through it, until Ctrl-C."""
+    """The town with its pages and people walking through it, until Ctrl-C."""
+    from healthgate.gate_pages import GatePages
     from healthgate.live import run_live
 
-    with console.status("starting a broker, the server and two gates"):
+    with console.status("starting a broker, the server, the pages and two gates"):
         town = Town(place)
         town.__enter__()
     try:
-        run_live(town)
+        cast = make_cast(town.office)
+        town.serve_pages()
+        pages = GatePages(town, cast)
+        try:
+            print_addresses(town, pages.address, cast)
+            run_live(town, pages)
+        finally:
+            pages.close()
     finally:
         with console.status("stopping"):
             town.close()
     return True
+
+
+def print_addresses(town: Town, gates: str, cast: Cast) -> None:
+    """Where the pages are, and who may sign in to them."""
+    out = Console(highlight=False, soft_wrap=True)
+    for gate in GATES:
+        out.print(f"gate {gate}: {gates}/gates/{gate}", markup=False)
+    out.print(f"residents' pages: {town.pages}", markup=False)
+    for account in cast.accounts:
+        out.print(f"  sign in as {account.name:<9} password {account.password}   {account.whose}", markup=False)
+    out.print()

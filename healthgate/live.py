@@ -15,6 +15,7 @@ from rich.text import Text
 from sqlalchemy import text
 
 from healthcode.terms import Colour, Decision, Reason
+from healthgate.gate_pages import GatePages
 from healthgate.stage import FEVER_SKIN_C, NORMAL_SKIN_C, Stage, is_final
 from healthgate.town import GATES, URI, Town
 from healthgate.witness import LIGHTS, RELAY, mark, wait_for_row, word_of_levels
@@ -51,10 +52,14 @@ class Visitor:
 
 
 class Crowd:
-    """Made-up residents of each kind who walk up to the gates, one after another at each, until `stop` is set."""
+    """Made-up residents of each kind who walk up to the gates, one after another at each, until `stop` is set.
 
-    def __init__(self, town: Town, stop: threading.Event) -> None:
+    They keep away from a gate whose page is open, once the one who stands there has gone.
+    """
+
+    def __init__(self, town: Town, pages: GatePages, stop: threading.Event) -> None:
         self.town = town
+        self._pages = pages
         self.lanes = {unit: Lane() for unit in GATES}
         self._stage = Stage(town)
         self._stop = stop
@@ -74,8 +79,12 @@ class Crowd:
     def _walk(self, unit: str, seed: int) -> None:
         choose = random.Random(seed)
         while not self._stop.is_set():
-            visitor = self._next(choose)
-            self._visit(unit, visitor)
+            feed = self._pages.feeds[unit]
+            if feed.is_watched:
+                self.lanes[unit].visitor = "whoever has its page open"
+            else:
+                with feed.somebody_else():
+                    self._visit(unit, self._next(choose))
             self._stop.wait(choose.uniform(0.5, 1.5))
 
     def _next(self, choose: random.Random) -> Visitor:
@@ -127,7 +136,7 @@ def draw_gate(town: Town, unit: str, lane: Lane, shown: int) -> Panel:
     return Panel(Group(state, table, Text(""), newest), title=f"gate {unit}", width=PANEL_WIDTH, height=shown + 9)
 
 
-def draw(town: Town, lanes: dict[str, Lane], width: int) -> Group:
+def draw(town: Town, lanes: dict[str, Lane], width: int, address: str) -> Group:
     """Both gates, side by side where a terminal of `width` columns has the room, and one line about the server."""
     beside = width >= len(GATES) * PANEL_WIDTH
     panels = [draw_gate(town, unit, lanes[unit], SHOWN if beside else SHOWN_NARROW) for unit in GATES]
@@ -141,22 +150,23 @@ def draw(town: Town, lanes: dict[str, Lane], width: int) -> Group:
         events = tx.execute(text("SELECT count(*) FROM events")).scalar_one()
         version = tx.execute(text("SELECT version FROM heads WHERE uri = :uri"), {"uri": URI}).scalar_one_or_none()
     waiting = sum(len(town.files[unit].events(waiting=True)) for unit in GATES)
-    line = f"server: {events} events, list version {version}; waiting at the gates: {waiting}; everything is in {town.folder}; Ctrl-C ends"
-    return Group(gates, Text(line, style="dim"))
+    line = f"server: {events} events, list version {version}; waiting at the gates: {waiting}; everything is in {town.folder}"
+    pages = f"gates' pages: {address}   residents' pages: {town.pages}   Ctrl-C ends"
+    return Group(gates, Text(line, style="dim"), Text(pages))
 
 
-def run_live(town: Town, limit_s: float | None = None) -> None:
+def run_live(town: Town, pages: GatePages, limit_s: float | None = None) -> None:
     """Shows the town until Ctrl-C, or for `limit_s` seconds."""
     stop = threading.Event()
-    crowd = Crowd(town, stop)
+    crowd = Crowd(town, pages, stop)
     console = Console()
     began = time.monotonic()
     crowd.start()
     try:
-        with Live(draw(town, crowd.lanes, console.width), console=console, refresh_per_second=REFRESH_PER_S) as picture:
+        with Live(draw(town, crowd.lanes, console.width, pages.address), console=console, refresh_per_second=REFRESH_PER_S) as picture:
             while limit_s is None or time.monotonic() - began < limit_s:
                 time.sleep(1 / REFRESH_PER_S)
-                picture.update(draw(town, crowd.lanes, console.width))
+                picture.update(draw(town, crowd.lanes, console.width, pages.address))
     except KeyboardInterrupt:
         stop.set()
     finally:

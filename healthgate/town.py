@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from healthcode.status import StatusList
 from healthcode.terms import Use
 from healthcode.trust import KeyRing
 from healthgate import keyring_files
-from healthgate.broker import Broker
+from healthgate.broker import Broker, free_port
 from healthgate.gate_files import GateFiles
 from healthgate.world import World, default_socket
 from server import config as server_config
@@ -84,6 +85,9 @@ port = {port}
 username = "bridge"
 password_file = "{password_file}"
 backoff_max_s = 1
+
+[web]
+port = {web_port}
 """
 
 
@@ -162,12 +166,18 @@ class Town:
         self.enrolled.write_bytes((self.keys / "root.pub.pem").read_bytes())  # what a gate is given stays, whatever root follows
         self.broker = self._make_broker(gates)
         (self.folder / "server.toml").write_text(
-            SERVER_CONFIG.format(issuer=ISSUER, uri=URI, port=self.broker.port, password_file="bridge.password")  # noqa: S106
+            SERVER_CONFIG.format(
+                issuer=ISSUER,
+                uri=URI,
+                port=self.broker.port,
+                password_file="bridge.password",  # noqa: S106
+                web_port=free_port(),
+            )
         )
         self.config = server_config.load(self.folder / "server.toml")
         write_private(self.config.seal_file, secrets.token_hex(32).encode())
-        office = open_office(self.config)
-        self.store, self.registry, self.proposals = office.store, office.registry, office.proposals
+        self.office = open_office(self.config)
+        self.store, self.registry, self.proposals = self.office.store, self.office.registry, self.office.proposals
         self.issuer = Issuer(self.store, load_signer(self.keys, Use.TOKEN, KeyRing.of(made), now), ISSUER, self.config.codes, time.time)
         fleet = Fleet(self.store, time.time)
         for unit in gates:
@@ -177,6 +187,7 @@ class Town:
         roots = load_roots(self.config.roots)
         self.files = {unit: GateFiles(self.folder / unit, roots) for unit in gates}
         self.server = Process("server", self._python("server", "run", "--config", str(self.folder / "server.toml")), self.folder)
+        self.web = Process("web", self._python("server", "web", "--config", str(self.folder / "server.toml")), self.folder)
         self.gates = {unit: self._make_gate(unit, socket_path, retest_after_s) for unit in gates}
 
     def __enter__(self) -> Town:
@@ -197,6 +208,24 @@ class Town:
             gate.start()
         for unit, gate in self.gates.items():
             self.wait_until(partial(self.is_ready, unit), READY_LIMIT_S, f"gate {unit} to be ready, see {gate.log}")
+
+    @property
+    def pages(self) -> str:
+        """Where the residents' and officers' pages are, once `serve_pages` was called."""
+        return f"http://{self.config.web.host}:{self.config.web.port}"
+
+    def serve_pages(self) -> None:
+        """Starts the pages' process and waits until it answers."""
+        self.web.start()
+
+        def answers() -> bool:
+            if not self.web.alive():
+                raise TownError(f"the pages' process has ended: see {self.web.log}")
+            with socket.socket() as probe:
+                probe.settimeout(0.2)
+                return probe.connect_ex((self.config.web.host, self.config.web.port)) == 0
+
+        self.wait_until(answers, READY_LIMIT_S, f"the pages at {self.pages}, see {self.web.log}")
 
     def is_ready(self, unit: str) -> bool:
         """Whether gate `unit` runs, holds both lists, and has been told the time; TownError where its process has ended."""
@@ -221,7 +250,7 @@ class Town:
 
     def close(self) -> None:
         """Ends every process and the world."""
-        for process in (*self.gates.values(), self.server):
+        for process in (*self.gates.values(), self.web, self.server):
             process.stop()
         self.broker.stop()
         self.world.close()

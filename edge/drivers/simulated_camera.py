@@ -1,7 +1,7 @@
 """The simulated camera: draws what the simulated world holds up, as a camera above the gate would see it.
 
 Codes appear as QR codes on the white screen of a dark telephone, tilted, blurred, dimmed and noisy as the scene says; without one there is
-the empty lane. A picture is drawn once per scene; only the noise changes from frame to frame.
+the empty lane, or the photograph that the scene names. A picture is drawn once per scene; only the noise changes from frame to frame.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import segno
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from edge.camera_watch import Trouble
 from edge.drivers.camera import CameraFault, Frame
-from edge.drivers.luma import Pixels
+from edge.drivers.luma import ImageFault, Pixels, load_luma
 
 if TYPE_CHECKING:
     from edge.drivers.world import Scene, WorldClient
@@ -84,7 +85,7 @@ class SimulatedCamera:
                 if picture is None or grain is None or drawn is None or _seen(scene) != _seen(drawn):
                     picture = draw(scene, *self._size)
                     grain = (self._grain * (NOISE_LEVELS * (SENSOR_NOISE + min(1.0, max(0.0, scene.noise))))).astype(np.int16)
-                    self._world.journal({"frame": number, "shown": [code.id for code in scene.shown], "at": now})
+                    self._world.journal({"frame": number, "shown": [code.id for code in scene.shown], "picture": scene.picture, "at": now})
                     drawn = scene
             except OSError as wrong:
                 raise CameraFault(f"simulated camera: {wrong.strerror or wrong}") from None
@@ -96,8 +97,11 @@ class SimulatedCamera:
 
 
 def draw(scene: Scene, width: int, height: int) -> Pixels:
-    """The picture of `scene` without its noise: the telephones of `scene.shown` side by side in front of the empty lane."""
-    picture = _lane(width, height)
+    """The picture of `scene` without its noise: the telephones of `scene.shown` side by side in front of the empty lane.
+
+    CameraFault where the scene names a photograph that cannot be read.
+    """
+    picture = _photograph(Path(scene.picture), width, height) if scene.picture else _lane(width, height)
     shown = scene.shown
     for number, code in enumerate(shown):
         left, right = width * number // len(shown), width * (number + 1) // len(shown)
@@ -122,7 +126,15 @@ def add_noise(picture: Pixels, grain: NDArray[np.int16], down: int, right: int) 
 
 def _seen(scene: Scene) -> tuple[object, ...]:
     """What of a scene a camera sees."""
-    return scene.shown, scene.tilt, scene.blur, scene.noise, scene.brightness
+    return scene.shown, scene.picture, scene.tilt, scene.blur, scene.noise, scene.brightness
+
+
+def _photograph(path: Path, width: int, height: int) -> Image.Image:
+    """A photograph as large as fits, with black beside it."""
+    found = load_luma(path)
+    if isinstance(found, ImageFault):
+        raise CameraFault(f"simulated camera: {found}")
+    return ImageOps.pad(Image.fromarray(found), (width, height))
 
 
 def _lane(width: int, height: int) -> Image.Image:

@@ -50,6 +50,12 @@ class SimulatedPin(MockPWMPin):  # type: ignore[misc]  # gpiozero has no types
             self._tell(float(value), None)
         return changed
 
+    def _set_frequency(self, value: float | None) -> None:
+        is_other = value is not None and value != self._frequency
+        super()._set_frequency(value)
+        if is_other and self._state:  # another tone without a pause
+            self._tell(float(self._state), None)
+
     def _tell(self, value: float, cause: str | None) -> None:
         """Journals what the line carries now: 0, 1 or a duty cycle, and at which frequency. Without a world only 0 can be carried."""
         entry: dict[str, Any] = {"pin": self.line, "bcm": self.bcm, "value": int(value) if value in (0, 1) else value}

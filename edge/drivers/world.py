@@ -71,10 +71,11 @@ class Scene(Part, frozen=True):
     `skin_c` is what the sensor looks at, None where nobody stands there, `emissivity` that of its surface (a black body's is nearly 1).
     `sensor`, `camera` and `relay` name a fault of theirs. `supply_v` is the sensor's supply, `error_c` what its words are off by,
     `powered_s` how long it had had power when the unit connected. `tilt` (degrees), `blur` and `noise` (0 to 1) and `brightness` (1 is
-    normal) spoil the picture.
+    normal) spoil the picture. `picture` is an image file that fills the camera's view, in front of which the codes of `shown` stand.
     """
 
     shown: tuple[Shown, ...] = ()
+    picture: Annotated[str, Meta(max_length=4096)] = ""
     tilt: float = 0.0
     blur: float = 0.0
     noise: float = 0.0

@@ -101,7 +101,7 @@ def lost_page(request: Request, services: House, session: ResidentSession, who: 
 def end_codes(services: House, session: ResidentSession, form: Form) -> Response:
     """Ends every code of the person; what the pages show next is new."""
     member = residents.choose(residents.find_members(services, session.actor), form.text("who"))
-    if isinstance(services.office.registry.revoke(member.resident), Refused):
+    if isinstance(services.office.registry.revoke(member.resident, session.actor), Refused):
         raise HTTPException(503)
     return RedirectResponse(f"/code?who={member.resident}", 303)
 

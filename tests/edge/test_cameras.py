@@ -248,6 +248,23 @@ def test_the_empty_lane_and_a_text_that_no_code_holds_show_nothing() -> None:
     assert Reader(list(STAGES)).sight(Frame(seen({}, "ä" * 4000), 1.0)) is None
 
 
+def test_a_photograph_of_a_code_is_read_whatever_its_shape(tmp_path: Path) -> None:
+    for name, side in (("wide.png", (1600, 500)), ("tall.jpg", (500, 1600)), ("small.png", (260, 260))):
+        photograph = Image.new("RGB", side, (120, 130, 140))
+        photograph.paste(Image.fromarray(qr(TEXT)).resize((240, 240)), (10, 10))
+        photograph.save(tmp_path / name)
+        pixels = draw(Scene(picture=str(tmp_path / name)), 1280, 960)
+        assert pixels.shape == (960, 1280)
+        assert Reader(list(STAGES)).sight(Frame(pixels, 1.0)) == Sighting(TEXT, 1.0, "zxing_local")
+
+
+def test_a_photograph_that_is_none_breaks_the_camera(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    for name in ("text.png", "absent.png"):
+        with pytest.raises(CameraFault, match=name):
+            draw(Scene(picture=str(tmp_path / name)), 640, 480)
+
+
 def test_a_small_picture_of_many_telephones_does_no_harm() -> None:
     draw(Scene(shown=tuple(Shown(str(number), TEXT) for number in range(40))), 160, 120)
 

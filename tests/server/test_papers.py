@@ -20,12 +20,14 @@ from healthcode import token
 from healthcode.terms import Colour, Form, Use
 from healthcode.token import HealthCode
 from server import papers
+from server.audit import Action
 from server.issuer import Issuer, Pack
 from server.office import Office
 from server.papers import CARD_QR_MM, LARGE_QR_MM, Holder, Layout, NoFont, make_pdf
 from server.persons import Person
 from server.registry import Resident
 from server.sentences import Language
+from server.store.audit import list_after
 from tests.server.office import ISSUER, Clock, Town
 from tests.server.web import Browser, make_app, quick
 from tests.server.web_people import declare, join
@@ -184,6 +186,8 @@ def test_a_lost_card_is_ended_and_printed_anew(app: FastAPI, town: Town, office:
     with office.store.read() as tx:
         assert office.registry.resident_at(tx, lost.uri, lost.index) is None
         assert office.registry.resident_at(tx, second.uri, second.index) == who
+        ended = [entry for entry in list_after(tx, 0, 1000) if entry.action == Action.CODES_REVOKED]
+    assert [(entry.role, entry.subject) for entry in ended] == [("resident", f"resident/{who}")], "who ended them is written down"
 
 
 def code_on(content: bytes, town: Town, clock: Clock) -> HealthCode:
