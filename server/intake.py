@@ -102,14 +102,14 @@ class Intake:
             tuple(watermarks.values()),
         )
 
-    def watermarks(self) -> list[Watermark]:
-        """The watermark of every known unit: a broker that was restarted has forgotten them.
+    def watermarks(self, units: Sequence[str] | None = None) -> list[Watermark]:
+        """The watermarks of these units, or of every known one: a broker that was restarted has forgotten them.
 
         Of a unit without events too: a database that was restored from before its first report wants them all again.
         """
         with self._store.write() as tx:
             at_ms = to_ms(self._now())
-            return [_watermark(tx, unit.unit, at_ms) for unit in events.list_units(tx)]
+            return [_watermark(tx, unit, at_ms) for unit in (_every_unit(tx) if units is None else units)]
 
     def _take(self, messages: Sequence[Incoming]) -> Taken:
         with self._store.write() as tx:
@@ -227,6 +227,10 @@ def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
     message = Incoming(topics.up(row.unit, "events"), row.body.encode())
     work.refuse(message, row.unit, f"event {event_name(row)} is held with other content", row.boot_id, row.seq)
     events.raise_alert(tx, "event_conflict", row.unit, f"event {event_name(row)} came again with other content", row.received_ms)
+
+
+def _every_unit(tx: Connection) -> list[str]:
+    return [known.unit for known in events.list_units(tx)]
 
 
 def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:

@@ -201,13 +201,14 @@ class Bridge:
     # ---- to the database
 
     def _take_batch(self) -> None:
+        self._rounds.settle(time.monotonic())
         batch = self._gather()
         if not batch:
             return
         incoming = [waiting.incoming for waiting in batch]
         while True:
             try:
-                self._rounds.take(incoming, lambda: self._acknowledge(batch))
+                self._rounds.take(incoming, lambda: self._acknowledge(batch), time.monotonic())
                 return
             except SQLAlchemyError as wrong:
                 log.error("the database does not take %d messages: %s", len(batch), str(wrong).splitlines()[0])

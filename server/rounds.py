@@ -1,6 +1,7 @@
 """What the server does for the units, in its order and without a thread: `server.mqtt_bridge` carries it, and so may one thread alone.
 
     take        what units report goes into the database, is acknowledged, and is answered by watermarks
+    settle      watermarks that had to wait, because their unit was told much (`server.receipts`)
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
     due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks, the audit
                 log's head
@@ -27,6 +28,7 @@ from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake, Taken
 from server.keys import Trusted, TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
+from server.receipts import Receipts
 from server.resets import ClockResets
 from server.store import Store, publication, to_ms
 
@@ -59,7 +61,7 @@ class Parts:
 
 
 class Rounds:
-    """The server's work. `take`, `ask` with `answer`, `rule_due`, and the rest may each have a thread of their own."""
+    """The server's work. `take` with `settle`, `ask` with `answer`, `rule_due`, and the rest may each have a thread of their own."""
 
     def __init__(self, parts: Parts, head_period_s: float, say: Callable[[Sequence[Publication]], None]) -> None:
         """`say` publishes, or drops what it is given where there is no connection: the rest of the protocol makes up for it."""
@@ -68,15 +70,26 @@ class Rounds:
         self._parts = parts
         self._say = say
         self._foreign = ForeignHeads(parts.store, head_period_s)
+        self._receipts = Receipts()
         self._unfit_until: dict[str, float] = {}
         self._warn_due = float("-inf")
 
-    def take(self, messages: Sequence[Incoming], acknowledge: Callable[[], None]) -> Taken:
-        """Takes what units report. OperationalError where the database cannot be written now: it may be tried again."""
+    def take(self, messages: Sequence[Incoming], acknowledge: Callable[[], None], at: float) -> Taken:
+        """Takes what units report, at the monotonic time `at`. OperationalError where the database cannot be written now: it may be tried
+        again.
+        """
         taken = self._parts.intake.take(messages)
         acknowledge()
-        self._send_watermarks(taken.watermarks)
+        fresh = {watermark.unit: watermark for watermark in taken.watermarks}
+        self._receipts.owe(fresh)
+        self._give_receipts([fresh[unit] for unit in self._receipts.due(at) if unit in fresh], at)
         return taken
+
+    def settle(self, at: float) -> None:
+        """Sends the watermarks whose time has come."""
+        due = self._receipts.due(at)
+        if due:
+            self._give_receipts(self._parts.intake.watermarks(due), at)
 
     def ask(self, unit: str, payload: bytes) -> None:
         """A unit asks. BadPayload where it asks for no such thing."""
@@ -159,12 +172,17 @@ class Rounds:
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours])
-        self._send_watermarks(self._parts.intake.watermarks())
+        for watermark in self._parts.intake.watermarks():
+            self._send_watermark(watermark)
 
-    def _send_watermarks(self, watermarks: Sequence[Watermark]) -> None:
+    def _give_receipts(self, watermarks: Sequence[Watermark], at: float) -> None:
         for watermark in watermarks:
-            payload = write(watermark, self._parts.ack_key())
-            self._say([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
+            self._receipts.sent(watermark.unit, self._send_watermark(watermark), at)
+
+    def _send_watermark(self, watermark: Watermark) -> int:
+        payload = write(watermark, self._parts.ack_key())
+        self._say([Publication(topics.down(watermark.unit, "ack"), payload, retain=True)])
+        return len(payload)
 
 
 def _trust(trusted: Trusted) -> list[Publication]:

@@ -6,12 +6,13 @@ The bridge's own threads and its MQTT client are left out.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from healthcode import topics
 from healthcode.messages import BadPayload
@@ -122,7 +123,7 @@ class Office:
 
     def backup(self) -> None:
         """A copy of the database as it is now."""
-        with self.store.read() as tx:
+        with self.looked_at() as tx:
             tx.exec_driver_sql("SELECT 1")
             for name in ("server.sqlite", "server.sqlite-wal"):
                 if (self._folder / name).exists():
@@ -167,7 +168,7 @@ class Office:
 
     def true_statuses(self, uri: str) -> dict[int, Status]:
         """What the registry says of every index of one of our lists that was ever given out and is not green."""
-        with self.store.read() as tx:
+        with self.looked_at() as tx:
             rows = publication.every_status(tx, uri)
         return {index: Status.REVOKED if colour is None else STATUS_OF_COLOUR[Colour(colour)] for index, colour in rows}
 
@@ -278,7 +279,7 @@ class Office:
             for message in batch:
                 self._broker.acknowledge(message.mid)
 
-        taken = self._rounds.take([Incoming(message.topic, message.payload) for message in batch], acknowledge)
+        taken = self._rounds.take([Incoming(message.topic, message.payload) for message in batch], acknowledge, self._schedule.now)
         self._trace.note(self._schedule.now, "server", f"takes {taken.new} new events, {taken.known} known")
         if taken.refused:
             raise Failure(f"the server refuses {taken.refused} of the units' messages")
@@ -286,6 +287,7 @@ class Office:
     def _poll(self) -> None:
         self._later(POLL_S, self._poll)
         self._publish_due()
+        self._rounds.settle(self._schedule.now)
         found = None if self._is_compacting else self._rounds.to_compact()
         if found is not None:
             self._is_compacting = True
@@ -322,6 +324,16 @@ class Office:
         for item in said:
             self._trace.note(self._schedule.now, "server", f"publishes {item.topic.removeprefix(topics.ROOT)} {len(item.payload)}")
             self._broker.publish(BRIDGE, item.topic, item.payload, retain=item.retain)
+
+    @contextmanager
+    def looked_at(self) -> Iterator[Connection]:
+        """The database as the town sees it: no work of the server's, in the middle of which it could end."""
+        left, self._commits_left = self._commits_left, None
+        try:
+            with self.store.read() as tx:
+                yield tx
+        finally:
+            self._commits_left = left
 
     def _before_commit(self, _connection: object) -> None:
         self._has_stored = True

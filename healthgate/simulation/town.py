@@ -326,7 +326,7 @@ class Town:
         is_up = self.office.is_up
         if not is_up:
             self.office.start()
-        with self.office.store.read() as tx:
+        with self.office.looked_at() as tx:
             rows = tx.execute(text("SELECT unit, boot_id, seq, body FROM events ORDER BY unit, boot_id, seq")).all()
         return {(str(unit), str(boot), int(seq)): msgspec.json.decode(body)["detail"] for unit, boot, seq, body in rows}
 

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from healthgate.simulate import SHORT_HOURS, SHORT_UNITS, app
-from healthgate.simulation.town import run
+from healthgate.simulation.gate import Gate
+from healthgate.simulation.schedule import Crash
+from healthgate.simulation.town import Town, run
 from tests.healthgate.planted import PLANTS
 
 SHORT = 0.03
@@ -31,6 +34,20 @@ def test_what_the_command_says_of_several_seeds() -> None:
     assert told.stdout.startswith("3 seeds, 0.03 virtual hours, 2 units: all held")
     for wrong in (["--seeds", "2-1"], ["--seeds", "0-2", "--seed", "1"], []):
         assert CliRunner().invoke(app, wrong).exit_code == 2
+
+
+def test_who_looks_at_the_server_does_not_end_it(tmp_path: Path) -> None:
+    town = Town(7, tmp_path, hours=SHORT, units=1, make_gate=Gate)
+    office = town.office
+    try:
+        office.arm(1)
+        with office.looked_at() as tx:
+            assert tx.execute(text("SELECT count(*) FROM events")).scalar_one() == 0
+        office.backup()
+        with pytest.raises(Crash), office.store.write():
+            pass
+    finally:
+        town.close()
 
 
 SEEDS = 500
