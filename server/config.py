@@ -113,6 +113,14 @@ class Apps(Section, frozen=True):
     waiting: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
 
 
+class Privacy(Section, frozen=True):
+    """How many days is kept: events with a code, other events, and what was needed to decide (papers, claims, ids of reports)."""
+
+    passes_days: Annotated[int, Meta(ge=1, le=90)] = 14
+    events_days: Annotated[int, Meta(ge=14, le=3650)] = 90
+    papers_days: Annotated[int, Meta(ge=7, le=365)] = 30
+
+
 class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
@@ -133,6 +141,7 @@ class Config(Section, frozen=True):
     lists: Lists = Lists()
     codes: Codes = Codes()
     households: Households = Households()
+    privacy: Privacy = Privacy()
     web: Web = Web()
     apps: Apps = Apps()
 

@@ -194,7 +194,10 @@ class FeverAtGate:
 
 @dataclass(frozen=True, slots=True)
 class NormalAtGate:
-    """A gate measured a normal temperature in the holder of a code that was valid then: a health record."""
+    """A gate measured a normal temperature in the holder of a code that was valid then: a health record.
+
+    `unit` is empty in what is stored: where people were is kept no longer than their passes.
+    """
 
     at: float
     unit: str

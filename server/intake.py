@@ -177,10 +177,12 @@ class Intake:
             told = reports[(row.unit, row.boot_id, row.seq)]
             work.known += 1 if told else 0
             told.setdefault(row.hash, (row, event))
-        new = events.insert_new(tx, [next(iter(told.values()))[0] for told in reports.values()])
+        marks = {place: events.find_mark(tx, *place) for place in arrived}
+        settled = {key for key in reports if marks[key[:2]].has(key[2])}
+        new = events.insert_new(tx, [next(iter(told.values()))[0] for key, told in reports.items() if key not in settled])
         held = events.stored_hashes(tx, [key for key in reports if key not in new])
         work.new += len(new)
-        work.known += len(held)
+        work.known += len(reports) - len(new)
         passes: list[Pass] = []
         for key, told in reports.items():
             first, event = next(iter(told.values()))

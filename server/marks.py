@@ -15,6 +15,10 @@ class Mark:
     up_to: int = 0
     missing: tuple[int, ...] = ()
 
+    def has(self, seq: int) -> bool:
+        """Whether `seq` is held, or was until it was deleted on time."""
+        return seq <= self.up_to and seq not in self.missing
+
 
 def advance(mark: Mark, arrived: Collection[int], beyond: Sequence[int], most_missing: int = MOST_MISSING) -> Mark:
     """The mark after the seqs in `arrived` came; `beyond` are all held seqs above `mark.up_to`, ascending.

@@ -13,6 +13,7 @@ from healthcode.status import CAPACITY
 from server.accounts import Accounts
 from server.app_people import AppPeople
 from server.apps import Apps
+from server.appeals import Appeals
 from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
@@ -22,11 +23,13 @@ from server.drafts import Drafts
 from server.epidemic import Epidemic
 from server.handovers import HandOvers
 from server.households import Households
+from server.insight import Insight
 from server.keys import KeyFileError
 from server.policy import PolicyError
 from server.proposals import Proposals
 from server.registry import Registry
 from server.replays import Replays
+from server.retention import Retention
 from server.reviews import Reviews
 from server.rulebook import load_policy
 from server.sealing import Seal, SealError, load_seal
@@ -60,6 +63,15 @@ class Office:
     apps: Apps
     app_people: AppPeople
     replays: Replays
+    appeals: Appeals
+    insight: Insight
+    retention: Retention
+
+    def chores(self) -> bool:
+        """What time brings in the registry beside colours, a moment's work: proposals, overdue requests, deletions; whether more waits."""
+        self.appeals.warn()
+        has_more = self.proposals.step()
+        return self.retention.step() or has_more
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts, apps' tokens and old answers."""
@@ -87,6 +99,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         raise
     family = config.households
     limit = Limit(family.members, family.claims, family.code_hours * 3600.0)
+    made = Proposals(store, registry, now)
     handovers = HandOvers(store, registry, seal, now, limit)
     households = Households(store, registry, handovers, seal, now, limit)
     return Office(
@@ -104,8 +117,11 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Counts(store, now),
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
-        Proposals(store, registry, now),
+        made,
         Apps(store, now),
         AppPeople(store, households, handovers, seal, now, config.apps.waiting),
         Replays(store, seal, now),
+        Appeals(store, registry, made, seal, now),
+        Insight(store, registry, seal, now, config.privacy.passes_days),
+        Retention(store, config.privacy, now),
     )

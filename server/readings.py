@@ -130,7 +130,7 @@ class Readings:
         for one, resident in sorted(known, key=lambda pair: pair[0].row.at_ms):
             is_close = any(abs(one.row.at_ms - at_ms) < apart_ms for at_ms in held[resident])
             if not is_close and self._holds(one):
-                fact = NormalAtGate(min(one.at, at), one.row.unit, one.event.body_c, one.event.clock)
+                fact = NormalAtGate(min(one.at, at), "", one.event.body_c, one.event.clock)  # where it was is kept with the passes
                 held[resident].append(to_ms(fact.at))
                 facts.append((resident, fact))
         return facts

@@ -1,0 +1,176 @@
+"""What people may know of what is held about them: why their colour, who looked, where their code was read, and all of it to take away.
+
+Who decided and who looked is told by role: never which officer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from healthcode.terms import Colour
+from server import audit
+from server.actors import Actor
+from server.audit import Action
+from server.charges import Refused, charge_of
+from server.colours import Rule, Ruling
+from server.persons import read_person
+from server.registry import Registry
+from server.sealing import Seal
+from server.sentences import Language, sentences
+from server.store import Store, appeals, held, to_ms
+from server.store import audit as log
+
+LOOKS = (
+    Action.RESIDENT_VIEWED.value,
+    Action.RESIDENTS_LISTED.value,
+    Action.RESIDENT_EXPORTED.value,
+    Action.APPEAL_PAPER_READ.value,
+    Action.AUDIT_SHOWN.value,
+)
+"""Entries of the log that say that somebody looked."""
+HELD = ("person", "indices", "facts", "rulings", "codes_issued", "appeals", "passes", "looked", "families")
+"""The parts of what is taken away; sentences held.{word} name them."""
+_AUTHORITY = "health_authority"
+_DECIDERS = {
+    Rule.CONFIRMED_CASE: _AUTHORITY,
+    Rule.CLINICAL_CASE: _AUTHORITY,
+    Rule.SUSPECTED_CASE: _AUTHORITY,
+    Rule.FEVER_CASE: _AUTHORITY,
+    Rule.POSITIVE_TEST: _AUTHORITY,
+    Rule.CASE_ENDED_RED: _AUTHORITY,
+    Rule.CASE_ENDED_YELLOW: _AUTHORITY,
+    Rule.CLOSE_CONTACT: _AUTHORITY,
+    Rule.CENTRAL_ISOLATION: _AUTHORITY,
+    Rule.HOME_ISOLATION: _AUTHORITY,
+    Rule.DECLARED_CONTACT: "resident",
+    Rule.DECLARED_ISOLATION: "resident",
+    Rule.DECLARED_SYMPTOMS: "resident",
+    Rule.FEVER_AT_GATE: "gate",
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Why a code has its colour. `decided_by` is a role (sentence role.{word}); `may_ask`: whether they can ask for conversion now."""
+
+    ruling: Ruling
+    decided_by: str
+    may_ask: bool
+
+
+@dataclass(frozen=True)
+class Looked:
+    """How often people or programs of a role looked at the person, and when last (seconds since 1970)."""
+
+    role: str
+    times: int
+    last: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The person's code was read at a unit; `place` says where that stands, as far as anybody said."""
+
+    at: float
+    unit: str
+    place: str
+
+
+class Insight:
+    """What residents may know. `now` gives seconds since 1970; passes are told of `passes_days`."""
+
+    def __init__(self, store: Store, registry: Registry, seal: Seal, now: Callable[[], float], passes_days: int) -> None:
+        self._store = store
+        self._registry = registry
+        self._seal = seal
+        self._now = now
+        self._reach_ms = passes_days * 86_400_000
+
+    def explain(self, actor: Actor, resident: str) -> Explained | Refused:
+        """Why the code of oneself or of a member of the family has its colour, since and until when, and who decided by role."""
+        with self._store.read() as tx:
+            relation = charge_of(tx, actor, resident)
+            if isinstance(relation, Refused):
+                return relation
+            ruling = self._registry.rulings.explain(tx, resident, self._now())
+            waits = appeals.find_open(tx, resident) is not None
+        return Explained(ruling, decider(ruling), ruling.colour not in (None, Colour.GREEN) and not waits)
+
+    def looked(self, actor: Actor, resident: str) -> list[Looked] | Refused:
+        """How often others have looked at the person, by role."""
+        with self._store.read() as tx:
+            relation = charge_of(tx, actor, resident)
+            return (
+                relation if isinstance(relation, Refused) else _looked(log.count_by_role(tx, audit.about("resident", resident), LOOKS, 0))
+            )
+
+    def readings(self, actor: Actor, resident: str) -> list[Reading] | Refused:
+        """Where the person's code was read, the newest first, as long as that is kept."""
+        with self._store.read() as tx:
+            relation = charge_of(tx, actor, resident)
+            if isinstance(relation, Refused):
+                return relation
+            found = held.list_readings(tx, resident, to_ms(self._now()) - self._reach_ms)
+        return [Reading(at_ms / 1000, unit, place) for at_ms, unit, place in found]
+
+    def take_away(self, actor: Actor, resident: str) -> dict[str, Any] | Refused:
+        """All that is held about the person, for programs; `fields` names the parts for people. That it was taken is in the log."""
+        with self._store.write() as tx:
+            relation = charge_of(tx, actor, resident)
+            if isinstance(relation, Refused):
+                return relation
+            at = self._now()
+            person = read_person(tx, self._seal, resident)
+            looked = _looked(log.count_by_role(tx, audit.about("resident", resident), LOOKS, 0))
+            audit.append(tx, actor, Action.RESIDENT_EXPORTED, audit.about("resident", resident), {}, at)
+            told: dict[str, Any] = {
+                "resident": resident,
+                "made_at": at,
+                "fields": {name: {language.value: sentences(language)[f"held.{name}"] for language in Language} for name in HELD},
+                "person": msgspec.to_builtins(person),
+                "families": held.list_relations(tx, resident),
+                "indices": held.list_indices(tx, resident),
+                "facts": [_fact(row) for row in held.list_facts(tx, resident)],
+                "rulings": [{**row, "why": msgspec.json.decode(row["why"])} for row in held.list_rulings(tx, resident)],
+                "codes_issued": held.list_issues(tx, resident),
+                "appeals": [
+                    {
+                        "asked_ms": row.asked_ms,
+                        "words": self._seal.open(row.sealed, f"appeals.sealed {resident}").decode(),
+                        "papers": [msgspec.to_builtins(paper) for paper in appeals.list_papers(tx, row.appeal)],
+                        "answer": row.answer,
+                        "decided_by": row.decided_role,
+                        "decided_ms": row.decided_ms,
+                    }
+                    for row in appeals.list_of(tx, resident)
+                ],
+                "passes": [
+                    {"at_ms": at_ms, "unit": unit, "place": place}
+                    for at_ms, unit, place in held.list_readings(tx, resident, to_ms(at) - self._reach_ms)
+                ],
+                "looked": [msgspec.to_builtins(each) for each in looked],
+            }
+        return told
+
+
+def decider(ruling: Ruling) -> str:
+    """Who decided, by role: a word of role.{word}."""
+    if ruling.rule is Rule.SET_BY_HAND:
+        return str(ruling.why.values.get("by", "officers"))
+    return _DECIDERS.get(ruling.rule, "rule")
+
+
+def _looked(counted: Sequence[tuple[str, str, int, int]]) -> list[Looked]:
+    found: dict[str, Looked] = {}
+    for _, role, times, last_ms in counted:
+        before = found.get(role, Looked(role, 0, 0.0))
+        found[role] = Looked(role, before.times + times, max(before.last, last_ms / 1000))
+    return [found[role] for role in sorted(found)]
+
+
+def _fact(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "body": msgspec.json.decode(row["body"])}

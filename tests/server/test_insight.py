@@ -1,0 +1,131 @@
+"""What people may know of what is held about them: why, who looked by role, where their code was read, all of it to take away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from healthcode.terms import Colour
+from server.actors import AT_CONSOLE, Actor, Role
+from server.charges import Refused, Registered
+from server.facts import Case, CaseCategory, Declared, Fact, HandReason, Reviewed, Symptom
+from server.insight import HELD, Explained, Reading
+from server.office import Office
+from server.proposals import Proposal
+from server.sentences import Language, sentences
+from server.store import events, passes
+from server.store.passes import PassRow
+from tests.server.family import actor, entry, number
+from tests.server.office import URI, Clock
+
+DAY = 86_400.0
+LI, WANG = Actor("li", Role.OFFICER), Actor("wang", Role.APPROVER)
+
+
+@pytest.fixture
+def mother(office: Office) -> Actor:
+    return actor(office, "mother.wang")
+
+
+@pytest.fixture
+def me(office: Office, mother: Actor) -> str:
+    found = office.households.register(mother, entry("self", "王芳", number()))
+    assert isinstance(found, Registered)
+    tell(office, found.resident, Reviewed(office.now(), "rule"))
+    return found.resident
+
+
+def tell(office: Office, resident: str, fact: Fact) -> None:
+    with office.store.write() as tx:
+        office.registry.record(tx, resident, fact, office.now(), AT_CONSOLE)
+
+
+def read_at(office: Office, resident: str, unit: str, at: float, seq: int) -> None:
+    """The resident's code was read."""
+    found = office.registry.find(resident)
+    assert found is not None
+    with office.store.write() as tx:
+        passes.insert_passes(tx, [PassRow(unit, "0" * 32, seq, found.uri, found.index, round(at * 1000))])
+
+
+def test_why_and_who_by_role(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+    def explained() -> Explained:
+        found = office.insight.explain(mother, me)
+        assert isinstance(found, Explained)
+        return found
+
+    assert (explained().ruling.colour, explained().decided_by, explained().may_ask) == (Colour.GREEN, "rule", False)
+    clock.at += 60
+    tell(office, me, Declared(clock(), symptoms=(Symptom.COUGH,)))
+    assert (explained().ruling.colour, explained().decided_by, explained().may_ask) == (Colour.YELLOW, "resident", True)
+    tell(office, me, Case(clock(), CaseCategory.CONFIRMED, "clinic"))
+    assert explained().decided_by == "health_authority"
+    clock.at += 60
+    made = office.proposals.propose(LI, [me], Colour.YELLOW, HandReason.DISCHARGED)
+    assert isinstance(made, Proposal)
+    office.proposals.approve(WANG, made.number)
+    assert explained().decided_by == "officers"
+    assert not {"li", "wang"} & {str(value) for value in explained().ruling.why.values.values()}
+    office.appeals.ask(mother, me, "x", [])
+    assert not explained().may_ask
+    for word in ("rule", "resident", "health_authority", "gate", "officers", "console"):
+        for language in Language:
+            assert f"role.{word}" in sentences(language)
+
+
+def test_who_looked_is_told_by_role_and_how_often(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+    assert office.insight.looked(mother, me) == []
+    for who in (LI, LI, WANG):
+        clock.at += 60
+        office.dossiers.open(who, me)
+    found = office.insight.looked(mother, me)
+    assert isinstance(found, list)
+    assert [(each.role, each.times) for each in found] == [("approver", 1), ("officer", 2)]
+    assert found[0].last == pytest.approx(clock(), abs=0.01)
+
+
+def test_where_the_code_was_read_also_under_the_index_before(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+    with office.store.write() as tx:
+        events.add_unit(tx, "north", "north gate", 0, "hospital")
+        events.add_unit(tx, "south", "south gate", 0)
+    clock.at += 3600
+    read_at(office, me, "north", clock(), 1)
+    clock.at += DAY
+    office.registry.revoke(me)
+    clock.at += 60
+    read_at(office, me, "south", clock(), 2)
+    assert office.insight.readings(mother, me) == [
+        Reading(clock(), "south", "south gate"),
+        Reading(clock() - DAY - 60, "north", "hospital"),
+    ]
+    clock.at += 13.5 * DAY
+    assert [each.unit for each in office.insight.readings(mother, me)] == ["south"]  # type: ignore[union-attr]
+
+
+def test_all_that_is_held_to_take_away(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+    clock.at += 60
+    tell(office, me, Case(clock(), CaseCategory.CONFIRMED, "clinic"))
+    office.appeals.ask(mother, me, "我没有病", [])
+    read_at(office, me, "north", clock(), 1)
+    office.dossiers.open(LI, me)
+    found = office.insight.take_away(mother, me)
+    assert isinstance(found, dict)
+    again = json.loads(json.dumps(found, ensure_ascii=False))
+    assert set(again) == {"resident", "made_at", "fields", *HELD}
+    assert again["person"]["name"] == "王芳"
+    assert [fact["kind"] for fact in again["facts"]] == ["reviewed", "case"]
+    assert [ruling["colour"] for ruling in again["rulings"]] == ["pending", "green", "red"]
+    assert again["appeals"][0]["words"] == "我没有病"
+    assert again["indices"][0]["uri"] == URI
+    assert again["passes"][0]["unit"] == "north"
+    assert again["looked"][0]["role"] == "officer"
+    assert again["fields"]["facts"]["zh-CN"].startswith("健康信息")
+    assert '"li"' not in json.dumps(again)
+    assert [each.role for each in office.insight.looked(mother, me)] == ["officer", "resident"]  # type: ignore[union-attr]
+
+
+def test_nobody_else_is_told(office: Office, me: str) -> None:
+    for who in (actor(office, "stranger"), LI, Actor("a", Role.AUDITOR)):
+        for ask in (office.insight.explain, office.insight.looked, office.insight.readings, office.insight.take_away):
+            assert isinstance(ask(who, me), Refused)
