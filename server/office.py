@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from healthcode.status import CAPACITY
 from server.accounts import Accounts
 from server.app_people import AppPeople
-from server.apps import Apps
 from server.appeals import Appeals
+from server.apps import Apps
 from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
