@@ -24,11 +24,14 @@ class Calls:
 CALLS = Calls()
 
 
-def write_atomically(path: Path, data: bytes, calls: Calls = CALLS) -> None:
-    """`data` into `path`: after a power cut the file holds all of the old or all of the new. OSError where the disk does not take it."""
+def write_atomically(path: Path, data: bytes, calls: Calls = CALLS, mode: int = 0o666) -> None:
+    """`data` into `path`: after a power cut the file holds all of the old or all of the new. OSError where the disk does not take it.
+
+    Of a new file the umask may take from `mode`.
+    """
     make_folder(path.parent, calls)
     fresh = path.with_name(path.name + ".new")
-    file = calls.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    file = calls.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         left = memoryview(data)
         while left:
@@ -49,8 +52,7 @@ def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
         held = b""
     if len(held) == len(fresh):
         return held
-    write_atomically(path, fresh)
-    path.chmod(0o600)
+    write_atomically(path, fresh, mode=0o600)
     return fresh
 
 

@@ -119,14 +119,16 @@ def init(
         for use, signer in signers.items()
     ]
     trust_list = TrustList(version=1, signed_at=now, expires_at=now + lifetimes.trust_days * DAY_S, entries=entries)
-    write_key(folder / ROOT_FILE, root)
-    for use, signer in signers.items():
-        write_key(folder / f"{use.value}.pem", signer)
     try:
-        write_atomically(folder / ROOT_PUBLIC_FILE, root.public_key.to_pem())
-    except OSError as wrong:
-        raise KeysError(f"{folder}: cannot be written: {wrong.strerror}") from None
-    sign_trust(folder, trust_list, root)
+        write_key(folder / ROOT_FILE, root)
+        for use, signer in signers.items():
+            write_key(folder / f"{use.value}.pem", signer)
+        write_root(folder / ROOT_PUBLIC_FILE, root.public_key)
+        sign_trust(folder, trust_list, root)
+    except KeysError:
+        for name in names:  # nobody knows these keys yet, and the next try is to find an empty folder
+            (folder / name).unlink(missing_ok=True)
+        raise
     return trust_list
 
 
@@ -399,6 +401,14 @@ def read_file(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise KeysError(f"{path}: too long: expected at most {most} bytes")
     return data
+
+
+def write_root(path: Path, root: PublicKey) -> None:
+    """A root's public key as PEM; KeysError where it cannot be written."""
+    try:
+        write_atomically(path, root.to_pem())
+    except OSError as wrong:
+        raise KeysError(f"{path}: cannot be written: {wrong.strerror}") from None
 
 
 def write_key(path: Path, key: SoftwareKey) -> None:

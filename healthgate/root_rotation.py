@@ -25,6 +25,7 @@ from healthgate.keyring_files import (
     open_trust,
     write_key,
     write_next,
+    write_root,
 )
 from server.keys import ROOTS_FILE, KeyFileError, read_chain
 
@@ -55,11 +56,11 @@ def rotate_root(folder: Path, at: float, *, keep_old: bool = False, make_key: Ma
         fresh = make_key(root.algorithm)
         new, is_over, since = fresh, not keep_old, held.version + 1
         write_key(_file(folder, fresh.public_key), fresh)
-        write_atomically(_file(folder, fresh.public_key, ".pub.pem"), fresh.public_key.to_pem())
-        write_atomically(_file(folder, old, ".pub.pem"), old.to_pem())
+        write_root(_file(folder, fresh.public_key, ".pub.pem"), fresh.public_key)
+        write_root(_file(folder, old, ".pub.pem"), old)
         _write_chain(folder, [*chain, write_rotation(root, fresh, since, since if is_over else None)])
     trust_list = write_next(folder, new, held, held.entries, at)
-    write_atomically(folder / ROOT_PUBLIC_FILE, _public(new).to_pem())
+    write_root(folder / ROOT_PUBLIC_FILE, _public(new))
     if not _file(folder, old).exists():
         _file(folder, old).hardlink_to(folder / ROOT_FILE)  # so that root.pem is there at every moment
     _file(folder, _public(new)).replace(folder / ROOT_FILE)

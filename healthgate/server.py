@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
+from healthgate.keyring_files import KeysError, read_file
 from server import __main__ as process
 from server.actors import Agent, Part
 from server.config import ConfigError, load, parse
@@ -38,7 +40,7 @@ ConfigPath = Annotated[Path, typer.Option("--config", help="The server's configu
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 DEFAULT_CONFIG = Path(CONFIG_FILE)
 
-in_one_line = one_line_errors("healthgate", *STARTING_ERRORS, ListError, SQLAlchemyError)
+in_one_line = one_line_errors("healthgate", *STARTING_ERRORS, KeysError, ListError, SQLAlchemyError)
 """For commands on the server's folder: an error of configuration, keys, database or lists is one line and exit status 2."""
 
 
@@ -114,10 +116,7 @@ def import_list(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Take over another province's signed list, to pass on unchanged to the gates. A running server publishes it within a second."""
-    try:
-        files = [path.read_bytes() for path in (head, snapshot, *(delta or []))]
-    except OSError as wrong:
-        raise ListError(f"{wrong.filename}: cannot be read: {wrong.strerror}") from None
+    files = [read_file(head, MAX_HEAD), read_file(snapshot, MAX_SNAPSHOT), *(read_file(path, MAX_SIGNED) for path in delta or [])]
     with opened(config) as office:
         ring = read_trust(Path(office.config.keys), load_roots(office.config.roots)).ring
         taken = import_foreign(office.store, uri, files[0], files[1], files[2:], ring, time.time())

@@ -11,10 +11,10 @@ LOOK_S = 1.0
 
 
 class ForeignHeads:
-    """Which heads to send: one that has changed within a second, and all of them again every `period_s` seconds.
+    """Which heads to send: one that has changed within a second, and all of them again every `period_s` seconds, as our own are.
 
-    Two lists of one issuer share its retained topic, and only the last one sent stays there. A gate that connects later hears of the
-    other within a period.
+    Each list has a retained topic of its own, so a gate that connects hears of all of them at once; a broker that was killed and has lost
+    one hears of it again.
     """
 
     def __init__(self, store: Store, period_s: float) -> None:

@@ -28,6 +28,8 @@ from server.store.publication import Change, HeadRow, SnapshotRow
 
 log = logging.getLogger(__name__)
 
+FUTURE_S = 60.0
+"""How far ahead of ours another issuer's clock may be: a gate takes no statement that is further ahead (`edge.dialogue`)."""
 EARLY = 10
 """A snapshot whose deltas have grown heavy is made anew after the tenth part of the usual time, so that a slow unit can finish it."""
 
@@ -314,6 +316,8 @@ def import_foreign(store: Store, uri: str, head: bytes, snapshot: bytes, deltas:
     message, entry = stated.message, stated.entry
     if message.uri != uri:
         raise ListError(f"head is of {message.uri}: expected {uri}")
+    if message.as_of > at + FUTURE_S:
+        raise ListError(f"head of {uri} speaks of a time {message.as_of - at:.0f} s ahead: expected {FUTURE_S:.0f} s at most")
     held = read_snapshot(snapshot, uri, keys, at)
     if isinstance(held, SignedFault):
         raise ListError(f"snapshot of {uri}: {held.value}")

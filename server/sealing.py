@@ -57,14 +57,25 @@ class Seal:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """A new file of mode 0600; SealError where it is already there."""
+    """A new file of mode 0600, on the disk with its name; SealError where it is already there. OSError leaves none behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise SealError(f"{path}: exists already, expected a new file") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def read_private(path: Path) -> bytes:

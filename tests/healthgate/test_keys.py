@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,8 @@ from healthcode.trust import KeyRing
 from healthgate import keyring_files
 from healthgate.keyring_files import DAY_S, KeysError, Lifetimes
 from healthgate.keys import app
+from healthgate.root_rotation import rotate_root
+from healthgate.rotation import rotate
 from server.keys import CLOCK_MARGIN_S, load_signer, read_trust
 
 NOW = 1_584_345_600
@@ -149,6 +154,38 @@ def test_renewed_before_it_ends(folder: Path) -> None:
     assert held(folder) == renewed
     assert renewed.entries == before.entries
     assert (renewed.version, renewed.expires_at) == (2, NOW + 330 * DAY_S)
+
+
+@contextmanager
+def a_full_disk(most_bytes: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes: the write that would fails in its middle, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("most_bytes", [100, 200, 500], ids=["the first key", "the first longer file", "the trust list"])
+def test_a_full_disk_leaves_a_folder_in_which_keys_can_be_made(tmp_path: Path, most_bytes: int) -> None:
+    with a_full_disk(most_bytes), pytest.raises(KeysError, match="cannot be written"):
+        keyring_files.init(tmp_path, "CN-HB", URI, NOW)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".new")] == []
+    assert keyring_files.init(tmp_path, "CN-HB", URI, NOW).version == 1
+
+
+@pytest.mark.parametrize("most_bytes", [100, 500], ids=["the key", "the trust list"])
+def test_a_full_disk_leaves_no_half_key_behind(folder: Path, most_bytes: int) -> None:
+    before = sorted(folder.glob("*.pem"))
+    with a_full_disk(most_bytes), pytest.raises(KeysError, match="cannot be written"):
+        rotate(folder, Use.TOKEN, NOW + DAY_S)
+    assert sorted(folder.glob("*.pem")) == before
+    assert load_signer(folder, Use.TOKEN, KeyRing.of(held(folder)), NOW + DAY_S).public
+    with a_full_disk(100), pytest.raises(KeysError, match="cannot be written"):
+        rotate_root(folder, NOW + DAY_S)
+    assert rotate(folder, Use.TOKEN, NOW + DAY_S).trust_list.version == 2
+    assert rotate_root(folder, NOW + DAY_S).trust_list.version == 3
 
 
 def test_a_key_that_others_may_read_is_not_used(folder: Path) -> None:

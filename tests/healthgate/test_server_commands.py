@@ -220,3 +220,6 @@ def test_another_provinces_list_is_imported(folder: Path, tmp_path: Path) -> Non
         wrong = run_server("import-list", uri, *other, *config)
         assert wrong.exit_code == 2
         assert len(wrong.stderr.splitlines()) == 1
+    for endless in ("--head", "--snapshot", "--delta"):
+        wrong = run_server("import-list", OTHER_URI, *files, endless, "/dev/zero", *config)
+        assert (wrong.exit_code, "/dev/zero: too long" in wrong.stderr) == (2, True)

@@ -398,6 +398,10 @@ def test_a_foreign_list_is_checked_kept_and_passed_on(office: Office, town: Town
     assert (row.issuer, row.is_ours, row.body) == (FOREIGN, False, head)
     with pytest.raises(ListError, match="expected https://hb"):
         take(uri=URI)
+    ahead, made_ahead = make_pair(foreign.copy(), stranger, int(clock()) + 3600)
+    with pytest.raises(ListError, match="3600 s ahead"):
+        take(ahead, made_ahead)
+    take(*make_pair(foreign.copy(), stranger, int(clock()) + 30))
     clock.at += 60
     older = head
     head, fresh = make_pair(foreign, stranger, int(clock()))
