@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import platform
+import resource
 import secrets
 import signal
 import sys
@@ -277,9 +278,11 @@ def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Ca
 def main(path: Path) -> int:
     """The process: configuration from `path`, log to the standard error, an orderly end on SIGTERM and SIGINT. Its exit status.
 
-    Whatever it writes is for its account alone: the outbox holds who passed and with which fever.
+    Whatever it writes is for its account alone: the outbox holds who passed and with which fever. No core is dumped, whatever ends it:
+    what a certificate says is in the memory and is not to reach a disk.
     """
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(sys.__stderr__ or sys.stderr)  # systemd's SIGABRT, too, leaves in the log where all threads stand
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     notifier = Notifier.from_environment(os.environ, os.getpid())

@@ -57,6 +57,7 @@ def test_the_walls_stand_in_their_order() -> None:
     (stop_s,) = map(float, service["TimeoutStopSec"])
     assert TURN_S * 3 < INTERPRETER_S < watchdog_s
     assert stop_s > END_S
+    assert (service["LimitCORE"], service["MemorySwapMax"]) == (["0"], ["0"])
     assert (service["Type"], service["NotifyAccess"], service["Restart"]) == (["notify"], ["main"], ["always"])
     assert service["StartLimitAction"] == ["reboot-force"], "it never gives up"
     (burst,), (pause_s,) = map(int, service["StartLimitBurst"]), map(float, service["RestartSec"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def test_a_certificate_passes_and_leaves_a_hash(site: Border, broker: Broker) ->
     passes: list[PassEvent] = []
     with listening(broker, "#") as heard:
         site.start()
+        assert site.process is not None
+        assert resource.prlimit(site.process.pid, resource.RLIMIT_CORE) == (0, 0), "not even a crash writes down what is in the memory"
         site.world.set("north", skin_c=34.0)
         site.world.show("north", text)
         assert site.world.wait_for("north", lambda entry: entry.get("pin") == "relay" and bool(entry["value"]), LIMIT_S)
