@@ -81,13 +81,13 @@ class GateFeed:
     def reading(self) -> Iterator[Reader]:
         """A page that follows from now on, on the loop that runs; told first how the lines stand, and None when the feed ends."""
         reader = Reader(asyncio.get_running_loop())
+        world = self._town.world
         with self._lock:
             self._readers.append(reader)
-        world = self._town.world
-        for line in LINES:
-            reader.put({"pin": line, "value": world.level(self.unit, line) or 0.0})
-        reader.put({"unit": "there" if world.connected(self.unit) else "gone"})
-        reader.put({"busy": self._is_busy})
+            for line in LINES:
+                reader.put({"pin": line, "value": world.level(self.unit, line) or 0.0})
+            reader.put({"unit": "there" if world.connected(self.unit) else "gone"})
+            reader.put({"busy": self._is_busy})
         try:
             yield reader
         finally:
@@ -95,18 +95,20 @@ class GateFeed:
                 self._readers.remove(reader)
 
     @contextmanager
-    def somebody_else(self) -> Iterator[None]:
-        """Somebody who is no page's visitor stands at the gate, once it is free; its page says so meanwhile."""
-        with self.turn:
-            self._set_busy(True)
-            try:
-                yield
-            finally:
-                self._set_busy(False)
-
-    def _set_busy(self, is_busy: bool) -> None:
-        self._is_busy = is_busy
-        self._tell({"busy": is_busy})
+    def somebody_else(self) -> Iterator[bool]:
+        """Whether somebody who is no page's visitor may stand at the gate now: not while its page is open. Pages say so meanwhile."""
+        if not self.turn.acquire(blocking=False):
+            yield False
+            return
+        with self._lock:
+            self._is_busy = not self._readers
+        try:
+            yield self._is_busy
+        finally:
+            with self._lock:
+                self._is_busy = False
+            self.turn.release()
+            self._tell({"busy": False})
 
     def close(self) -> None:
         """Ends the thread, and every page's feed."""

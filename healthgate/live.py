@@ -79,12 +79,11 @@ class Crowd:
     def _walk(self, unit: str, seed: int) -> None:
         choose = random.Random(seed)
         while not self._stop.is_set():
-            feed = self._pages.feeds[unit]
-            if feed.is_watched:
-                self.lanes[unit].visitor = "whoever has its page open"
-            else:
-                with feed.somebody_else():
+            with self._pages.feeds[unit].somebody_else() as may:
+                if may:
                     self._visit(unit, self._next(choose))
+                else:
+                    self.lanes[unit].visitor = "whoever has its page open"
             self._stop.wait(choose.uniform(0.5, 1.5))
 
     def _next(self, choose: random.Random) -> Visitor:

@@ -22,7 +22,9 @@ import segno
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
+from typer.testing import CliRunner
 
+from healthgate import resident
 from healthgate.stage import FEVER_SKIN_C
 from healthgate.witness import relay_pulses
 from tests.server.chromium import chromium
@@ -30,6 +32,8 @@ from tests.server.test_portal_seen import find_faults
 
 pytestmark = pytest.mark.slow
 START_LIMIT_S = 120.0
+CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+"""A camera that plays a film, and nobody who has to allow it."""
 VERDICT_MS = 20_000
 
 
@@ -60,13 +64,11 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo") / "town"
-    command = [sys.executable, "-m", "healthgate", "demo", "--folder", str(folder)]
+    place = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "healthgate", "demo", "--folder", str(place / "town")]
     said: list[str] = []
     ready = threading.Event()
-
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
+    with (place / "err").open("w") as err, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as running:
 
         def listen() -> None:
             assert running.stdout is not None
@@ -80,14 +82,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         listener.start()
         try:
             assert ready.wait(START_LIMIT_S)
-            assert running.poll() is None, running.stderr.read() if running.stderr else ""
-            with chromium() as browser:
-                yield Demo(folder, "".join(said), browser)
+            assert running.poll() is None, (place / "err").read_text()
+            film = place / "elder.mjpeg"
+            film.write_bytes(picture_of(paper_code(place / "town" / "server.toml", "王秀英")))
+            with chromium(*CAMERA_FLAGS, f"--use-file-for-fake-video-capture={film}") as browser:
+                yield Demo(place / "town", "".join(said), browser)
         finally:
             running.send_signal(signal.SIGINT)
-            running.communicate(timeout=60)
+            running.wait(60)
             listener.join(10)
-    assert running.returncode == 0, "Ctrl-C ends the demo in order"
+    assert running.returncode == 0, "Ctrl-C ends the demo in order: " + (place / "err").read_text()
+
+
+def paper_code(config: Path, name: str) -> str:
+    """A resident's code, by the command that an officer types."""
+
+    def say(*words: str) -> str:
+        told = CliRunner().invoke(resident.app, [*words, "--config", str(config)])
+        assert told.exit_code == 0, told.stderr
+        return told.stdout
+
+    (known,) = [row for row in map(json.loads, say("list", "--json").splitlines()) if row["name"] == name]
+    return say("code", known["id"]).strip()
 
 
 def hold_up(page: Page, kind: str) -> None:
@@ -191,6 +207,20 @@ def test_a_strangers_photograph_opens_nothing_and_one_of_a_code_does(demo: Demo)
     leave(page)
     page.set_input_files("#photo", {"name": "text.jpg", "mimeType": "image/jpeg", "buffer": b"hello"})
     expect(page.locator("#fault")).to_contain_text("not an image that can be read")
+    page.close()
+
+
+def test_the_browsers_camera_shows_a_paper_code_to_the_gate(demo: Demo) -> None:
+    page = demo.visit("north")
+    number = len(demo.journal("north"))
+    page.click("#camera")
+    expect(page.locator("#camera")).to_have_text("Stop the camera 关闭摄像头")
+    expect(page.locator("#unit")).to_have_attribute("data-barrier", "open", timeout=VERDICT_MS)
+    expect(page.locator("#reason")).to_have_text(re.compile("^GREEN"), timeout=VERDICT_MS)
+    page.click("#camera")
+    expect(page.locator("#camera")).to_have_text("Use this browser's camera 使用摄像头")
+    assert relay_pulses(demo.journal("north")[number:]) == 1
+    assert len(list((demo.folder / "pictures").iterdir())) <= 12, "pictures that nobody looks at any more are removed"
     page.close()
 
 

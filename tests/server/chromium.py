@@ -39,12 +39,12 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[Chromium]:
-    """Debian's Chromium without a window."""
+def chromium(*flags: str) -> Iterator[Chromium]:
+    """Debian's Chromium without a window, with `flags` of its own."""
     path = shutil.which("chromium")
     assert path, "chromium is not here: apt-get install chromium fonts-noto-cjk, or ./run test, which does it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         try:
             yield browser
         finally:
