@@ -21,7 +21,7 @@ from healthcode.messages import AuditHead
 from server.actors import Who
 from server.store import audit as rows
 from server.store import to_ms
-from server.store.audit import EntryRow
+from server.store.audit import EntryRow, Said
 
 AT_ONCE = 5000
 """Entries that are read at a time."""
@@ -132,20 +132,18 @@ def append_many(tx: Connection, entries: Sequence[Entry], at: float) -> int:
         number += 1
         if not is_word(entry.subject):
             raise ValueError("subject: expected a word or an id: the log holds nothing of a person")
-        told = EntryRow(
-            number, at_ms, entry.who.account, entry.who.role.value, entry.action.value, entry.subject, _body(entry.detail), digest
-        )
+        told = (number, at_ms, entry.who.account, entry.who.role.value, entry.action.value, entry.subject, _body(entry.detail))
         digest = digest_after(told, digest)
-        made.append(told.ended(digest))
+        made.append(EntryRow(*told, digest))
     if made:
         rows.insert_entries(tx, made)
         rows.move_tip(tx, tip, rows.Tip(number, digest))
     return number
 
 
-def digest_after(row: EntryRow, before: bytes) -> bytes:
+def digest_after(said: Said, before: bytes) -> bytes:
     """The digest of an entry that comes after one with the digest `before`: SHA-256 of that and of the entry as a JSON array."""
-    return hashlib.sha256(before + _ENCODER.encode(row.said)).digest()
+    return hashlib.sha256(before + _ENCODER.encode(said)).digest()
 
 
 def verify(
@@ -166,7 +164,7 @@ def verify(
         number += 1
         if row.entry != number:
             return Broken(number, f"entry {number} is missing: entry {row.entry} is next")
-        digest = digest_after(row, digest)
+        digest = digest_after(row.said, digest)
         if digest != row.digest:
             return Broken(number, f"entry {number} is not what was written, or not in its place: its digest does not hold")
         if expected.pop(number, {digest}) != {digest}:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+Said = tuple[int, int, str, str, str, str, str]
+"""What a digest covers: entry, at_ms, account, role, action, subject, detail."""
 GENESIS = bytes(32)
 """The digest before the first entry."""
 _TRIGGERS = ("audit_no_update", "audit_no_delete", "audit_heads_no_update", "audit_heads_no_delete")
@@ -27,13 +29,9 @@ class EntryRow:
     digest: bytes
 
     @property
-    def said(self) -> tuple[int, int, str, str, str, str, str]:
+    def said(self) -> Said:
         """What the digest covers, beside the digest before."""
         return (self.entry, self.at_ms, self.account, self.role, self.action, self.subject, self.detail)
-
-    def ended(self, digest: bytes) -> EntryRow:
-        """The entry with its digest."""
-        return replace(self, digest=digest)
 
 
 @dataclass(frozen=True)
