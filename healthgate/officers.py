@@ -31,9 +31,9 @@ def read_password(path: Path | None, *, confirmed: bool = False) -> str:
 
 def signed_in(office: Office, name: str, password_file: Path | None) -> Actor:
     """The account of this name, once it has given its password. Exits with status 1 where it is wrong."""
-    found = office.accounts.sign_in(name, read_password(password_file), "127.0.0.1")
+    found = office.sessions.sign_in(name, read_password(password_file), "127.0.0.1")
     if isinstance(found, Refused):
         typer.echo(f"healthgate: {name[:64]}: {found.detail}", err=True)
         raise typer.Exit(1)
-    office.accounts.sign_out(found.token)
+    office.sessions.sign_out(found.token)
     return found.session.actor

@@ -26,11 +26,12 @@ class Actor:
 
 
 class Part(StrEnum):
-    """What acts without an account. `CONSOLE` is whoever can run commands on the server's machine."""
+    """What acts without an account. `CONSOLE` is whoever can run commands on the server's machine, `STRANGER` whoever is not signed in."""
 
     RULE = "rule"
     GATE = "gate"
     CONSOLE = "console"
+    STRANGER = "stranger"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ Who = Actor | Agent
 BY_RULES = Agent(Part.RULE)
 BY_GATE = Agent(Part.GATE)
 AT_CONSOLE = Agent(Part.CONSOLE)
+BY_STRANGER = Agent(Part.STRANGER)
 CARERS = frozenset({Role.RESIDENT, Role.APP})
 """Who looks after residents."""
 OFFICERS = frozenset({Role.OFFICER, Role.APPROVER})
 """Who decides about others."""
+STAFF = frozenset({Role.OFFICER, Role.APPROVER, Role.OPERATOR, Role.AUDITOR})
+"""Whose accounts reach others' data or the server itself."""

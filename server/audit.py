@@ -56,6 +56,9 @@ class Action(StrEnum):
     ACCOUNT_PASSWORD = "account.password"  # noqa: S105
     ACCOUNT_DISABLED = "account.disabled"
     ACCOUNT_ENABLED = "account.enabled"
+    SIGNED_IN = "account.signed_in"
+    SIGNED_OUT = "account.signed_out"
+    SIGN_IN_REFUSED = "account.sign_in_refused"
     PROPOSAL_MADE = "proposal.made"
     PROPOSAL_APPROVED = "proposal.approved"
     PROPOSAL_REFUSED = "proposal.refused"

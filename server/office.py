@@ -33,6 +33,7 @@ from server.retention import Retention
 from server.reviews import Reviews
 from server.rulebook import load_policy
 from server.sealing import Seal, SealError, load_seal
+from server.sessions import Sessions
 from server.store import Store, StoreError, to_ms
 
 log = logging.getLogger("server")
@@ -51,6 +52,7 @@ class Office:
     now: Callable[[], float]
     registry: Registry
     accounts: Accounts
+    sessions: Sessions
     handovers: HandOvers
     households: Households
     checkins: CheckIns
@@ -75,7 +77,7 @@ class Office:
 
     def tidy(self) -> None:
         """Forgets what is over: sessions, attempts, hand-over codes, drafts, apps' tokens and old answers."""
-        self.accounts.tidy()
+        self.sessions.tidy()
         self.handovers.tidy()
         self.drafts.tidy()
         self.replays.tidy()
@@ -102,13 +104,15 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
     made = Proposals(store, registry, now)
     handovers = HandOvers(store, registry, seal, now, limit)
     households = Households(store, registry, handovers, seal, now, limit)
+    accounts = Accounts(store, seal, now)
     return Office(
         config,
         store,
         seal,
         now,
         registry,
-        Accounts(store, seal, now),
+        accounts,
+        Sessions(store, accounts, seal, now),
         handovers,
         households,
         CheckIns(store, registry, seal, now),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 from starlette.responses import HTMLResponse
 
-from server.accounts import Session
+from server.sessions import Session
 from server.web.desk_rules import RULES, may
 from server.web.pages import show
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from server.accounts import Session
 from server.actors import Role
+from server.sessions import Session
 from server.web.visitors import only
 
 OFFICER, APPROVER, OPERATOR, AUDITOR = Role.OFFICER, Role.APPROVER, Role.OPERATOR, Role.AUDITOR

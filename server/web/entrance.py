@@ -8,9 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from server.accounts import AccountFault, Refused, SignedIn
+from server.accounts import AccountFault, Refused
 from server.actors import Role
 from server.sentences import Language
+from server.sessions import SignedIn
 from server.web import forms
 from server.web.faulty import Shown
 from server.web.forms import Form
@@ -66,7 +67,7 @@ def sign_in_page(request: Request, visitor: Seen, next: str = "/") -> Response: 
 def sign_in(request: Request, services: House, form: Form) -> Response:
     """Begins a session."""
     name, back = form.text("name"), safe_path(form.text("next") or "/")
-    outcome = services.office.accounts.sign_in(
+    outcome = services.office.sessions.sign_in(
         name, _secret(form, "password"), address(request), request.cookies.get(services.cookies.browser, "")
     )
     if isinstance(outcome, Refused):
@@ -84,7 +85,7 @@ def register_page(request: Request, visitor: Seen) -> Response:
 def register(request: Request, services: House, form: Form) -> Response:
     """Makes a resident's account and begins its first session."""
     name = form.text("name")
-    outcome = services.office.accounts.register(name, _secret(form, "password"), address(request))
+    outcome = services.office.sessions.register(name, _secret(form, "password"), address(request))
     if isinstance(outcome, Refused):
         field = "password" if outcome.fault.value.startswith("password") else "name"
         return show(request, "register.html", _status(outcome), faults=[_fault(outcome, field)], name=name)
@@ -95,7 +96,7 @@ def sign_out(request: Request, services: House, visitor: Seen) -> Response:
     """Ends the session; the browser forgets its codes."""
     token = request.cookies.get(services.cookies.session)
     if visitor.session is not None and token:
-        services.office.accounts.sign_out(token)
+        services.office.sessions.sign_out(token)
     response = RedirectResponse("/", 303)
     end(services, response)
     return response
@@ -112,7 +113,7 @@ def change_password(request: Request, services: House, visitor: Seen, form: Form
     """Changes the password: every other session ends."""
     if visitor.session is None:
         raise SignInNeeded("/password")
-    outcome = services.office.accounts.change_password(visitor.session.actor, _secret(form, "old"), _secret(form, "new"))
+    outcome = services.office.sessions.change_password(visitor.session.actor, _secret(form, "old"), _secret(form, "new"))
     if isinstance(outcome, Refused):
         field = "new" if outcome.fault.value.startswith("password") else "old"
         return show(request, "password.html", _status(outcome), faults=[_fault(outcome, field)])

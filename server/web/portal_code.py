@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from server import qr
-from server.accounts import Session
 from server.colours import PENDING
 from server.identity import mask_name
 from server.issuer import Pack
 from server.registry import Refused, RegistryFault
+from server.sessions import Session
 from server.web import residents
 from server.web.forms import Form
 from server.web.pages import show

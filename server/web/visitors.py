@@ -12,8 +12,8 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import Response
 
-from server.accounts import Session, SignedIn
 from server.actors import Role
+from server.sessions import Session, SignedIn
 from server.web.language import Words, choose
 from server.web.services import Services, services_of
 
@@ -44,7 +44,7 @@ def see(request: Request, services: Annotated[Services, Depends(services_of)]) -
     """The visitor of a request."""
     names = services.cookies
     token = request.cookies.get(names.session, "")
-    session = services.office.accounts.session(token) if token else None
+    session = services.office.sessions.session(token) if token else None
     words = services.words[choose(request.cookies.get(names.language), request.headers.get("accept-language", ""))]
     anonymous = request.cookies.get(names.form, "")
     is_new = session is None and not 20 <= len(anonymous) <= 64

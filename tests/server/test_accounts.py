@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.accounts import RESIDENTS_SESSION, STAFF_SESSION, AccountFault, Accounts, Refused, SignedIn, normal_name
+from server.accounts import AccountFault, Accounts, Refused
 from server.actors import Role
+from server.names import normal_name
 from server.office import Office
 from server.passwords import Cost, Passwords
+from server.sessions import RESIDENTS_SESSION, STAFF_SESSION, Sessions, SignedIn
+from server.store import audit as log
 from server.throttle import Limits, wait_after
 from tests.server.office import Clock
 
@@ -25,6 +28,11 @@ HOME, CAFE = "198.51.100.7", "203.0.113.9"
 @pytest.fixture
 def accounts(office: Office, clock: Clock) -> Accounts:
     return Accounts(office.store, office.seal, clock, Passwords(Cost(1, 64, 1)))
+
+
+@pytest.fixture
+def sessions(office: Office, accounts: Accounts, clock: Clock) -> Sessions:
+    return Sessions(office.store, accounts, office.seal, clock)
 
 
 def signed_in(outcome: SignedIn | Refused) -> SignedIn:
@@ -85,13 +93,13 @@ def test_staff_need_a_longer_one(accounts: Accounts) -> None:
     assert not isinstance(accounts.add("officer.li", "grey herons", Role.RESIDENT), Refused)
 
 
-def test_one_name_one_account(accounts: Accounts) -> None:
-    signed_in(accounts.register("138 0013 8000", GOOD, HOME))
-    assert refused(accounts.register("+8613800138000", GOOD, HOME)).fault is AccountFault.NAME_TAKEN
+def test_one_name_one_account(sessions: Sessions) -> None:
+    signed_in(sessions.register("138 0013 8000", GOOD, HOME))
+    assert refused(sessions.register("+8613800138000", GOOD, HOME)).fault is AccountFault.NAME_TAKEN
 
 
-def test_neither_name_nor_token_lies_in_the_database(accounts: Accounts, office: Office) -> None:
-    session = signed_in(accounts.register("13800138000", GOOD, HOME))
+def test_neither_name_nor_token_lies_in_the_database(sessions: Sessions, office: Office) -> None:
+    session = signed_in(sessions.register("13800138000", GOOD, HOME))
     office.store.close()
     files = list(Path(office.config.data).glob("registry.sqlite*"))
     content = b"".join(path.read_bytes() for path in files)
@@ -109,7 +117,8 @@ def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106(office: Office) -> 
 
 def test_a_hash_of_older_parameters_is_made_anew_at_sign_in(office: Office, clock: Clock, accounts: Accounts) -> None:
     accounts.add("officer.li", GOOD, Role.OFFICER)
-    later = Accounts(office.store, office.seal, clock, Passwords(Cost(2, 64, 1)))
+    stronger = Accounts(office.store, office.seal, clock, Passwords(Cost(2, 64, 1)))
+    later = Sessions(office.store, stronger, office.seal, clock)
     signed_in(later.sign_in("officer.li", GOOD, HOME))
     with sqlite3.connect(Path(office.config.data) / "registry.sqlite") as database:
         ((held,),) = database.execute("SELECT password FROM accounts").fetchall()
@@ -118,104 +127,153 @@ def test_a_hash_of_older_parameters_is_made_anew_at_sign_in(office: Office, cloc
 
 
 @pytest.mark.parametrize(("role", "lifetime"), [(Role.RESIDENT, RESIDENTS_SESSION), (Role.OFFICER, STAFF_SESSION)])
-def test_a_session_ends_after_a_rest_and_after_its_longest_life(accounts: Accounts, clock: Clock, role: Role, lifetime: object) -> None:
+def test_a_session_ends_after_a_rest_and_after_its_longest_life(
+    accounts: Accounts, sessions: Sessions, clock: Clock, role: Role, lifetime: object
+) -> None:
     accounts.add("officer.li", GOOD, role)
     idle_s, most_s = (STAFF_SESSION if role is Role.OFFICER else RESIDENTS_SESSION).idle_s, lifetime.most_s  # type: ignore[attr-defined]
-    rested = signed_in(accounts.sign_in("officer.li", GOOD, HOME))
+    rested = signed_in(sessions.sign_in("officer.li", GOOD, HOME))
     clock.at += idle_s - 1
-    assert accounts.session(rested.token) is not None
+    assert sessions.session(rested.token) is not None
     clock.at += idle_s
-    assert accounts.session(rested.token) is None, "a rest ends it"
-    busy = signed_in(accounts.sign_in("officer.li", GOOD, HOME))
+    assert sessions.session(rested.token) is None, "a rest ends it"
+    busy = signed_in(sessions.sign_in("officer.li", GOOD, HOME))
     began = clock.at
     while clock.at + idle_s / 2 < began + most_s:
         clock.at += idle_s / 2
-        assert accounts.session(busy.token) is not None
+        assert sessions.session(busy.token) is not None
     clock.at = began + most_s
-    assert accounts.session(busy.token) is None, "and nothing keeps it for ever"
+    assert sessions.session(busy.token) is None, "and nothing keeps it for ever"
 
 
-def test_sign_out_and_disabling_end_sessions(accounts: Accounts) -> None:
+def test_sign_out_and_disabling_end_sessions(accounts: Accounts, sessions: Sessions) -> None:
     accounts.add("officer.li", GOOD, Role.OFFICER)
-    one, other = (signed_in(accounts.sign_in("officer.li", GOOD, HOME)) for _ in range(2))
-    accounts.sign_out(one.token)
-    assert accounts.session(one.token) is None
-    assert accounts.session(other.token) is not None
+    one, other = (signed_in(sessions.sign_in("officer.li", GOOD, HOME)) for _ in range(2))
+    sessions.sign_out(one.token)
+    assert sessions.session(one.token) is None
+    assert sessions.session(other.token) is not None
     accounts.set_enabled("officer.li", False)
-    assert accounts.session(other.token) is None
-    assert refused(accounts.sign_in("officer.li", GOOD, HOME)).fault is AccountFault.WRONG
+    assert sessions.session(other.token) is None
+    assert refused(sessions.sign_in("officer.li", GOOD, HOME)).fault is AccountFault.WRONG
     accounts.set_enabled("officer.li", True)
-    signed_in(accounts.sign_in("officer.li", GOOD, HOME))
+    signed_in(sessions.sign_in("officer.li", GOOD, HOME))
 
 
-def test_a_new_password_ends_every_session_but_the_new_one(accounts: Accounts) -> None:
-    before = [signed_in(accounts.register("13800138000", GOOD, HOME)), signed_in(accounts.sign_in("13800138000", GOOD, CAFE))]
-    assert refused(accounts.change_password(before[0].session.actor, "not the old one", NEW)).fault is AccountFault.WRONG
-    after = signed_in(accounts.change_password(before[0].session.actor, GOOD, NEW))
-    assert [accounts.session(each.token) for each in before] == [None, None]
-    assert accounts.session(after.token) == after.session
-    assert refused(accounts.sign_in("13800138000", GOOD, HOME)).fault is AccountFault.WRONG
-    signed_in(accounts.sign_in("13800138000", NEW, HOME))
+def test_a_new_password_ends_every_session_but_the_new_one(sessions: Sessions) -> None:
+    before = [signed_in(sessions.register("13800138000", GOOD, HOME)), signed_in(sessions.sign_in("13800138000", GOOD, CAFE))]
+    assert refused(sessions.change_password(before[0].session.actor, "not the old one", NEW)).fault is AccountFault.WRONG
+    after = signed_in(sessions.change_password(before[0].session.actor, GOOD, NEW))
+    assert [sessions.session(each.token) for each in before] == [None, None]
+    assert sessions.session(after.token) == after.session
+    assert refused(sessions.sign_in("13800138000", GOOD, HOME)).fault is AccountFault.WRONG
+    signed_in(sessions.sign_in("13800138000", NEW, HOME))
 
 
-def test_guessing_gets_slow_and_never_final(accounts: Accounts, clock: Clock) -> None:
-    accounts.register("13800138000", GOOD, HOME)
+def test_guessing_gets_slow_and_never_final(sessions: Sessions, clock: Clock) -> None:
+    sessions.register("13800138000", GOOD, HOME)
     waits = []
     for _ in range(20):
-        outcome = refused(accounts.sign_in("13800138000", "a wrong guess", CAFE))
+        outcome = refused(sessions.sign_in("13800138000", "a wrong guess", CAFE))
         if outcome.fault is AccountFault.WAIT:
             waits.append(outcome.wait_s)
-            assert refused(accounts.sign_in("13800138000", GOOD, CAFE)).fault is AccountFault.WAIT, "nor is the right one looked at"
+            assert refused(sessions.sign_in("13800138000", GOOD, CAFE)).fault is AccountFault.WAIT, "nor is the right one looked at"
             clock.at += outcome.wait_s
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(2)
     clock.at += 900
-    signed_in(accounts.sign_in("13800138000", GOOD, CAFE))
+    signed_in(sessions.sign_in("13800138000", GOOD, CAFE))
 
 
-def test_who_was_here_before_is_not_kept_out_by_others_guesses(accounts: Accounts) -> None:
-    mine = signed_in(accounts.register("13800138000", GOOD, HOME))
-    while refused(accounts.sign_in("13800138000", "a wrong guess", CAFE)).fault is not AccountFault.WAIT:
+def test_who_was_here_before_is_not_kept_out_by_others_guesses(sessions: Sessions) -> None:
+    mine = signed_in(sessions.register("13800138000", GOOD, HOME))
+    while refused(sessions.sign_in("13800138000", "a wrong guess", CAFE)).fault is not AccountFault.WAIT:
         pass
-    signed_in(accounts.sign_in("13800138000", GOOD, HOME, mine.browser))
-    accounts.register("13900139000", GOOD, HOME)
-    assert refused(accounts.sign_in("13800138000", GOOD, HOME, "ab.cd")).fault is AccountFault.WAIT, "a mark that we did not make"
+    signed_in(sessions.sign_in("13800138000", GOOD, HOME, mine.browser))
+    sessions.register("13900139000", GOOD, HOME)
+    assert refused(sessions.sign_in("13800138000", GOOD, HOME, "ab.cd")).fault is AccountFault.WAIT, "a mark that we did not make"
 
 
-def test_a_marked_browser_guesses_no_faster(accounts: Accounts) -> None:
-    mark = signed_in(accounts.register("13800138000", GOOD, HOME)).browser
-    faults = [refused(accounts.sign_in("13800138000", "a wrong guess", HOME, mark)).fault for _ in range(6)]
+def test_a_marked_browser_guesses_no_faster(sessions: Sessions) -> None:
+    mark = signed_in(sessions.register("13800138000", GOOD, HOME)).browser
+    faults = [refused(sessions.sign_in("13800138000", "a wrong guess", HOME, mark)).fault for _ in range(6)]
     assert faults == [AccountFault.WRONG] * 5 + [AccountFault.WAIT]
 
 
-def test_an_address_that_tries_many_accounts_waits_and_others_do_not(accounts: Accounts) -> None:
-    accounts.register("13800138000", GOOD, HOME)
-    faults = {refused(accounts.sign_in(f"nobody-{n}", "a wrong guess", CAFE)).fault for n in range(51)}
+def test_an_address_that_tries_many_accounts_waits_and_others_do_not(sessions: Sessions) -> None:
+    sessions.register("13800138000", GOOD, HOME)
+    faults = {refused(sessions.sign_in(f"nobody-{n}", "a wrong guess", CAFE)).fault for n in range(51)}
     assert faults == {AccountFault.WRONG, AccountFault.WAIT}
-    assert refused(accounts.sign_in("13800138000", GOOD, CAFE)).fault is AccountFault.WAIT
-    signed_in(accounts.sign_in("13800138000", GOOD, HOME))
+    assert refused(sessions.sign_in("13800138000", GOOD, CAFE)).fault is AccountFault.WAIT
+    signed_in(sessions.sign_in("13800138000", GOOD, HOME))
 
 
-def test_the_addresses_of_one_subscriber_count_together(accounts: Accounts) -> None:
+def test_the_addresses_of_one_subscriber_count_together(sessions: Sessions) -> None:
     for n in range(50):
-        accounts.sign_in(f"nobody-{n}", "a wrong guess", f"2001:db8:0:7::{n:x}")
-    assert refused(accounts.sign_in("nobody-x", "a wrong guess", "2001:db8:0:7:ffff::1")).fault is AccountFault.WAIT
-    assert refused(accounts.sign_in("nobody-x", "a wrong guess", "2001:db8:0:8::1")).fault is AccountFault.WRONG
+        sessions.sign_in(f"nobody-{n}", "a wrong guess", f"2001:db8:0:7::{n:x}")
+    assert refused(sessions.sign_in("nobody-x", "a wrong guess", "2001:db8:0:7:ffff::1")).fault is AccountFault.WAIT
+    assert refused(sessions.sign_in("nobody-x", "a wrong guess", "2001:db8:0:8::1")).fault is AccountFault.WRONG
 
 
-def test_many_attempts_at_once_count_as_many(accounts: Accounts) -> None:
-    accounts.register("13800138000", GOOD, HOME)
+def test_many_attempts_at_once_count_as_many(sessions: Sessions) -> None:
+    sessions.register("13800138000", GOOD, HOME)
     with ThreadPoolExecutor(8) as pool:
-        faults = [refused(each).fault for each in pool.map(lambda _: accounts.sign_in("13800138000", "a wrong guess", CAFE), range(24))]
+        faults = [refused(each).fault for each in pool.map(lambda _: sessions.sign_in("13800138000", "a wrong guess", CAFE), range(24))]
     assert faults.count(AccountFault.WRONG) == 5
     assert faults.count(AccountFault.WAIT) == 19
 
 
-def test_what_is_over_is_forgotten(accounts: Accounts, clock: Clock, office: Office) -> None:
-    accounts.register("13800138000", GOOD, HOME)
-    accounts.sign_in("13800138000", "a wrong guess", CAFE)
+def entries(office: Office) -> list[tuple[str, str, str, str]]:
+    """(action, role, "own" where the account itself did it, detail) of what the log says of accounts, oldest first."""
+    with office.store.read() as tx:
+        found = [each for each in log.list_newest(tx, 100)[::-1] if each.subject.startswith("account/")]
+    return [(each.action, each.role, "own" if each.subject == f"account/{each.account}" else each.account, each.detail) for each in found]
+
+
+def test_staffs_coming_and_going_is_in_the_log(accounts: Accounts, sessions: Sessions, office: Office) -> None:
+    accounts.add("officer.li", GOOD, Role.OFFICER)
+    first = signed_in(sessions.sign_in("officer.li", GOOD, HOME))
+    refused(sessions.sign_in("officer.li", "a wrong guess", CAFE))
+    sessions.sign_out(first.token)
+    sessions.sign_out(first.token)
+    refused(sessions.change_password(first.session.actor, "a wrong guess", NEW))
+    signed_in(sessions.change_password(first.session.actor, GOOD, NEW))
+    accounts.set_enabled("officer.li", False)
+    refused(sessions.sign_in("officer.li", NEW, HOME))
+    accounts.set_enabled("officer.li", True)
+    assert entries(office) == [
+        ("account.added", "console", "", '{"role":"officer"}'),
+        ("account.signed_in", "officer", "own", "{}"),
+        ("account.sign_in_refused", "stranger", "", '{"reason":"wrong_password"}'),
+        ("account.signed_out", "officer", "own", "{}"),
+        ("account.sign_in_refused", "officer", "own", '{"reason":"wrong_old_password"}'),
+        ("account.password", "officer", "own", "{}"),
+        ("account.disabled", "console", "", "{}"),
+        ("account.sign_in_refused", "stranger", "", '{"reason":"disabled"}'),
+        ("account.enabled", "console", "", "{}"),
+    ]
+
+
+def test_a_flood_of_guesses_does_not_flood_the_log(accounts: Accounts, sessions: Sessions, office: Office) -> None:
+    accounts.add("officer.li", GOOD, Role.OFFICER)
+    for _ in range(40):
+        refused(sessions.sign_in("officer.li", "a wrong guess", CAFE))
+    assert [action for action, *_ in entries(office)] == ["account.added"] + ["account.sign_in_refused"] * 5
+
+
+def test_when_residents_look_at_their_codes_is_not_kept(sessions: Sessions, office: Office) -> None:
+    mine = signed_in(sessions.register("13800138000", GOOD, HOME))
+    refused(sessions.sign_in("13800138000", "a wrong guess", CAFE))
+    refused(sessions.sign_in("nobody-1", GOOD, CAFE))
+    sessions.sign_out(mine.token)
+    signed_in(sessions.sign_in("13800138000", GOOD, HOME))
+    assert [action for action, *_ in entries(office)] == ["account.added"]
+
+
+def test_what_is_over_is_forgotten(sessions: Sessions, clock: Clock, office: Office) -> None:
+    sessions.register("13800138000", GOOD, HOME)
+    sessions.sign_in("13800138000", "a wrong guess", CAFE)
     clock.at += RESIDENTS_SESSION.most_s
-    accounts.tidy()
+    sessions.tidy()
     with sqlite3.connect(Path(office.config.data) / "registry.sqlite") as database:
         assert database.execute("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM throttles)").fetchall() == [(0, 0)]
 

@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from server.accounts import STAFF_SESSION
 from server.actors import Role
 from server.config import Web
 from server.office import Office, open_office
 from server.sentences import Language
+from server.sessions import STAFF_SESSION
 from server.web.guard import LEAST_LIMIT
 from server.web.language import choose
 from server.web.rates import Rate, Rates

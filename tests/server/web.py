@@ -14,6 +14,7 @@ from healthcode.terms import Use
 from server.accounts import Accounts
 from server.office import Office
 from server.passwords import Cost, Passwords
+from server.sessions import Sessions
 from server.web.app import create_app
 from tests.server.office import Town
 
@@ -23,7 +24,8 @@ SITE = "http://testserver"
 
 def quick(office: Office, clock: Callable[[], float]) -> Office:
     """The office with hashes of passwords that cost next to nothing."""
-    return replace(office, accounts=Accounts(office.store, office.seal, clock, Passwords(Cost(1, 64, 1))))
+    accounts = Accounts(office.store, office.seal, clock, Passwords(Cost(1, 64, 1)))
+    return replace(office, accounts=accounts, sessions=Sessions(office.store, accounts, office.seal, clock))
 
 
 def make_app(town: Town, office: Office) -> FastAPI:
