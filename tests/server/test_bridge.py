@@ -21,9 +21,22 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
 from healthcode import topics
-from healthcode.messages import ClockReset, Delta, Head, Message, TimeAnswer, TimeAnswerEnvelope, TimeRequest, TrustHead, Watermark, encode
+from healthcode.messages import (
+    AuditHead,
+    ClockReset,
+    Delta,
+    Head,
+    Message,
+    TimeAnswer,
+    TimeAnswerEnvelope,
+    TimeRequest,
+    TrustHead,
+    Watermark,
+    encode,
+)
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
+from server import audit
 from server.actors import BY_RULES
 from server.facts import HandReason, Reviewed
 from server.fleet import Fleet
@@ -336,3 +349,16 @@ def test_what_is_wrong_at_the_start_is_one_line(scene: Scene, file: str, words: 
     assert file in line
     assert words in line
     assert "Traceback" not in errors.decode()
+
+
+def test_the_audit_logs_head_is_retained_and_the_log_agrees_with_it(scene: Scene) -> None:
+    scene.start()
+    topic = topics.audit_topic(ISSUER)
+    head = scene.read(scene.unit().wait(topic)[1], AuditHead)
+    assert head.issuer == ISSUER
+    set_colour(scene.office, add(scene.office.registry).resident, Colour.RED, HandReason.CONFIRMED)
+    assert scene.read(scene.unit("south").wait(topic)[1], AuditHead) == head, "retained, and one a day"
+    with scene.office.store.read() as tx:
+        found = audit.verify(tx, [head])
+    assert isinstance(found, audit.Sound), found
+    assert found.entries > head.entry
