@@ -5,7 +5,7 @@ Who decided and who looked is told by role: never which officer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,9 @@ from server.persons import read_person
 from server.registry import Registry
 from server.sealing import Seal
 from server.sentences import Language, sentences
-from server.store import Store, appeals, held, to_ms
+from server.store import Store, appeals, held, rulings, to_ms
 from server.store import audit as log
+from server.store.rulings import FactRow
 
 LOOKS = (
     Action.RESIDENT_VIEWED.value,
@@ -134,7 +135,7 @@ class Insight:
                 "person": msgspec.to_builtins(person),
                 "families": held.list_relations(tx, resident),
                 "indices": held.list_indices(tx, resident),
-                "facts": [_fact(row) for row in held.list_facts(tx, resident)],
+                "facts": [_fact(row) for row in rulings.list_facts(tx, [resident])[resident]],
                 "rulings": [{**row, "why": msgspec.json.decode(row["why"])} for row in held.list_rulings(tx, resident)],
                 "codes_issued": held.list_issues(tx, resident),
                 "appeals": [
@@ -172,5 +173,5 @@ def _looked(counted: Sequence[tuple[str, str, int, int]]) -> list[Looked]:
     return [found[role] for role in sorted(found)]
 
 
-def _fact(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "body": msgspec.json.decode(row["body"])}
+def _fact(row: FactRow) -> dict[str, Any]:
+    return {"kind": row.kind, "at_ms": row.at_ms, "recorded_ms": row.recorded_ms, "body": msgspec.json.decode(row.body)}

@@ -23,11 +23,6 @@ def list_indices(tx: Connection, resident: str) -> list[dict[str, Any]]:
     return _all(tx, "SELECT uri, idx, assigned_ms, revoked_ms FROM assignments WHERE resident = :resident ORDER BY assigned_ms", resident)
 
 
-def list_facts(tx: Connection, resident: str) -> list[dict[str, Any]]:
-    """What is known of the resident; `body` is JSON."""
-    return _all(tx, "SELECT kind, at_ms, recorded_ms, body FROM facts WHERE resident = :resident ORDER BY at_ms, fact", resident)
-
-
 def list_rulings(tx: Connection, resident: str) -> list[dict[str, Any]]:
     """Every ruling on the resident; `why` is JSON."""
     return _all(tx, "SELECT colour, rule, since_ms, made_ms, policy, why FROM rulings WHERE resident = :resident ORDER BY ruling", resident)
