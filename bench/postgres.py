@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,32 +69,50 @@ def running(binaries: Path = BINARIES) -> Iterator[Cluster]:
                 os.chown(path, _NOBODY, _NOBODY)
         data = folder / "data"
         secret = ["-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
-        _run([str(binaries / "initdb"), "-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", *secret], folder)
+        _init([str(binaries / "initdb"), "-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", *secret], folder)
         port = _free_port()
-        settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=50"
-        control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", f"{_START_S:.0f}"]
-        _run([*control, "-l", str(folder / "log"), "-o", settings, "start"], folder)
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 50}
+        arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with (folder / "log").open("wb") as log:
+            command = _as_nobody([str(binaries / "postgres"), "-D", str(data), *arguments])
+            server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
         try:
+            _wait(server, port, folder / "log")
             cluster = Cluster(port, password)
             try:
                 yield cluster
             finally:
                 cluster.close()
         finally:
-            _run([*control, "-m", "immediate", "stop"], folder)
+            server.send_signal(signal.SIGQUIT)  # nothing in it is to be kept
+            server.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(command: list[str], folder: Path) -> None:
-    mine = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    # Its own standard streams: the server that pg_ctl leaves behind must not hold ours open.
-    with (folder / f"output-{secrets.token_hex(4)}").open("w+b") as output:
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, **mine)  # type: ignore[call-overload]  # noqa: S603
-        if done.returncode:
-            output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines() or ["nothing said"]
-            raise NoPostgres(f"{Path(command[0]).name} failed: {lines[-1]}")
+def _as_nobody(command: list[str]) -> list[str]:
+    """`command` under `nobody` where we are root, and ended when this process ends, however that ends."""
+    user = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--pdeathsig", "QUIT", *user, "--", *command]
+
+
+def _init(command: list[str], folder: Path) -> None:
+    done = subprocess.run(_as_nobody(command), cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise NoPostgres(f"initdb failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until it takes connections."""
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            break
+        if b"database system is ready to accept connections" in log.read_bytes():
+            return
+        time.sleep(0.02)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise NoPostgres(f"PostgreSQL did not start on port {port}: {last}")
 
 
 def _free_port() -> int:

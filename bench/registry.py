@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from bench import registry_town as made
+from healthcode.cose import SoftwareKey
 from server.actors import BY_RULES
 from server.colours import colour_of
 from server.config import Codes
@@ -98,7 +99,7 @@ def _rulings(town: made.Town, draw: random.Random, progress: Progress) -> tuple[
 
 def _packs(town: made.Town, draw: random.Random, progress: Progress) -> float:
     """Packs of live codes for four hours (121 signatures each) a second."""
-    issuer = Issuer(town.store, town.key, "CN-HB", Codes(), time.time)
+    issuer = Issuer(town.store, SoftwareKey.generate(), "CN-HB", Codes(), time.time)
     begun = time.perf_counter()
     for done in range(PACKS):
         pack = issuer.live_pack(made.resident_of(draw.randrange(town.residents)))

@@ -13,8 +13,6 @@ from typing import Any
 
 from sqlalchemy import text
 
-from healthcode.cose import SoftwareKey
-from healthcode.status import CAPACITY
 from server.actors import BY_RULES
 from server.facts import Declared, Fact, Reviewed
 from server.identity import check_character
@@ -34,12 +32,11 @@ _DISTRICT = "420106"
 
 @dataclass
 class Town:
-    """The registry and what stands behind it."""
+    """The registry and what stands behind it; `residents` of ours are in it."""
 
     store: Store
     seal: Seal
     registry: Registry
-    key: SoftwareKey
     residents: int = 0
 
 
@@ -60,12 +57,12 @@ def open_town(url: str, now: Callable[[], float]) -> Town:
     store = Store.open(url)
     store.migrate(to_ms(now()))
     seal = Seal(os.urandom(32))
-    return Town(store, seal, Registry(store, seal, issuer="CN-HB", uris=[URI], now=now, capacity=CAPACITY), SoftwareKey.generate())
+    return Town(store, seal, Registry(store, seal, issuer="CN-HB", uris=[URI], now=now))
 
 
 def fill(town: Town, count: int, now: Callable[[], float], progress: Callable[[int], None]) -> None:
     """Registers people until there are `count`: each has declared, was reviewed by rule, and is green."""
-    index_key = town.seal.derive(f"indices {URI}")
+    index_key, capacity = town.seal.derive(f"indices {URI}"), town.registry.capacities[URI]
     while town.residents < count:
         places = range(town.residents, min(town.residents + SLICE, count))
         at = now()
@@ -81,7 +78,7 @@ def fill(town: Town, count: int, now: Callable[[], float], progress: Callable[[i
                     "number_hash": fingerprint(town.seal, identity),
                     "at_ms": to_ms(at),
                     "uri": URI,
-                    "idx": permute(index_key, place, CAPACITY),
+                    "idx": permute(index_key, place, capacity),
                     "district": _DISTRICT,
                 }
             )
