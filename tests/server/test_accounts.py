@@ -98,6 +98,7 @@ def test_one_name_one_account(sessions: Sessions) -> None:
     assert refused(sessions.register("+8613800138000", GOOD, HOME)).fault is AccountFault.NAME_TAKEN
 
 
+@pytest.mark.sqlite
 def test_neither_name_nor_token_lies_in_the_database(sessions: Sessions, office: Office) -> None:
     session = signed_in(sessions.register("13800138000", GOOD, HOME))
     office.store.close()
@@ -108,6 +109,7 @@ def test_neither_name_nor_token_lies_in_the_database(sessions: Sessions, office:
         assert secret.encode() not in content
 
 
+@pytest.mark.sqlite
 def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106(office: Office) -> None:
     assert not isinstance(office.accounts.add("officer.li", GOOD, Role.OFFICER), Refused)
     with sqlite3.connect(Path(office.config.data) / "registry.sqlite") as database:
@@ -115,6 +117,7 @@ def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106(office: Office) -> 
     assert held.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
+@pytest.mark.sqlite
 def test_a_hash_of_older_parameters_is_made_anew_at_sign_in(office: Office, clock: Clock, accounts: Accounts) -> None:
     accounts.add("officer.li", GOOD, Role.OFFICER)
     stronger = Accounts(office.store, office.seal, clock, Passwords(Cost(2, 64, 1)))
@@ -269,6 +272,7 @@ def test_when_residents_look_at_their_codes_is_not_kept(sessions: Sessions, offi
     assert [action for action, *_ in entries(office)] == ["account.added"]
 
 
+@pytest.mark.sqlite
 def test_what_is_over_is_forgotten(sessions: Sessions, clock: Clock, office: Office) -> None:
     sessions.register("13800138000", GOOD, HOME)
     sessions.sign_in("13800138000", "a wrong guess", CAFE)

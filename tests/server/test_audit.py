@@ -135,6 +135,7 @@ FOUND = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("change", "entry", "words"), [case[1:] for case in FOUND], ids=[case[0] for case in FOUND])
 def test_every_change_is_found_and_named(office: Office, change: Callable[[Connection], None], entry: int, words: str) -> None:
     with office.store.read() as tx:
@@ -156,6 +157,7 @@ REWRITTEN = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("change", "words"), [case[1:] for case in REWRITTEN], ids=[case[0] for case in REWRITTEN])
 def test_a_log_that_was_chained_anew_contradicts_the_head_that_somebody_kept(
     office: Office, town: Town, change: Callable[[Connection], None], words: str
@@ -175,6 +177,7 @@ def test_a_log_that_was_chained_anew_contradicts_the_head_that_somebody_kept(
     assert words in found.why
 
 
+@pytest.mark.sqlite
 def test_missing_triggers_are_told(office: Office) -> None:
     with office.store.write() as tx:
         tx.exec_driver_sql("DROP TRIGGER audit_no_delete")

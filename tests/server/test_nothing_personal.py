@@ -88,6 +88,7 @@ def test_no_log_names_anybody(town: Town, clock: Clock, caplog: pytest.LogCaptur
     assert mask_number(MOTHER) not in written
 
 
+@pytest.mark.sqlite
 def test_the_database_names_nobody(town: Town, clock: Clock) -> None:
     live(town, clock)
     held = b"".join(path.read_bytes() for path in sorted(Path(town.folder / "data").rglob("*")) if path.is_file())

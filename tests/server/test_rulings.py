@@ -114,6 +114,7 @@ def test_from_red_to_yellow_to_green_with_time_alone(office: Office, clock: Cloc
     assert [status for _, status in waiting(office)] == [Status.RED, Status.YELLOW, Status.GREEN]
 
 
+@pytest.mark.sqlite
 def test_what_is_due_is_found_by_its_index_and_not_by_looking_at_everybody(office: Office) -> None:
     with office.store.read() as tx:
         plan = tx.execute(text("EXPLAIN QUERY PLAN SELECT resident FROM residents WHERE due_ms <= 5 ORDER BY due_ms LIMIT 9")).all()
