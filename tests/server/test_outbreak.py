@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -71,7 +72,10 @@ def hear(scene: Scene, unit: Unit, held: StatusList, until: int, limit_s: float)
     yellow, at = 0, 0.0
     while yellow < until:
         assert time.monotonic() < ends, f"{yellow} of {until} after {limit_s} s"
-        at, payload = unit.wait(DELTA)
+        try:
+            at, payload = unit.wait(DELTA)
+        except queue.Empty:
+            continue  # a large file is staged before the first delta
         delta = scene.read(payload, Delta)
         assert held.apply(delta) is None
         yellow = int.from_bytes(held.packed).bit_count() // 2
