@@ -18,7 +18,7 @@ import msgspec
 from healthcode.cose import Algorithm, Signer, SoftwareKey
 from healthcode.messages import TrustEntry, TrustList
 from healthcode.terms import Use
-from healthcode.trust import entry_for
+from healthcode.trust import GRACE_S, entry_for
 from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, MakeKey, open_trust, own_issuer, own_signers, write_key, write_next
 from healthgate.times import rfc3339
 from server.keys import CLOCK_MARGIN_S, WARNING_S
@@ -100,7 +100,8 @@ def find_warnings(trust_list: TrustList, at: float) -> list[str]:
     lines = []
     left = trust_list.expires_at - at
     if left < WARNING_S:
-        ended = f"ended {-left / DAY_S:.0f} days ago: gates go on for 30 days after its end"
+        what = "gates go on for 30 days after its end" if -left <= GRACE_S else "gates call the guard for every code"
+        ended = f"ended {-left / DAY_S:.0f} days ago: {what}"
         ends = f"ends in {left / DAY_S:.0f} days" if left > 0 else ended
         lines.append(f"the trust list {ends}: `keys renew`")
     own = {entry.issuer for entry in trust_list.entries if entry.use is Use.ACK}

@@ -96,7 +96,7 @@ class Gate:
         self._has_battery = random.random() < 0.5
         self._powered_at = 0.0
         self._life = 0
-        self._off_since: float | None = None
+        self.off_since: float | None = None
         self._spells: list[tuple[float, float]] = []  # from and until when its disk gave errors
         self.boot_id = ""
 
@@ -120,9 +120,9 @@ class Gate:
             self._excuse(str(fault))
             self.crash(cuts_power=False)
             return
-        if self._off_since is not None:
-            self.memory.found_again(self.cache, self._off_since)
-            self._off_since = None
+        if self.off_since is not None:
+            self.memory.found_again(self.cache, self.off_since)
+            self.off_since = None
         self._watch()
         self._later(self._random.uniform(0.0, RECONNECT_S), self._connect)
         self._later(self._tick_s, self._tick)
@@ -146,7 +146,9 @@ class Gate:
             self._powered_at = self._schedule.now
             if not self._has_battery:
                 self.clock_off_s = -self._random.uniform(0.0, 86_400.0)
-        self._off_since = self._safe_since(self._schedule.now - (FLUSHED_WITHIN_S if cuts_power else 0.0))
+        since = self._safe_since(self._schedule.now - (FLUSHED_WITHIN_S if cuts_power else 0.0))
+        # one that ended while it started has written nothing since it ended before
+        self.off_since = since if self.off_since is None else min(self.off_since, since)
         self._schedule.after(self._random.uniform(0.5, 20.0), self.start)
 
     def replace_card(self) -> None:
@@ -155,7 +157,7 @@ class Gate:
         self._trace.note(self._schedule.now, self.name, "has a new card")
         self.disk.renew()
         self.memory = Memory(self.name, self._signed)
-        self._off_since = None
+        self.off_since = None
 
     def spoil(self, kinds: Collection[str], chance: float, seconds: float) -> None:
         """For so long the disk gives errors at calls of these kinds, with this chance."""

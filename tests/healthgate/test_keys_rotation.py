@@ -195,6 +195,11 @@ def test_the_end_of_the_trust_list_is_told_thirty_days_before_it(folder: Path, d
     assert find_warnings(held(folder), NOW + days * DAY_S) == words
 
 
+def test_after_the_grace_it_says_what_gates_do_now(folder: Path) -> None:
+    assert "call the guard for every code" in find_warnings(held(folder), NOW + 431 * DAY_S)[0]
+    assert "go on for 30 days" in find_warnings(held(folder), NOW + 429 * DAY_S)[0]
+
+
 def test_of_another_province_s_keys_that_end_it_is_told_who_has_to_send_the_next(folder: Path, tmp_path: Path) -> None:
     keyring_files.init(tmp_path / "hn", "CN-HN", OTHER_URI, NOW, lifetimes=Lifetimes(keys_days=40))
     keyring_files.recognise(folder, keyring_files.export(tmp_path / "hn", NOW).entries, NOW)

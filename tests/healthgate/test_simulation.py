@@ -11,6 +11,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from healthgate.simulate import SHORT_HOURS, SHORT_UNITS, app
+from healthgate.simulation.disk import KINDS
 from healthgate.simulation.gate import Gate
 from healthgate.simulation.schedule import Crash
 from healthgate.simulation.town import Town, run
@@ -46,6 +47,25 @@ def test_who_looks_at_the_server_does_not_end_it(tmp_path: Path) -> None:
         office.backup()
         with pytest.raises(Crash), office.store.write():
             pass
+    finally:
+        town.close()
+
+
+def test_a_start_that_fails_writes_nothing_that_could_be_asked_for_later(tmp_path: Path) -> None:
+    town = Town(7, tmp_path, hours=SHORT, units=1, make_gate=Gate)
+    (gate,) = town.gates
+    try:
+        gate.start()
+        while town.schedule.now < 60.0:
+            town.schedule.step()
+        gate.crash(cuts_power=True)
+        safe, boot_id = gate.off_since, gate.boot_id
+        assert safe is not None
+        town.schedule.after(0.4, lambda: gate.spoil(KINDS, 1.0, 3600.0))
+        while gate.boot_id == boot_id:
+            town.schedule.step()
+        assert not gate.is_up
+        assert gate.off_since == safe, "the power went before the disk began to fail"
     finally:
         town.close()
 
