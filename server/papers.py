@@ -32,7 +32,7 @@ CUT_GAP_MM, CUT_MM = 1.5, 3.0
 POINT_MM = 25.4 / 72
 LINE = 1.35
 """Distance of lines, in sizes of the letters."""
-_AT_ONCE = threading.Semaphore(2)  # a document takes a second of one processor and 60 MB for the font's tables
+_AT_ONCE = threading.Semaphore(2)  # a document takes a second of one processor and 100 MB for the font's tables
 # What a line may end after: a word, or a Chinese letter with what must not stand apart from it.
 _PIECE = re.compile(r"[（“《]*(?:[!-~·]+|[^\s])[，。；：、！？）”》]*\s*")
 
