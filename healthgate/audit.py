@@ -13,13 +13,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from healthcode.messages import MAX_HEAD, AuditHead
-from healthcode.signed import Signed, SignedFault, read
+from healthcode.signed import Signed, read
 from healthcode.trust import KeyRing
 from healthgate.cells import cell
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, console, in_one_line, opened
 from healthgate.times import rfc3339
 from server import audit
 from server.audit import Action, Broken, Sound
+from server.audit_heads import read_stored
 from server.keys import KeyFileError, load_roots, read_trust
 from server.office import Office
 from server.store import audit as rows
@@ -41,12 +42,13 @@ def verify(head: HeadFiles = None, config: ConfigPath = DEFAULT_CONFIG, as_json:
         ring = read_trust(Path(office.config.keys), load_roots(office.config.roots)).ring
         kept = [_read_head(_bytes_of(path), str(path), ring, office.config.issuer) for path in head or []]
         with office.store.read() as tx:
-            stored = [_read_stored(row, ring) for row in rows.list_heads(tx)]
-            own = [each for each in stored if each is not None]
+            stored = read_stored(rows.list_heads(tx), ring)
+            if stored.forged is not None:
+                raise KeyFileError(f"the stored head of {rfc3339(stored.forged)}: it is not signed by us: somebody else put it there")
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
                 task = bar.add_task("entries", total=None)
-                found = audit.verify(tx, [*own, *kept], lambda done, whole: bar.update(task, completed=done, total=whole))
-    _tell(found, len(kept), len(stored) - len(own), as_json)
+                found = audit.verify(tx, [*stored.heads, *kept], lambda done, whole: bar.update(task, completed=done, total=whole))
+    _tell(found, len(kept), stored.of_unknown_keys, as_json)
 
 
 @app.command("show")
@@ -123,16 +125,6 @@ def _tell(found: Sound | Broken, kept: int, unread: int, as_json: bool) -> None:
 def _note(office: Office, about: str, count: int) -> None:
     with office.store.write() as tx:
         audit.append(tx, console(), Action.AUDIT_SHOWN, about, {"entries": count}, office.now())
-
-
-def _read_stored(row: rows.HeadRow, ring: KeyRing) -> AuditHead | None:
-    """A head as the database has it, at its own time; None where the trust list no longer names its key."""
-    found = read(row.body, AuditHead, ring, row.at_ms / 1000)
-    if found is SignedFault.UNKNOWN_KEY:
-        return None
-    if not isinstance(found, Signed):
-        raise KeyFileError(f"the stored head of {rfc3339(row.at_ms / 1000)}: {found.value}: somebody else put it there")
-    return found.message
 
 
 def _read_head(data: bytes, name: str, ring: KeyRing, issuer: str) -> AuditHead:

@@ -5,12 +5,14 @@ It is signed by the key of the use `ack`: like a watermark it is the server's wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from healthcode import topics
 from healthcode.cose import Signer
 from healthcode.messages import AuditHead
-from healthcode.signed import write
+from healthcode.signed import Signed, SignedFault, read, write
+from healthcode.trust import KeyRing
 from server.identity import day_of
 from server.lists import Publication
 from server.store import Store, audit, to_ms
@@ -18,6 +20,30 @@ from server.store.audit import HeadRow
 
 LOOK_S = 60.0
 """How often it is asked whether a day has begun, in seconds."""
+
+
+@dataclass(frozen=True)
+class StoredHeads:
+    """The heads that the database holds, those of keys that the trust list names no longer counted, and when the first forged one is of."""
+
+    heads: tuple[AuditHead, ...]
+    of_unknown_keys: int
+    forged: float | None = None
+
+
+def read_stored(rows: Sequence[HeadRow], ring: KeyRing) -> StoredHeads:
+    """Reads stored heads, each at its own time."""
+    heads = []
+    unknown = 0
+    for row in rows:
+        found = read(row.body, AuditHead, ring, row.at_ms / 1000)
+        if isinstance(found, Signed):
+            heads.append(found.message)
+        elif found is SignedFault.UNKNOWN_KEY:
+            unknown += 1
+        else:
+            return StoredHeads(tuple(heads), unknown, row.at_ms / 1000)
+    return StoredHeads(tuple(heads), unknown)
 
 
 class AuditHeads:

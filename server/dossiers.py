@@ -129,8 +129,7 @@ class Dossiers:
             if people.find_sealed(tx, resident) is None:
                 return None
             at = max(self._now(), also.at)
-            before = self._registry.rulings.explain(tx, resident, at)
-            after = self._registry.rulings.explain(tx, resident, at, [also])
+            ((before, after),) = self._registry.rulings.suppose(tx, [resident], also, at)
         return Effect(before.word, after.word, after.why, after.until)
 
     def effect_of(self, review: ReviewRow, decision: Decision, actor: Actor) -> Effect | None:

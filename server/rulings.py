@@ -85,11 +85,11 @@ class Rulings:
             self.rule(tx, due, at)
             return len(due)
 
-    def explain(self, tx: Connection, resident: str, at: float, also: Sequence[Fact] = ()) -> Ruling:
-        """The ruling as it follows at `at` from all that is known of the resident, and `also` these, with what would change it."""
+    def explain(self, tx: Connection, resident: str, at: float) -> Ruling:
+        """The ruling as it follows at `at` from all that is known of the resident, with what would change it."""
         book = self._book_of(tx, rows.find_revision(tx))
         facts, at = read_facts(rows.list_facts(tx, [resident])[resident], at)
-        return colour_of([*facts, *also], at, book.policy, book.outages)
+        return colour_of(facts, at, book.policy, book.outages)
 
     def suppose(self, tx: Connection, residents: Sequence[str], fact: Fact, at: float) -> list[tuple[Ruling, Ruling]]:
         """Of each of these residents the ruling at `at`, and what it would be with `fact`."""

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from healthcode.cose import Signer
 from server.office import Office
-from server.web import desk, entrance, portal, static_files
+from server.web import desk, desk_imports, desk_policy, entrance, portal, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
@@ -28,7 +28,7 @@ API = "/api/"
 """Where apps ask: no cookies, no forms; problem+json instead of pages."""
 ERRORS = (400, 403, 404, 405, 413, 429, 500, 503)
 """Those with words of their own; others are told as 400 or 500."""
-LIMITS: dict[str, int] = {API: MOST_BYTES}
+LIMITS: dict[str, int] = {API: MOST_BYTES, desk_imports.PATH: desk_imports.MOST_BYTES, desk_policy.PATH: desk_policy.MOST_BYTES}
 """Most bytes of a request's body by the beginning of its path, where a room takes more than `guard.LEAST_LIMIT`."""
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from server.web import desk_numbers, forms
+from server.web import desk_approvals, desk_audit, desk_imports, desk_numbers, desk_people, desk_policy, desk_queue
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
+from server.web.services import Services, services_of
+
+House = Annotated[Services, Depends(services_of)]
 
 
 def make_router() -> APIRouter:
     """The router of all pages of the desk."""
-    router = forms.make_router()
+    router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
-    for room in (desk_numbers,):
+    for room in (desk_queue, desk_people, desk_approvals, desk_imports, desk_policy, desk_audit, desk_numbers):
         room.add_routes(router)
     return router
 
 
-def first_page(request: Request, session: StaffSession) -> Response:
+def first_page(request: Request, services: House, session: StaffSession) -> Response:
     """What waits for whom, and where everything is."""
-    return show_desk(request, session, "desk_first.html", "first")
+    waiting = services.office.reviews.count(session.actor)
+    counts = {"queue": sum(waiting.values())} if isinstance(waiting, dict) else {}
+    return show_desk(request, session, "desk_first.html", "first", counts=counts)

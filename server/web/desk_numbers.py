@@ -13,9 +13,10 @@ from server.counts import DayCount, Series
 from server.identity import day_of
 from server.web import charts
 from server.web.desk_pages import show_desk
+from server.web.desk_places import choose_districts, list_choices, tell_place
 from server.web.desk_rules import StaffSession, add
 from server.web.language import Words
-from server.web.places import OUTSIDE, Place, list_places, place_name
+from server.web.places import OUTSIDE, list_places
 from server.web.services import Services, services_of
 from server.web.visitors import Seen
 
@@ -38,10 +39,11 @@ def numbers_page(request: Request, services: House, visitor: Seen, session: Staf
     """The colours of all, of a prefecture or of a district, over some days; and how they spread over places."""
     words = visitor.words
     span = int(days) if days in {str(each) for each in SPANS} else SPANS[1]
-    choices = _choices(words)
-    chosen = place if place in choices else ""
+    districts = choose_districts(words, place)
+    chosen = place if districts else ""
+    name = tell_place(words, chosen) if chosen else words("numbers.everywhere")
     until = day_of(services.office.now())
-    series = services.office.counts.series(until - timedelta(days=span - 1), until, choices[chosen])
+    series = services.office.counts.series(until - timedelta(days=span - 1), until, districts)
     newest = services.office.counts.newest()
     rows = [] if newest is None else _rows(words, newest, chosen)
     return show_desk(
@@ -50,37 +52,17 @@ def numbers_page(request: Request, services: House, visitor: Seen, session: Staf
         "desk_numbers.html",
         "numbers",
         place=chosen,
-        name=_name(words, chosen),
-        prefectures=list_places(words.language),
-        outside=OUTSIDE,
+        name=name,
+        places=list_choices(words),
         span=span,
         spans=SPANS,
         colours=COLOURS,
         counted=None if newest is None else newest.at,
-        over_time=_draw_series(words, series, _name(words, chosen)),
+        over_time=_draw_series(words, series, name),
         table=[(day, [series.people.get((day, colour), 0) for colour in COLOURS]) for day in reversed(series.days)],
         by_place=_draw_rows(words, rows),
         rows=rows,
     )
-
-
-def _choices(words: Words) -> dict[str, tuple[str, ...]]:
-    """What may be chosen, and its districts: all, a prefecture (its first four digits), a district, outside."""
-    found: dict[str, tuple[str, ...]] = {"": (), OUTSIDE: (OUTSIDE,)}
-    for prefecture in list_places(words.language):
-        found[prefecture.codes[0][:4]] = prefecture.codes
-        found.update({code: (code,) for code in prefecture.codes})
-    return found
-
-
-def _name(words: Words, chosen: str) -> str:
-    if not chosen:
-        return words("numbers.everywhere")
-    if chosen == OUTSIDE:
-        return words("place.outside")
-    if len(chosen) == 4:
-        return next(each.name for each in list_places(words.language) if each.codes[0].startswith(chosen))
-    return place_name(words.language, chosen)
 
 
 def _rows(words: Words, newest: DayCount, chosen: str) -> list[tuple[str, str, list[int]]]:
@@ -93,7 +75,7 @@ def _rows(words: Words, newest: DayCount, chosen: str) -> list[tuple[str, str, l
         places = [(each.code, each.name, (each.code,)) for each in prefecture.places]
     else:
         places = [(each.codes[0][:4], each.name, each.codes) for each in list_places(words.language)]
-        places += [(each.code, each.name, (each.code,)) for each in (Place(OUTSIDE, words("place.outside")),)]
+        places.append((OUTSIDE, words("place.outside"), (OUTSIDE,)))
         places.append((NOWHERE, words("numbers.nowhere"), (NOWHERE,)))
     rows = [
         (code, name, [sum(newest.people.get((each, colour), 0) for each in codes) for colour in COLOURS]) for code, name, codes in places

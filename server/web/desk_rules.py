@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from server.actors import Role
 from server.sessions import Session
+from server.web.forms import take_form
 from server.web.visitors import only
 
 OFFICER, APPROVER, OPERATOR, AUDITOR = Role.OFFICER, Role.APPROVER, Role.OPERATOR, Role.AUDITOR
@@ -19,6 +20,35 @@ DECIDERS = frozenset({OFFICER, APPROVER})
 
 RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/desk"): STAFF,
+    ("GET", "/desk/queue"): DECIDERS,
+    ("GET", "/desk/queue/{review}"): DECIDERS,
+    ("POST", "/desk/queue/{review}"): DECIDERS,
+    ("GET", "/desk/people"): DECIDERS,
+    ("POST", "/desk/people"): DECIDERS,
+    ("GET", "/desk/people/{resident}"): DECIDERS,
+    ("POST", "/desk/people/{resident}/names"): DECIDERS,
+    ("POST", "/desk/people/{resident}/thermometer"): DECIDERS,
+    ("GET", "/desk/people/{resident}/reissue"): DECIDERS,
+    ("POST", "/desk/people/{resident}/reissue"): DECIDERS,
+    ("GET", "/desk/people/{resident}/propose"): DECIDERS,
+    ("POST", "/desk/people/{resident}/propose"): DECIDERS,
+    ("GET", "/desk/approvals"): DECIDERS | {AUDITOR},
+    ("GET", "/desk/approvals/new"): DECIDERS,
+    ("POST", "/desk/approvals/new"): DECIDERS,
+    ("GET", "/desk/approvals/{number}"): DECIDERS | {AUDITOR},
+    ("POST", "/desk/approvals/{number}"): DECIDERS,
+    ("GET", "/desk/imports"): frozenset({OPERATOR, AUDITOR}),
+    ("POST", "/desk/imports"): frozenset({OPERATOR}),
+    ("GET", "/desk/imports/jobs/{job}"): frozenset({OPERATOR}),
+    ("POST", "/desk/imports/jobs/{job}"): frozenset({OPERATOR}),
+    ("GET", "/desk/imports/{number}"): frozenset({OPERATOR, AUDITOR}),
+    ("POST", "/desk/imports/{number}"): frozenset({OPERATOR}),
+    ("GET", "/desk/policy"): STAFF,
+    ("POST", "/desk/policy"): frozenset({OPERATOR, APPROVER}),
+    ("GET", "/desk/policy/jobs/{job}"): frozenset({OPERATOR, APPROVER}),
+    ("GET", "/desk/audit"): frozenset({AUDITOR}),
+    ("POST", "/desk/audit"): frozenset({AUDITOR}),
+    ("GET", "/desk/audit/jobs/{job}"): frozenset({AUDITOR}),
     ("GET", "/desk/numbers"): STAFF,
 }
 """(method, path) -> roles."""
@@ -27,8 +57,11 @@ StaffSession = Annotated[Session, Depends(only(*STAFF))]
 
 
 def add(router: APIRouter, method: str, path: str, page: Callable[..., Response]) -> None:
-    """A route of the desk, for the roles that the table names; KeyError where it names none."""
-    router.add_api_route(path, page, methods=[method], dependencies=[Depends(only(*RULES[(method, path)]))])
+    """A route of the desk, for the roles that the table names; KeyError where it names none.
+
+    Who may not come here is told so before their form is read: files are large.
+    """
+    router.add_api_route(path, page, methods=[method], dependencies=[Depends(only(*RULES[(method, path)])), Depends(take_form)])
 
 
 def may(role: Role, method: str, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -38,25 +38,32 @@ class Fields:
         return self.texts.get(name, ())
 
 
-async def take_form(request: Request, visitor: Seen, services: Annotated[Services, Depends(services_of)]) -> Fields:
-    """The form of a request that changes something; 403 without the visitor's token. Requests that only look have none."""
+async def take_form(request: Request, visitor: Seen, services: Annotated[Services, Depends(services_of)]) -> AsyncIterator[Fields]:
+    """The form of a request that changes something; 403 without the visitor's token. Requests that only look have none.
+
+    Its files are closed when the answer is given.
+    """
     if request.method in SAFE:
-        return Fields({}, {})
+        yield Fields({}, {})
+        return
     try:
         form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS)
     except MultiPartException:
         raise HTTPException(400) from None
-    texts: dict[str, list[str]] = {}
-    files: dict[str, list[UploadFile]] = {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            files.setdefault(name, []).append(value)
-        else:
-            texts.setdefault(name, []).append(value.strip())
-    given = request.headers.get(HEADER) or (texts.get(FIELD) or [""])[-1]
-    if not hmac.compare_digest(given.encode(), form_token(services, visitor).encode()):
-        raise HTTPException(403, "stale_form")
-    return Fields(texts, files)
+    try:
+        texts: dict[str, list[str]] = {}
+        files: dict[str, list[UploadFile]] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.setdefault(name, []).append(value)
+            else:
+                texts.setdefault(name, []).append(value.strip())
+        given = request.headers.get(HEADER) or (texts.get(FIELD) or [""])[-1]
+        if not hmac.compare_digest(given.encode(), form_token(services, visitor).encode()):
+            raise HTTPException(403, "stale_form")
+        yield Fields(texts, files)
+    finally:
+        await form.close()
 
 
 Form = Annotated[Fields, Depends(take_form)]

@@ -22,13 +22,15 @@ MOST_WAITING = 5
 class Job:
     """One piece of work: how far it is, and what came of it. Read by pages while a thread works on it."""
 
-    def __init__(self, kind: str, account: str, began: float, subject: str = "") -> None:
+    def __init__(self, kind: str, account: str, began: float, subject: str) -> None:
+        """`began` in seconds since 1970; `subject`, what it works on, for people: a file's name."""
         self.name = secrets.token_urlsafe(9)
         self.kind = kind
         self.account = account
         self.began = began
         self.subject = subject
-        """What it works on, for people: a file's name."""
+        self.step = "waiting"
+        """What it does now; sentences job.step.{word}."""
         self.done = 0
         self.total = 0
         self.result: object = None
@@ -39,15 +41,19 @@ class Job:
     @property
     def state(self) -> str:
         """running, done or failed."""
-        return "failed" if self.has_failed else "done" if self.is_over else "running"
+        return "running" if not self.is_over else "failed" if self.has_failed else "done"
 
     @property
     def per_cent(self) -> int:
-        """How much of it is done, 0 to 100."""
+        """How much of the step is done, 0 to 100."""
         return min(100, self.done * 100 // self.total) if self.total else 0
 
+    def enter(self, step: str, total: int) -> None:
+        """Begins a step of so many units of whatever it counts."""
+        self.step, self.done, self.total = step, 0, total
+
     def tell(self, done: int) -> None:
-        """So much of `total` is done. JobStopped where the process ends."""
+        """So much of the step is done. JobStopped where the process ends."""
         self.done = done
         if self.is_stopped.is_set():
             raise JobStopped

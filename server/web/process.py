@@ -46,8 +46,9 @@ def serve(config: Config) -> int:
     office = open_office(config)
     try:
         web = config.web
+        app = create_app(office, token_signer(office))
         settings = uvicorn.Config(
-            create_app(office, token_signer(office)),
+            app,
             proxy_headers=bool(web.proxies),
             forwarded_allow_ips=list(web.proxies),
             ssl_certfile=web.certificate or None,
@@ -66,7 +67,10 @@ def serve(config: Config) -> int:
         except OSError as wrong:  # an ssl.SSLError is one
             raise ConfigError(f"web.certificate {web.certificate}, web.key {web.key}: {wrong.strerror or wrong}") from None
         with _listen(web.host, web.port) as listener:
-            return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")
+            try:
+                return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")
+            finally:
+                app.state.services.jobs.close()
     finally:
         office.store.close()
 

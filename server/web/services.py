@@ -12,6 +12,7 @@ from healthcode.cose import Signer
 from server.issuer import Issuer
 from server.office import Office
 from server.sentences import Language, sentences
+from server.web.jobs import Jobs
 from server.web.language import Words
 from server.web.rates import Rate, Rates
 
@@ -58,6 +59,7 @@ class Services:
     cookies: Cookies = field(init=False)
     words: Mapping[Language, Words] = field(init=False)
     form_key: bytes = field(init=False)
+    jobs: Jobs = field(init=False, default_factory=Jobs)
     packs: Rates = field(init=False, default_factory=lambda: Rates(PACKS))
 
     def __post_init__(self) -> None:

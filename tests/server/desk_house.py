@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from fastapi import FastAPI
 
 from server.accounts import Account
@@ -26,3 +29,12 @@ def sit_down(app: FastAPI, role: Role, name: str = "", language: str = "en") -> 
     answer = browser.sign_in(name or STAFF[role])
     assert answer.url.path == "/desk", answer.text
     return browser
+
+
+def wait_for(browser: Browser, path: str, most_s: float = 30.0) -> str:
+    """The page of a job, when it has ended."""
+    until = time.monotonic() + most_s
+    while browser.http.get(path, headers={"accept": "application/json"}).json()["state"] == "running":
+        assert time.monotonic() < until, f"{path} still runs"
+        threading.Event().wait(0.02)
+    return browser.get(path).text

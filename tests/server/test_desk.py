@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 
 from server.actors import CARERS, Role
 from server.office import Office
+from server.web.desk_pages import ROOMS
 from server.web.desk_rules import RULES
 from tests.server.desk_house import hire, sit_down
 from tests.server.office import Clock, Town
@@ -65,4 +66,14 @@ def test_staff_begin_at_the_desk_and_see_their_rooms_alone(app: FastAPI) -> None
             continue
         page = sit_down(app, role).get("/")
         rooms = set(re.findall(r'<li><a href="(/desk[^"]*)"', page.text))
-        assert rooms == {path for (method, path), roles in RULES.items() if method == "GET" and role in roles and "{" not in path}
+        assert rooms == {path for path in ROOMS.values() if role in RULES.get(("GET", path), ())}
+
+
+def test_nothing_at_the_desk_is_changed_without_the_forms_token(app: FastAPI) -> None:
+    for role in (Role.OFFICER, Role.APPROVER, Role.OPERATOR, Role.AUDITOR):
+        browser = sit_down(app, role)
+        for (method, path), roles in RULES.items():
+            if method == "POST" and role in roles:
+                answer = browser.http.post(re.sub(r"\{[^}]*\}", "1", path), data={"form": "0" * 64}, follow_redirects=False)
+                assert answer.status_code == 403, path
+                assert "nothing was saved" in answer.text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import string
+import tomllib
+from collections import Counter
+from importlib import resources
 
 import pytest
 
@@ -19,6 +22,16 @@ def test_both_languages_have_the_same_keys_and_blanks() -> None:
     chinese, english = sentences(Language.CHINESE), sentences(Language.ENGLISH)
     assert set(chinese) == set(english)
     assert {key for key in chinese if blanks(chinese[key]) != blanks(english[key])} == set()
+
+
+def test_a_key_stands_in_one_file() -> None:
+    """Else one part's sentence would take the place of another's."""
+    found = Counter[tuple[str, str]]()
+    for file in resources.files("server.sentences").iterdir():
+        if file.name.endswith(".toml"):
+            language = file.name.split(".")[1]
+            found.update((language, key) for key in tomllib.loads(file.read_text(encoding="utf-8")))
+    assert [key for key, times in found.items() if times > 1] == []
 
 
 def test_a_sentence_names_the_wrong_part() -> None:
