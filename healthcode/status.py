@@ -178,7 +178,8 @@ class StatusList:
     def copy(self) -> StatusList:
         """The same list in memory of its own."""
         packed = _memory(len(self.packed))
-        packed[:] = self.packed[:]
+        with memoryview(self.packed) as entries:
+            packed[:] = entries
         return StatusList(self.uri, self.epoch, packed, version=self.version, digest=self.digest, as_of=self.as_of)
 
     def _set(self, indices: Sequence[int], values: bytes) -> None:
