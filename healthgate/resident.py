@@ -51,18 +51,19 @@ def add(
     paper: Annotated[Paper, typer.Option(help="The kind of ID.")] = Paper.CITIZEN,
     state: Annotated[str, typer.Option(help="Of a passport: the three letters of the state.")] = "",
     born: Annotated[str, typer.Option(help="Date of birth, where the number does not say it.")] = "",
-    colour: Annotated[Colour, typer.Option(help="The first colour.")] = Colour.GREEN,
-    reason: Annotated[HandReason, typer.Option(help="Why that colour.")] = HandReason.REVIEWED,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Register a resident; the id that comes back is what the other commands want."""
+    """Register a resident, reviewed and green; the id that comes back is what the other commands want.
+
+    Any other colour takes a second officer: `resident colour`.
+    """
     with opened(config) as office:
         person = _read_person(name, number, phone, paper, state, born, office.now())
         if isinstance(person, Refused):
             _fail(person)
             return
-        _show(office.registry.add(person, colour=colour, reason=reason, who=console()), as_json)
+        _show(office.registry.add(person, who=console()), as_json)
 
 
 @app.command("list")

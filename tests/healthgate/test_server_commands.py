@@ -162,6 +162,7 @@ def test_what_cannot_be_done_is_one_line(folder: Path) -> None:
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert run_resident(folder, "colour", person, "red").exit_code == 2
+    assert run_resident(folder, "add", "Other", "--colour", "red").exit_code == 2  # nobody makes a person red alone
     assert run_resident(folder, "colour", person, "blue", "--reason", "confirmed", *officer).exit_code == 2
     missing = run_server("unit", "list", "--config", str(folder / "none.toml"))
     assert missing.exit_code == 2
