@@ -78,7 +78,6 @@ def fill_days(office: Office, days: int = 45) -> None:
 
 def set_the_desk(office: Office, browser: Browser) -> dict[str, str]:
     """People with everything that a page can show."""
-    at = time.time()
     browser.register("13800138000")
     who = {"green": join(browser, "张三丰", "19800101")}
     declare(browser, who["green"])
@@ -88,6 +87,7 @@ def set_the_desk(office: Office, browser: Browser) -> dict[str, str]:
     who["red"] = join(browser, "王老太太", "19400101", "elder", 9)
     declare(browser, who["red"])
     who["pending"] = join(browser, "Maria da Conceição Albuquerque", "19900101", "other", 10)
+    at = time.time()
     with office.store.write() as tx:
         office.registry.record(tx, who["red"], Case(at - 3600, CaseCategory.CONFIRMED, "武汉市第一医院"), at, BY_RULES)
         office.registry.record(tx, who["yellow"], FeverAtGate(at - 60, "gate-1", 38.4, ClockState.HOLDOVER), at, BY_GATE)
