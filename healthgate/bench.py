@@ -314,6 +314,49 @@ def registry(
     Console().print(table)
 
 
+@app.command("checkins")
+def checkins(
+    residents: Annotated[int, typer.Option(min=1000, help="Residents, made up before anything is measured.")] = 10_000,
+    people: Annotated[int, typer.Option(min=1, max=1000, help="People who are signed in and check in.")] = 200,
+    rate: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Requests a second, due whatever the server does.")] = 100.0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=300.0, help="For how long, for each way: at most 20 reports a person.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="What the times are drawn from.")] = 1,
+    folder: Annotated[Path | None, typer.Option(help="Where the server's new folder is made: the disk counts.", exists=True)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Check-ins over HTTP in an open loop: the pages' form, then the API for apps, with the web's process and SQLite on this disk."""
+    try:
+        from bench import checkins as measure
+    except ModuleNotFoundError as missing:
+        typer.echo(f"healthgate bench checkins needs the package {missing.name}: type pip install 'healthgate[server]'", err=True)
+        raise typer.Exit(1) from None
+    if 2 * (rate * seconds / people + 1) > 18:  # both ways report about the same people
+        raise typer.BadParameter("expected fewer than 18 reports a person, both ways together", param_hint="--seconds")
+    console = Console(stderr=True)
+    console.print(machine(), highlight=False)
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+    with tempfile.TemporaryDirectory(prefix="healthgate-", dir=folder) as made, progress:
+        task = progress.add_task("", total=None)
+        try:
+            found = measure.measure(
+                Path(made) / "server",
+                measure.Plan(residents, people, rate, seconds, seed),
+                lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            )
+        except measure.ServerFailed as wrong:
+            typer.echo(f"healthgate bench checkins: {wrong}", err=True)
+            raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("", *measure.WAYS, box=None, pad_edge=False)
+    parts = {way: part for way in measure.WAYS if isinstance(part := found[way], dict)}
+    for name in next(iter(parts.values())):
+        table.add_row(name, *(f"{part[name]:,}" for part in parts.values()))
+    Console().print(table)
+
+
 @app.command("check")
 def check(
     turns: Annotated[int, typer.Option(min=1, help="Turns of 20 ms, for each of the two and each algorithm.")] = 200,
