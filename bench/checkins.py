@@ -51,7 +51,7 @@ class Plan:
     residents: int = 10_000
     people: int = 200
     per_s: float = 100.0
-    seconds: float = 30.0
+    seconds: float = 15.0
     seed: int = 1
 
 

@@ -319,7 +319,7 @@ def checkins(
     residents: Annotated[int, typer.Option(min=1000, help="Residents, made up before anything is measured.")] = 10_000,
     people: Annotated[int, typer.Option(min=1, max=1000, help="People who are signed in and check in.")] = 200,
     rate: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Requests a second, due whatever the server does.")] = 100.0,
-    seconds: Annotated[float, typer.Option(min=1.0, max=300.0, help="For how long, for each way: at most 20 reports a person.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=300.0, help="For how long, for each way: at most 20 reports a person.")] = 15.0,
     seed: Annotated[int, typer.Option(min=0, help="What the times are drawn from.")] = 1,
     folder: Annotated[Path | None, typer.Option(help="Where the server's new folder is made: the disk counts.", exists=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from server.store import to_ms
+from server.store.sql import text
 
 
 @dataclass(frozen=True)

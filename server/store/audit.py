@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row
+
+from server.store.sql import text
 
 Said = tuple[int, int, str, str, str, str, str]
 """What a digest covers: entry, at_ms, account, role, action, subject, detail."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, bindparam
+
+from server.store.sql import text
 
 _OF_ALL = text("SELECT day, colour, sum(people) FROM daily_counts WHERE day BETWEEN :since AND :until GROUP BY day, colour")
 _OF_DISTRICTS = text(

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, TableClause, bindparam, column, table, text
+from sqlalchemy import Connection, TableClause, bindparam, column, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.marks import Mark
+from server.store.sql import text
 
 QUARANTINE_LIMIT = 10_000
 """Rows that quarantine may have: strangers cannot fill the disk. What comes after is counted only."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from server.store.sql import text
 
 _READINGS = text(
     "SELECT p.at_ms, p.unit, coalesce(nullif(u.site, ''), u.note, '') FROM assignments a"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, bindparam
+
+from server.store.sql import text
 
 AT_ONCE = 500
 """Entries that one question names: databases bound how many values one may have."""

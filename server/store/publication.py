@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from healthcode.terms import Status
+from server.store.sql import text
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from server.store.sql import text
 
 PURGED = "purged"
 """The kind of an event whose content is gone while its number is still needed for the watermark."""

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, bindparam
+
+from server.store.sql import text
 
 PAUSED_MS = 2**60
 """`due_ms` of residents whose green waits for the end of an outage."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from healthcode.cose import Signer
 from server.office import Office
+from server.store.sql import text
 from server.web import desk, desk_imports, desk_policy, entrance, portal, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge

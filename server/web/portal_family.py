@@ -38,15 +38,22 @@ def add_routes(router: APIRouter) -> None:
     router.add_api_route("/family/leave", leave, methods=["POST"])
     router.add_api_route("/family/hand-over", hand_over_page)
     router.add_api_route("/family/hand-over", hand_over, methods=["POST"])
+    router.add_api_route("/family/app", end_app, methods=["POST"])
     router.add_api_route("/family/claim", answer_claim, methods=["POST"])
 
 
 def family_page(request: Request, services: House, visitor: Seen, session: ResidentSession) -> Response:
     """Everybody whom the account looks after, and what waits for a word."""
     members = residents.find_members(services, session.actor)
+    names = {member.resident: mask_name(member.person.name) for member in members}
+    links = services.office.app_people.links(session.actor)
     return show(
         request,
         "family.html",
+        links=[
+            {"resident": link.resident, "name": names[link.resident], "app": link.app, "person": link.person, "since": link.since}
+            for link in links
+        ],
         members=[residents.show_member(services, visitor.words, member) for member in members],
         has_self=any(member.relation is Relation.SELF for member in members),
         claims=services.office.handovers.claims_on(session.actor),
@@ -129,6 +136,13 @@ def hand_over(request: Request, services: House, session: ResidentSession, form:
     return _hand_over(
         request, member, "" if isinstance(outcome, Refused) else outcome, tell(outcome) if isinstance(outcome, Refused) else []
     )
+
+
+def end_app(services: House, session: ResidentSession, form: Form) -> Response:
+    """An app acts for a member of the family no more."""
+    if not services.office.app_people.end_link(session.actor, form.text("who"), form.text("app")):
+        raise HTTPException(404)
+    return RedirectResponse("/family", 303)
 
 
 def answer_claim(services: House, session: ResidentSession, form: Form) -> Response:

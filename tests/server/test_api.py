@@ -26,14 +26,15 @@ from server.web.api.application import describe_api
 from tests.server.apps import ROOT, WELL, AppClient, paper, problem
 from tests.server.family import actor, entry, number
 from tests.server.office import Clock, Town
-from tests.server.web import make_app
+from tests.server.web import Browser, make_app, quick
+from tests.server.web_people import join
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 @pytest.fixture
-def site(town: Town, office: Office) -> FastAPI:
-    return make_app(town, office)
+def site(town: Town, office: Office, clock: Clock) -> FastAPI:
+    return make_app(town, quick(office, clock))
 
 
 @pytest.fixture
@@ -425,3 +426,21 @@ def test_an_unknown_number_in_a_claim_says_nothing_of_its_holder(phone: AppClien
     office.households.register(actor(office, "13800138000"), entry(typed=number(sequence=6)))
     said = [re.sub(r'"person":"[0-9a-z]+"', "", phone.post("/people", paper(sequence=each)).text) for each in (5, 6)]
     assert said[0] == said[1] and State.WAITING.value in said[0]
+
+
+def test_the_family_reads_which_app_asks_and_ends_it(site: FastAPI, phone: AppClient) -> None:
+    mother = Browser(site)
+    mother.register()
+    join(mother, "居民甲", "19800501", sequence=1)
+    person = phone.post("/people", paper()).json()["person"]
+    page = mother.get("/family").text
+    assert "the app “City Mobile” asked to act for 居**" in page
+    claim = re.search(r'name="claim" value="(\d+)"', page)
+    assert claim
+    page = mother.post("/family/claim", {"claim": claim[1], "right": "yes"}, page="/family").text
+    assert phone.get(f"/people/{person}").json()["state"] == "ready"
+    who = re.search(r'name="who" value="([0-9a-z]+)"', page)
+    assert who and "“City Mobile” acts for 居**" in page
+    assert "City Mobile" not in mother.post("/family/app", {"who": who[1], "app": person}, page="/family").text
+    assert phone.get(f"/people/{person}").json()["state"] == "refused"
+    assert mother.post("/family/app", {"who": who[1], "app": person}, page="/family").status_code == 404
