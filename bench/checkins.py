@@ -24,12 +24,13 @@ from urllib.parse import urlencode, urlsplit
 from bench import registry_town as made
 from bench.procfs import cpu_s, descendants
 from healthcode.cose import SoftwareKey
-from server.accounts import Accounts, SignedIn
+from server.accounts import Accounts
 from server.apps import Credentials, Scope, Token
 from server.config import load
 from server.enrolment import Relation
 from server.office import Office, open_office
 from server.passwords import Cost, Passwords
+from server.sessions import Sessions, SignedIn
 from server.store import apps as app_rows
 from server.store import households, to_ms
 
@@ -108,13 +109,14 @@ def _init(folder: Path) -> Path:
 def _sign_in(office: Office, count: int, progress: Progress) -> list[Person]:
     """Accounts and sessions for the first residents, and an app that acts for them; passwords cost nothing here, for none is checked."""
     accounts = Accounts(office.store, office.seal, time.time, Passwords(Cost(1, 64, 1)))
+    sessions = Sessions(office.store, accounts, office.seal, time.time)
     app = office.apps.add("Benchmark", list(Scope))
     assert isinstance(app, Credentials)
     token = office.apps.token(app.app.app, app.secret)
     assert isinstance(token, Token)
     people = []
     for place in range(count):
-        signed_in = accounts.register(f"person.{place}", secrets.token_urlsafe(12), f"10.0.{place // 250}.{place % 250}")
+        signed_in = sessions.register(f"person.{place}", secrets.token_urlsafe(12), f"10.0.{place // 250}.{place % 250}")
         assert isinstance(signed_in, SignedIn), signed_in
         resident, account, at = made.resident_of(place), f"app{place:05}", to_ms(time.time())
         identity = made.number_of(place)
@@ -155,8 +157,11 @@ async def _load(url: str, way: str, people: list[Person], plan: Plan, progress: 
     for caller in callers:  # sessions are written for the last time in a minute, templates are compiled
         await caller.prepare()
     due, order = 0.0, []
+    turns: list[_Caller] = []
     while due < plan.seconds:
-        order.append((due, draw.choice(callers)))
+        if not turns:  # in turn, each time in another order: a report too many is refused
+            turns = draw.sample(callers, len(callers))
+        order.append((due, turns.pop()))
         due += draw.expovariate(plan.per_s)
     begun = time.perf_counter()
     tasks = []

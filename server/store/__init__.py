@@ -7,7 +7,6 @@ true when it commits.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +48,6 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._turn = threading.Lock()
         self._reads = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
 
     @classmethod
@@ -83,21 +81,8 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection that holds the write lock from its first statement and commits at the end, or rolls back on an exception."""
-        with self._queue(), self.engine.connect().execution_options(healthgate_write=True) as connection, connection.begin():
+        with self.engine.connect().execution_options(healthgate_write=True) as connection, connection.begin():
             yield connection
-
-    @contextmanager
-    def _queue(self) -> Iterator[None]:
-        """Threads that write wait for each other here; who has waited too long goes on, and the database says that it is locked.
-
-        SQLite lets who waits look again ever more seldom, and whoever looks first goes first: of twenty some would wait for seconds.
-        """
-        is_mine = self._turn.acquire(timeout=BUSY_MS / 1000)
-        try:
-            yield
-        finally:
-            if is_mine:
-                self._turn.release()
 
     def migrate(self, at_ms: int, migrations: Sequence[Migration] | None = None) -> list[str]:
         """Brings the schema up to date, each step in a transaction of its own; the names of the steps made.
