@@ -23,7 +23,6 @@ from urllib.parse import urlencode, urlsplit
 
 from bench import registry_town as made
 from bench.procfs import cpu_s, descendants
-from healthcode.cose import SoftwareKey
 from server.accounts import Accounts
 from server.apps import Credentials, Scope, Token
 from server.config import load
@@ -75,7 +74,7 @@ def measure(folder: Path, plan: Plan, progress: Progress) -> dict[str, object]:
     config = _init(folder)
     office = open_office(load(config))
     try:
-        town = made.Town(office.store, office.seal, office.registry, SoftwareKey.generate())
+        town = made.Town(office.store, office.seal, office.registry)
         made.fill(town, plan.residents, time.time, lambda done: progress("residents", done, plan.residents))
         people = _sign_in(office, plan.people, progress)
     finally:
