@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection
 
 from healthcode.terms import Colour
+from healthcode.trust import KeyRing
 from server import audit
 from server.actors import Actor
 from server.audit import Action
 from server.charges import Refused, charge_of
 from server.colours import Rule, Ruling
 from server.persons import read_person
+from server.readings import is_genuine
 from server.registry import Registry
 from server.sealing import Seal
 from server.sentences import Language, sentences
@@ -109,16 +112,15 @@ class Insight:
                 relation if isinstance(relation, Refused) else _looked(log.count_by_role(tx, audit.about("resident", resident), LOOKS, 0))
             )
 
-    def readings(self, actor: Actor, resident: str) -> list[Reading] | Refused:
-        """Where the person's code was read, the newest first, as long as that is kept."""
+    def readings(self, actor: Actor, resident: str, ring: KeyRing) -> list[Reading] | Refused:
+        """Where the person's code was read, the newest first, as long as that is kept; only genuine codes by the keys of `ring`."""
         with self._store.read() as tx:
             relation = charge_of(tx, actor, resident)
             if isinstance(relation, Refused):
                 return relation
-            found = held.list_readings(tx, resident, to_ms(self._now()) - self._reach_ms)
-        return [Reading(at_ms / 1000, unit, place) for at_ms, unit, place in found]
+            return self._readings(tx, resident, self._now(), ring)
 
-    def take_away(self, actor: Actor, resident: str) -> dict[str, Any] | Refused:
+    def take_away(self, actor: Actor, resident: str, ring: KeyRing) -> dict[str, Any] | Refused:
         """All that is held about the person, for programs; `fields` names the parts for people. That it was taken is in the log."""
         with self._store.write() as tx:
             relation = charge_of(tx, actor, resident)
@@ -150,12 +152,16 @@ class Insight:
                     for row in appeals.list_of(tx, resident)
                 ],
                 "passes": [
-                    {"at_ms": at_ms, "unit": unit, "place": place}
-                    for at_ms, unit, place in held.list_readings(tx, resident, to_ms(at) - self._reach_ms)
+                    {"at_ms": to_ms(each.at), "unit": each.unit, "place": each.place} for each in self._readings(tx, resident, at, ring)
                 ],
                 "looked": [msgspec.to_builtins(each) for each in looked],
             }
         return told
+
+    def _readings(self, tx: Connection, resident: str, at: float, ring: KeyRing) -> list[Reading]:
+        """What a unit says of a person counts where it shows their code: a dishonest one cannot invent where somebody was."""
+        rows = held.list_readings(tx, resident, to_ms(at) - self._reach_ms)
+        return [Reading(row.at_ms / 1000, row.unit, row.place) for row in rows if is_genuine(row.body, ring)]
 
 
 def decider(ruling: Ruling) -> str:

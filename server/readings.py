@@ -178,16 +178,29 @@ class Readings:
 
     def _holds(self, one: Pass) -> bool:
         """Whether the event carries a code of the person that it names, valid then."""
-        code = self._read(one)
-        return isinstance(code, HealthCode) and (code.uri, code.index) == one.person
+        return _is_genuine(one.event, self._keys())
 
     def _read(self, one: Pass) -> HealthCode | token.TokenFault | None:
-        return None if one.event.code is None else token.read(one.event.code, self._keys(), one.at)
+        return _read(one.event, self._keys())
+
+
+def is_genuine(body: str, ring: KeyRing) -> bool:
+    """Whether a stored pass event carries a code of the person that it names, valid then: what a unit says alone proves nothing."""
+    return _is_genuine(_EVENT.decode(body), ring)
 
 
 def event_name(row: EventRow) -> str:
     """A short name of an event for people."""
     return f"{row.unit}/{row.boot_id[:8]}/{row.seq}"
+
+
+def _is_genuine(event: PassEvent, ring: KeyRing) -> bool:
+    code = _read(event, ring)
+    return isinstance(code, HealthCode) and (code.uri, code.index) == (event.list, event.index)
+
+
+def _read(event: PassEvent, ring: KeyRing) -> HealthCode | token.TokenFault | None:
+    return None if event.code is None else token.read(event.code, ring, event.at.timestamp())
 
 
 def _pass_row(one: Pass, person: tuple[str, int]) -> PassRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,15 +10,26 @@ from sqlalchemy import Connection
 from server.store.sql import text
 
 _READINGS = text(
-    "SELECT p.at_ms, p.unit, coalesce(nullif(u.site, ''), u.note, '') FROM assignments a"
-    " JOIN passes p ON p.uri = a.uri AND p.idx = a.idx LEFT JOIN units u ON u.unit = p.unit"
+    "SELECT p.at_ms, p.unit, coalesce(nullif(u.site, ''), u.note, '') AS place, e.body FROM assignments a"
+    " JOIN passes p ON p.uri = a.uri AND p.idx = a.idx JOIN events e ON e.unit = p.unit AND e.boot_id = p.boot_id AND e.seq = p.seq"
+    " LEFT JOIN units u ON u.unit = p.unit"
     " WHERE a.resident = :resident AND p.at_ms > :since AND p.at_ms >= a.assigned_ms - 60000 ORDER BY p.at_ms DESC"
 )
 
 
-def list_readings(tx: Connection, resident: str, since_ms: int) -> list[tuple[int, str, str]]:
-    """(when in ms, unit, its site or note) of every reading of the resident's codes since then, the newest first."""
-    return [(int(at_ms), str(unit), str(place)) for at_ms, unit, place in tx.execute(_READINGS, {"resident": resident, "since": since_ms})]
+@dataclass(frozen=True)
+class ReadingRow:
+    """A unit says that it read a code of the resident; `place` is its site or note, `body` the event."""
+
+    at_ms: int
+    unit: str
+    place: str
+    body: str
+
+
+def list_readings(tx: Connection, resident: str, since_ms: int) -> list[ReadingRow]:
+    """Every reading of the resident's codes since then, as units tell, the newest first."""
+    return [ReadingRow(**row._mapping) for row in tx.execute(_READINGS, {"resident": resident, "since": since_ms})]
 
 
 def list_indices(tx: Connection, resident: str) -> list[dict[str, Any]]:

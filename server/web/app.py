@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from healthcode.cose import Signer
+from healthcode.trust import KeyRing
 from server.office import Office
 from server.store.sql import text
-from server.web import desk, desk_imports, desk_policy, entrance, portal, static_files
+from server.web import desk, desk_imports, desk_policy, entrance, portal, portal_appeal, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
@@ -28,15 +29,20 @@ API = "/api/"
 """Where apps ask: no cookies, no forms; problem+json instead of pages."""
 ERRORS = (400, 403, 404, 405, 413, 429, 500, 503)
 """Those with words of their own; others are told as 400 or 500."""
-LIMITS: dict[str, int] = {API: MOST_BYTES, desk_imports.PATH: desk_imports.MOST_BYTES, desk_policy.PATH: desk_policy.MOST_BYTES}
+LIMITS: dict[str, int] = {
+    API: MOST_BYTES,
+    desk_imports.PATH: desk_imports.MOST_BYTES,
+    desk_policy.PATH: desk_policy.MOST_BYTES,
+    portal_appeal.PATH: portal_appeal.MOST_BYTES,
+}
 """Most bytes of a request's body by the beginning of its path, where a room takes more than `guard.LEAST_LIMIT`."""
 
 
-def create_app(office: Office, sign_token: Callable[[], Signer]) -> FastAPI:
-    """The application on an open office; `sign_token` gives the key that signs codes now."""
+def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[[], KeyRing]) -> FastAPI:
+    """The application on an open office; `sign_token` gives the key that signs codes now, `ring` the keys that are trusted."""
     app = FastAPI(title="healthgate", openapi_url=None, docs_url=None, redoc_url=None)
     files = static_files.load_static()
-    services = Services(office, sign_token)
+    services = Services(office, sign_token, ring)
     app.state.services, app.state.pages = services, Pages(files)
     app.include_router(static_files.make_router(files))
     app.include_router(entrance.make_router(files))

@@ -18,7 +18,8 @@ FIELD = "form"
 HEADER = "x-form"
 """Where the token is: a field of the form, or a header of a script's request."""
 MOST_FIELDS = 200
-MOST_FILES = 5
+MOST_FILES = 10
+"""One form may have more files than its room takes, so that the room can say so. Who is not signed in can send none."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -47,9 +48,9 @@ async def take_form(request: Request, visitor: Seen, services: Annotated[Service
         yield Fields({}, {})
         return
     try:
-        form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS)
+        form = await request.form(max_files=MOST_FILES if visitor.session is not None else 0, max_fields=MOST_FIELDS)
     except MultiPartException:
-        raise HTTPException(400) from None
+        raise (HTTPException(400) if visitor.session is not None else HTTPException(403, "stale_form")) from None
     try:
         texts: dict[str, list[str]] = {}
         files: dict[str, list[UploadFile]] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
+from server.charges import Refused
 from server.checkins import CORRECTABLE_S
+from server.explanations import name_role
 from server.identity import mask_name
 from server.rulings import read_why
 from server.store import rulings as rows
@@ -31,7 +33,12 @@ def history_page(request: Request, services: House, visitor: Seen, session: Resi
     if not members:
         return RedirectResponse("/family", 303)
     member, words = residents.choose(members, who), visitor.words
-    ruling, declared = residents.look_up(services, member.resident)
+    explained = services.office.insight.explain(session.actor, member.resident)
+    asked = services.office.appeals.own(session.actor, member.resident)
+    if isinstance(explained, Refused) or isinstance(asked, Refused):
+        raise HTTPException(404)
+    ruling = explained.ruling
+    _, declared = residents.look_up(services, member.resident)
     with services.office.store.read() as tx:
         made = rows.list_rulings(tx, member.resident, MOST_ROWS)
     return show(
@@ -44,6 +51,9 @@ def history_page(request: Request, services: House, visitor: Seen, session: Resi
         why=words.explain(ruling.why),
         since=ruling.since,
         until=ruling.until,
+        decided_by=name_role(words.language, explained.decided_by),
+        may_ask=explained.may_ask,
+        has_asked=bool(asked),
         others=[words.explain(reason.why) for reason in ruling.others],
         changes=[words.explain(change) for change in ruling.changes],
         rows=[{"colour": row.colour, "since": row.made_ms / 1000, "why": words.explain(read_why(row.why))} for row in made],

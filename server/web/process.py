@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.cose import Signer
 from healthcode.terms import Use
+from healthcode.trust import KeyRing
 from server.config import Config, ConfigError, load
 from server.keys import Signers, TrustFiles, load_roots
 from server.office import STARTING_ERRORS, Office, open_office
@@ -26,8 +27,8 @@ TIDY_S = 600.0
 """How often ended sessions, hand-over codes and old drafts are forgotten, in seconds."""
 
 
-def token_signer(office: Office) -> Callable[[], Signer]:
-    """The key that signs codes, asked anew for every pack: a rotated key or another trust list counts at once."""
+def load_keys(office: Office) -> tuple[Callable[[], Signer], Callable[[], KeyRing]]:
+    """The key that signs codes and the keys that are trusted, asked anew each time: a rotated key or another trust list counts at once."""
     folder = Path(office.config.keys)
     trust = TrustFiles(folder, load_roots(office.config.roots))
     signers = Signers(folder, lambda: trust.current.ring, office.now)
@@ -38,7 +39,12 @@ def token_signer(office: Office) -> Callable[[], Signer]:
             trust.refresh()
             return signers.signer(Use.TOKEN)
 
-    return choose
+    def ring() -> KeyRing:
+        with turn:
+            trust.refresh()
+            return trust.current.ring
+
+    return choose, ring
 
 
 def serve(config: Config) -> int:
@@ -46,7 +52,7 @@ def serve(config: Config) -> int:
     office = open_office(config)
     try:
         web = config.web
-        app = create_app(office, token_signer(office))
+        app = create_app(office, *load_keys(office))
         settings = uvicorn.Config(
             app,
             proxy_headers=bool(web.proxies),

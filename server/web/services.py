@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 
 from healthcode.cose import Signer
+from healthcode.trust import KeyRing
 from server.issuer import Issuer
 from server.office import Office
 from server.sentences import Language, sentences
@@ -18,6 +19,9 @@ from server.web.rates import Rate, Rates
 
 PACKS = Rate(burst=60, a_minute=30)
 """Packs of codes for one account: a family of nine on three phones, whose colours all change; one pack takes some 30 ms to sign."""
+
+UPLOADS = Rate(burst=10, a_minute=2)
+"""Requests with papers, and files of all that is held, for one account: each is megabytes or many questions to the database."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,17 @@ class Cookies:
 
 @dataclass(frozen=True)
 class Services:
-    """All that a page may ask. `sign_token` gives the key that signs codes now."""
+    """All that a page may ask. `sign_token` gives the key that signs codes now, `ring` the keys that are trusted now."""
 
     office: Office
     sign_token: Callable[[], Signer]
+    ring: Callable[[], KeyRing]
     cookies: Cookies = field(init=False)
     words: Mapping[Language, Words] = field(init=False)
     form_key: bytes = field(init=False)
     jobs: Jobs = field(init=False, default_factory=Jobs)
     packs: Rates = field(init=False, default_factory=lambda: Rates(PACKS))
+    uploads: Rates = field(init=False, default_factory=lambda: Rates(UPLOADS))
 
     def __post_init__(self) -> None:
         web = self.office.config.web

@@ -11,13 +11,15 @@ from server.actors import AT_CONSOLE, Actor, Role
 from server.charges import Refused, Registered
 from server.facts import Case, CaseCategory, Declared, Fact, HandReason, Reviewed, Symptom
 from server.insight import HELD, Explained, Reading
+from server.intake import Intake
 from server.office import Office
 from server.proposals import Proposal
 from server.sentences import Language, sentences
-from server.store import events, passes
-from server.store.passes import PassRow
+from server.store import events
 from tests.server.family import actor, entry, number
-from tests.server.office import URI, Clock
+from tests.server.office import URI, Clock, Town
+from tests.server.reports import batch, passed
+from tests.server.test_intake import code_of
 
 DAY = 86_400.0
 LI, WANG = Actor("li", Role.OFFICER), Actor("wang", Role.APPROVER)
@@ -41,12 +43,13 @@ def tell(office: Office, resident: str, fact: Fact) -> None:
         office.registry.record(tx, resident, fact, office.now(), AT_CONSOLE)
 
 
-def read_at(office: Office, resident: str, unit: str, at: float, seq: int) -> None:
-    """The resident's code was read."""
+def read_at(office: Office, town: Town, clock: Clock, resident: str, unit: str, seq: int) -> None:
+    """The resident's code is read now."""
     found = office.registry.find(resident)
     assert found is not None
-    with office.store.write() as tx:
-        passes.insert_passes(tx, [PassRow(unit, "0" * 32, seq, found.uri, found.index, round(at * 1000))])
+    intake = Intake(office.store, office.registry, town.ring, clock, 3)
+    event = passed(seq, clock(), code_of(office, town, clock, found), (found.uri, found.index))
+    assert intake.take([batch(unit, [event])]).new == 1
 
 
 def test_why_and_who_by_role(office: Office, clock: Clock, mother: Actor, me: str) -> None:
@@ -85,36 +88,38 @@ def test_who_looked_is_told_by_role_and_how_often(office: Office, clock: Clock, 
     assert found[0].last == pytest.approx(clock(), abs=0.01)
 
 
-def test_where_the_code_was_read_also_under_the_index_before(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+def test_where_the_code_was_read_also_under_the_index_before(office: Office, town: Town, clock: Clock, mother: Actor, me: str) -> None:
     with office.store.write() as tx:
         events.add_unit(tx, "north", "north gate", 0, "hospital")
         events.add_unit(tx, "south", "south gate", 0)
     clock.at += 3600
-    read_at(office, me, "north", clock(), 1)
+    read_at(office, town, clock, me, "north", 1)
     clock.at += DAY
     office.registry.revoke(me)
     clock.at += 60
-    read_at(office, me, "south", clock(), 2)
-    assert office.insight.readings(mother, me) == [
+    read_at(office, town, clock, me, "south", 2)
+    assert office.insight.readings(mother, me, town.ring()) == [
         Reading(clock(), "south", "south gate"),
         Reading(clock() - DAY - 60, "north", "hospital"),
     ]
     clock.at += 13.5 * DAY
-    assert [each.unit for each in office.insight.readings(mother, me)] == ["south"]  # type: ignore[union-attr]
+    assert [each.unit for each in office.insight.readings(mother, me, town.ring())] == ["south"]  # type: ignore[union-attr]
 
 
-def test_all_that_is_held_to_take_away(office: Office, clock: Clock, mother: Actor, me: str) -> None:
+def test_all_that_is_held_to_take_away(office: Office, town: Town, clock: Clock, mother: Actor, me: str) -> None:
     clock.at += 60
     tell(office, me, Case(clock(), CaseCategory.CONFIRMED, "clinic"))
     office.appeals.ask(mother, me, "我没有病", [])
-    read_at(office, me, "north", clock(), 1)
+    with office.store.write() as tx:
+        events.add_unit(tx, "north", "north gate", 0)
+    read_at(office, town, clock, me, "north", 1)
     office.dossiers.open(LI, me)
-    found = office.insight.take_away(mother, me)
+    found = office.insight.take_away(mother, me, town.ring())
     assert isinstance(found, dict)
     again = json.loads(json.dumps(found, ensure_ascii=False))
     assert set(again) == {"resident", "made_at", "fields", *HELD}
     assert again["person"]["name"] == "王芳"
-    assert [fact["kind"] for fact in again["facts"]] == ["reviewed", "case"]
+    assert [fact["kind"] for fact in again["facts"]] == ["reviewed", "case", "normal_at_gate"]
     assert [ruling["colour"] for ruling in again["rulings"]] == ["pending", "green", "red"]
     assert again["appeals"][0]["words"] == "我没有病"
     assert again["indices"][0]["uri"] == URI
@@ -125,7 +130,27 @@ def test_all_that_is_held_to_take_away(office: Office, clock: Clock, mother: Act
     assert [each.role for each in office.insight.looked(mother, me)] == ["officer", "resident"]  # type: ignore[union-attr]
 
 
-def test_nobody_else_is_told(office: Office, me: str) -> None:
+def test_a_unit_cannot_invent_where_somebody_was(office: Office, town: Town, clock: Clock, mother: Actor, me: str) -> None:
+    with office.store.write() as tx:
+        events.add_unit(tx, "north", "north gate", 0)
+    clock.at += 60
+    elder = office.households.register(mother, entry("elder", "王奶奶", number(sequence=2)))
+    assert isinstance(elder, Registered)
+    tell(office, elder.resident, Reviewed(clock(), "rule"))
+    found, other = office.registry.find(me), office.registry.find(elder.resident)
+    assert found is not None and other is not None
+    mine, others = (code_of(office, town, clock, each) for each in (found, other))
+    person = (found.uri, found.index)
+    told = [None, "rubbish", others, mine]
+    made = [passed(seq, clock() + seq, code, person) for seq, code in enumerate(told, 1)]
+    early = passed(5, clock() - DAY, mine, person)
+    assert Intake(office.store, office.registry, town.ring, clock, 3).take([batch("north", [*made, early])]).new == 5
+    assert office.insight.readings(mother, me, town.ring()) == [Reading(clock() + 4, "north", "north gate")]
+
+
+def test_nobody_else_is_told(office: Office, town: Town, me: str) -> None:
     for who in (actor(office, "stranger"), LI, Actor("a", Role.AUDITOR)):
-        for ask in (office.insight.explain, office.insight.looked, office.insight.readings, office.insight.take_away):
+        for ask in (office.insight.explain, office.insight.looked):
             assert isinstance(ask(who, me), Refused)
+        for told in (office.insight.readings, office.insight.take_away):
+            assert isinstance(told(who, me, town.ring()), Refused)

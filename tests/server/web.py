@@ -30,7 +30,7 @@ def quick(office: Office, clock: Callable[[], float]) -> Office:
 
 def make_app(town: Town, office: Office) -> FastAPI:
     """The application, signing with the town's key."""
-    return create_app(office, lambda: town.keys[Use.TOKEN])
+    return create_app(office, lambda: town.keys[Use.TOKEN], town.ring)
 
 
 class Browser:

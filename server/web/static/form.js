@@ -5,7 +5,7 @@
   const form = document.querySelector("form[data-keep]");
   if (!form) return;
   const key = `answers ${form.dataset.keep}`, line = document.getElementById("line");
-  const fields = () => [...form.elements].filter((field) => field.name && field.type !== "hidden" && field.type !== "password");
+  const fields = () => [...form.elements].filter((field) => field.name && !["hidden", "password", "file"].includes(field.type));
   let waits = null;
 
   function save() {
