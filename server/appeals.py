@@ -164,11 +164,11 @@ class Appeals:
             relation = charge_of(tx, actor, resident)
             return relation if isinstance(relation, NotYours) else [self._open(tx, row) for row in appeals.list_of(tx, resident)]
 
-    def queue(self, actor: Actor, limit: int = 100, after: Appeal | None = None) -> list[Appeal] | Refused:
-        """What waits for an officer, the one that is due first first, after the one before. The list is in the log."""
+    def queue(self, actor: Actor, limit: int = 100, after: tuple[float, int] | None = None) -> list[Appeal] | Refused:
+        """What waits for an officer, the one that is due first first, after (due, number) of the one before. The list is in the log."""
         if actor.role not in OFFICERS:
             return Refused(AppealFault.NOT_ALLOWED)
-        place = (0, 0) if after is None else (to_ms(after.due), after.number)
+        place = (0, 0) if after is None else (to_ms(after[0]), after[1])
         with self._store.write() as tx:
             found = [self._open(tx, row) for row in appeals.list_open(tx, limit, place)]
             audit.append(tx, actor, Action.RESIDENTS_LISTED, "appeals", {"residents": len(found)}, self._now())
@@ -222,7 +222,7 @@ class Appeals:
             appeals.answer(tx, number, answer.value, actor.account, actor.role.value, to_ms(at), proposal)
             detail: audit.Detail = {"appeal": number, "reason": answer.value}
             audit.append(tx, actor, Action.APPEAL_ANSWERED, audit.about("resident", row.resident), detail, at)
-            facts = _FACTS[answer](when, SOURCE) if answer in _FACTS else ()
+            facts = facts_of(answer, when)
             self._registry.record_many(tx, [(row.resident, fact) for fact in facts], at, actor)
             return self._found(tx, number)
 
@@ -259,6 +259,11 @@ class Appeals:
             None if row.decided_ms is None else row.decided_ms / 1000,
             row.state == "open" and row.due_ms <= to_ms(self._now()),
         )
+
+
+def facts_of(answer: Answer, at: float) -> tuple[Fact, ...]:
+    """The facts that an answer makes of what happened at `at`; none where it agrees to nothing, or proposes a colour."""
+    return _FACTS[answer](at, SOURCE) if answer in _FACTS else ()
 
 
 def _find_fault(words: str, papers: Sequence[bytes]) -> Refused | None:

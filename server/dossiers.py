@@ -123,12 +123,12 @@ class Dossiers:
             audit.append(tx, actor, Action.RESIDENT_VIEWED, subject, {"name": "shown" if shows else "masked"}, at)
             return self._read(tx, resident, person, at, shows=shows)
 
-    def effect(self, resident: str, also: Fact) -> Effect | None:
-        """What one more fact would do to a resident now. Nothing is written."""
+    def effect(self, resident: str, *also: Fact) -> Effect | None:
+        """What these further facts would do to a resident now. Nothing is written."""
         with self._store.read() as tx:
             if people.find_sealed(tx, resident) is None:
                 return None
-            at = max(self._now(), also.at)
+            at = max([self._now(), *(fact.at for fact in also)])
             ((before, after),) = self._registry.rulings.suppose(tx, [resident], also, at)
         return Effect(before.word, after.word, after.why, after.until)
 

@@ -275,7 +275,7 @@ class Proposals:
     def _foresee(self, tx: Connection, residents: Sequence[str], colour: Colour, reason: HandReason) -> Preview:
         at = self._registry.moment_after(tx, residents)
         fact = SetByHand(at, colour, reason, TWO_OFFICERS)
-        turns = Counter((now.word, then.word) for now, then in self._registry.rulings.suppose(tx, residents, fact, at))
+        turns = Counter((now.word, then.word) for now, then in self._registry.rulings.suppose(tx, residents, [fact], at))
         told = tuple(Turn(before, after, count) for (before, after), count in sorted(turns.items()))
         return Preview(len(residents), told, self._delay_s(self._rules(tx), len(residents)))
 

@@ -91,15 +91,15 @@ class Rulings:
         facts, at = read_facts(rows.list_facts(tx, [resident])[resident], at)
         return colour_of(facts, at, book.policy, book.outages)
 
-    def suppose(self, tx: Connection, residents: Sequence[str], fact: Fact, at: float) -> list[tuple[Ruling, Ruling]]:
-        """Of each of these residents the ruling at `at`, and what it would be with `fact`."""
+    def suppose(self, tx: Connection, residents: Sequence[str], also: Sequence[Fact], at: float) -> list[tuple[Ruling, Ruling]]:
+        """Of each of these residents the ruling at `at`, and what it would be with these facts `also`."""
         book = self._book_of(tx, rows.find_revision(tx))
         stored = rows.list_facts(tx, residents)
         found = []
         for resident in residents:
             known, moment = read_facts(stored[resident], at)
             now = colour_of(known, moment, book.policy, book.outages)
-            found.append((now, colour_of([*known, fact], moment, book.policy, book.outages)))
+            found.append((now, colour_of([*known, *also], moment, book.policy, book.outages)))
         return found
 
     def facts(self, tx: Connection, resident: str) -> list[Fact]:

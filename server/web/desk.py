@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from server.web import desk_approvals, desk_audit, desk_imports, desk_numbers, desk_people, desk_policy, desk_queue
+from server.web import desk_appeals, desk_approvals, desk_audit, desk_imports, desk_numbers, desk_people, desk_policy, desk_queue
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
 from server.web.services import Services, services_of
@@ -19,7 +19,7 @@ def make_router() -> APIRouter:
     """The router of all pages of the desk."""
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
-    for room in (desk_queue, desk_people, desk_approvals, desk_imports, desk_policy, desk_audit, desk_numbers):
+    for room in (desk_queue, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers):
         room.add_routes(router)
     return router
 

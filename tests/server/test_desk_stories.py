@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from healthcode.terms import ClockState, Colour
 from server.actors import BY_GATE, BY_RULES, Role
+from server.appeals import Appeal
 from server.audit import Sound, verify
 from server.facts import Case, CaseCategory, CloseContact, FeverAtGate
 from server.office import Office
@@ -368,3 +369,33 @@ def test_a_case_reported_for_a_red_person_shows_on_their_page(office: Office, of
     assert colour_of(office, me) == Colour.RED.value
     page = officer.get(f"/desk/people/{me}").text
     assert "Confirmed case reported (Tongji)" in page
+
+
+def test_a_request_for_conversion_is_answered_within_its_time(
+    app: FastAPI, office: Office, officer: Browser, resident: Browser, clock: Clock
+) -> None:
+    me = join(resident, "张三丰", "19800101")
+    declare(resident, me)
+    with office.store.write() as tx:
+        office.registry.record(tx, me, CloseContact(clock() - 86_400, "centre"), clock(), BY_RULES)
+    (parent,) = [each.actor for each in office.accounts.list_accounts(Role.RESIDENT)]
+    asked = office.appeals.ask(parent, me, "那天我在家。<b>", [b"%PDF-1.4 made up", b"\xff\xd8\xff made up"])
+    assert isinstance(asked, Appeal), asked
+    clock.at += 600
+    page = officer.get("/desk/appeals").text
+    assert "47 h left" in page
+    path = f"/desk/appeals/{asked.number}"
+    page = officer.get(path).text
+    assert "那天我在家。&lt;b&gt;" in page
+    assert "1 person: Yellow code becomes Green code" in page
+    paper = officer.http.get(f"{path}/papers/1")
+    assert paper.content == b"%PDF-1.4 made up"
+    assert paper.headers["content-disposition"].startswith("attachment")
+    assert ("appeal.paper_read", "officer") in logged(office, me)
+    assert officer.get(f"{path}/papers/3").status_code == 404
+    assert officer.post(path, {"answer": ""}).status_code == 422
+    clock.at += 20 * 60
+    assert "is answered" in officer.post(path, {"answer": "contact_cleared"}).text
+    assert colour_of(office, me) == "green"
+    assert "Granted" in officer.get(path).text
+    assert "No request waits" in officer.get("/desk/appeals").text
