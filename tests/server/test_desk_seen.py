@@ -15,6 +15,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from healthcode.terms import ClockState
 from server.actors import BY_GATE, BY_RULES, Role
+from server.appeals import Appeal
 from server.facts import Case, CaseCategory, CloseContact, FeverAtGate
 from server.office import Office, open_office
 from server.store import counts, events, reviews, to_ms
@@ -117,6 +118,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     other.register("13900139000")
     other.post("/family/add", {"relation": "self", "name": "张小明", "paper": "citizen", "number": number("20150505", 8)})
     other.post("/family/add", {"relation": "other", "name": "张三", "paper": "citizen", "number": number("19800101")})
+    (parent, *_) = [each.actor for each in office.accounts.list_accounts(Role.RESIDENT)]
+    asked = office.appeals.ask(parent, who["red"], "核酸检测两次阴性，已出院。", [b"%PDF-1.4", b"\xff\xd8\xff"])
+    assert isinstance(asked, Appeal), asked
     fill_days(office)
     officer, operator, auditor = (sit_down(app, role) for role in (Role.OFFICER, Role.OPERATOR, Role.AUDITOR))
     approver = sit_down(app, Role.APPROVER)
@@ -166,6 +170,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
                 f"/desk/people/{who['green']}/reissue",
                 f"/desk/people/{who['green']}/propose",
                 "/desk/approvals/new",
+                "/desk/appeals",
+                f"/desk/appeals/{asked.number}",
             ],
             Role.APPROVER: ["/desk", "/desk/approvals?state=all", *proposals],
             Role.OPERATOR: [
