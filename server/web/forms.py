@@ -9,7 +9,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 
 from server.web.services import Services, services_of
 from server.web.visitors import Seen, form_token
@@ -19,7 +18,7 @@ HEADER = "x-form"
 """Where the token is: a field of the form, or a header of a script's request."""
 MOST_FIELDS = 200
 MOST_FILES = 10
-"""One form may have more files than its room takes, so that the room can say so. Who is not signed in can send none."""
+"""One form may have more files than its room takes, so that the room can say so. Who is not signed in can send none: theirs are not read."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -47,10 +46,9 @@ async def take_form(request: Request, visitor: Seen, services: Annotated[Service
     if request.method in SAFE:
         yield Fields({}, {})
         return
-    try:
-        form = await request.form(max_files=MOST_FILES if visitor.session is not None else 0, max_fields=MOST_FIELDS)
-    except MultiPartException:
-        raise (HTTPException(400) if visitor.session is not None else HTTPException(403, "stale_form")) from None
+    if visitor.session is None and request.headers.get("content-type", "").startswith("multipart/"):
+        raise HTTPException(403, "stale_form")
+    form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS)
     try:
         texts: dict[str, list[str]] = {}
         files: dict[str, list[UploadFile]] = {}
