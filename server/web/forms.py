@@ -18,7 +18,7 @@ HEADER = "x-form"
 """Where the token is: a field of the form, or a header of a script's request."""
 MOST_FIELDS = 200
 MOST_FILES = 10
-"""One form may have more files than its room takes, so that the room can say so. Who is not signed in can send none: theirs are not read."""
+"""More than any room takes, so that the room can say so. Who is not signed in can send none: theirs are not read."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
