@@ -13,7 +13,7 @@ from math import floor, log10
 from markupsafe import Markup, escape
 
 WIDTH = 720
-_LEFT, _RIGHT = 76, 58
+_LEFT, _RIGHT = 76, 92
 _PLOT = WIDTH - _LEFT - _RIGHT
 _PANEL, _GAP = 104, 46
 _BAR, _ROW = 18, 46
@@ -168,7 +168,7 @@ def _mark(colour: str, x: float, y: float) -> Markup:
     shapes = {
         "green": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
         "yellow": "M0-6L6 5H-6z",
-        "red": "M-2.3-5.5h4.6L5.5-2.3v4.6L2.3 5.5h-4.6L-5.5 2.3v-4.6z",
+        "red": "M-3-7h6L7-3v6L3 7h-6L-7 3v-6z",
         "pending": "M-4.5-4.5h9v9h-9z",
     }
     return Markup('<path transform="translate({:.1f} {:.1f})" d="{}" fill="{}" stroke="#14202a" stroke-width="1"/>').format(

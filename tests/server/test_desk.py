@@ -9,7 +9,10 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from server.actors import CARERS, Role
+from server.audit import Action
+from server.colours import Rule
 from server.office import Office
+from server.sentences import Language, sentences
 from server.web.desk_pages import ROOMS
 from server.web.desk_rules import RULES
 from tests.server.desk_house import hire, sit_down
@@ -58,6 +61,13 @@ def test_each_role_may_do_what_the_table_says(app: FastAPI, role: Role | None) -
             assert answer.headers["location"].startswith("/sign-in"), (method, path)
         else:
             assert (answer.status_code == 403) == (role not in roles), (method, path, answer.status_code)
+
+
+def test_every_entry_of_the_log_and_every_rule_has_its_words() -> None:
+    for language in Language:
+        known = sentences(language)
+        assert [action for action in Action if f"action.{action.value}" not in known] == []
+        assert [rule for rule in Rule if f"rule_name.{rule.value}" not in known] == []
 
 
 def test_staff_begin_at_the_desk_and_see_their_rooms_alone(app: FastAPI) -> None:

@@ -249,7 +249,7 @@ def test_a_colour_by_hand_takes_two(app: FastAPI, office: Office, officer: Brows
     me = join(resident, "张三丰", "19800101")
     declare(resident, me)
     said, path = propose(officer, [me], "red.confirmed")
-    assert "1 people: Green code becomes Red code" in said
+    assert "Green code becomes Red code: 1" in said
     assert "Nothing changes before a second officer approves" in said
     own = officer.get(path).text
     assert "You proposed this" in own
@@ -272,14 +272,14 @@ def test_many_at_once_wait_and_can_be_undone(app: FastAPI, office: Office, offic
         declare(resident, each)
     assert "There is no resident" in officer.post("/desk/approvals/new", {"wanted": "red.confirmed", "residents": "nobody22"}).text
     said, path = propose(officer, who, "yellow.close_contact")
-    assert "2 people; 2 would change colour" in said
+    assert "People: 2. Of them would change colour: 2." in said
     assert "hours after the approval" in said
     approver = sit_down(app, Role.APPROVER)
     approver.post(path, {"do": "approve"})
     assert "approved, delay runs" in approver.get("/desk/approvals?state=approved").text
     page = approver.get(path).text
     assert "counts in" in page
-    assert "Undo for 2 people" in page
+    assert "Undo (people: 2)" in page
     approver.post(path, {"do": "revoke"})
     clock.at += 40 * 3600
     office.proposals.step()
@@ -302,7 +302,7 @@ def test_an_import_is_tried_out_put_in_force_and_withdrawn(app: FastAPI, office:
     assert "Not fit to be imported" in page
     assert re.search(r'<th scope="row" class="number">2</th><td><code>number</code>', page), "the faulty row by its line"
     page = upload(good)
-    assert "1 people would change colour" in page
+    assert "People who would change colour: 1" in page
     assert "2, of whom 1 are registered" in page
     assert colour_of(office, me) == "green"
     job = re.search(r'action="(/desk/imports/jobs/[^"]+)"', page)
@@ -316,7 +316,7 @@ def test_an_import_is_tried_out_put_in_force_and_withdrawn(app: FastAPI, office:
     assert operator.http.get(number_path, headers=JSON).json()["state"] == "done"
     assert colour_of(office, me) == "yellow"
     page = operator.get(number_path).text
-    assert "1 people changed colour" in page
+    assert "People who changed colour: 1" in page
     assert operator.post(number_path, {"why": ""}).status_code == 422
     operator.post(number_path, {"why": "wrong file"})
     while office.epidemic.rule_waiting(100):
@@ -336,7 +336,7 @@ def test_other_rules_are_tried_on_everybody(app: FastAPI, office: Office, reside
         assert operator.post("/desk/policy", {"policy": wrong}).status_code == 422, wrong
     answer = operator.post("/desk/policy", {"policy": "version = 2\nname = 'strict'\n[record]\nlapse_days = 1\n"})
     page = wait_for(operator, answer.url.path)
-    assert "1 of 1 people would change colour" in page
+    assert "People who would change colour: 1 of 1" in page
     assert "no health record" in page
     assert "<code>record.lapse_days</code>" in page
     assert colour_of(office, me) == "green"
