@@ -44,7 +44,7 @@ class Purpose(StrEnum):
 class ClaimNotice:
     """Somebody else's claim on a member of the family, as those see it who look after them: the member's masked name.
 
-    `app` names the app that asks; of an account nothing is told.
+    `app` names the app that asks; of an account nothing is told. `agreed`: the family said yes, and it could not be granted yet.
     """
 
     claim: int
@@ -53,6 +53,7 @@ class ClaimNotice:
     relation: Relation
     asked: float
     app: str
+    agreed: bool
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ class HandOvers:
         return ClaimView(claim, row.resident, name, person, Relation(row.relation), row.asked_ms / 1000, row.holder, row.state)
 
     def confirm(self, actor: Actor, claim: int, *, is_theirs: bool) -> Refused | None:
-        """One who looks after the resident says whether the claim is right: right ends it; wrong leaves it to an officer."""
+        """One who looks after the resident says whether the claim is right: right ends it; wrong leaves it to an officer.
+
+        Right, and refused because the other account has no room: the word counts, the claim stays open, and may be tried again.
+        """
         with self._store.write() as tx:
             row = rows.find_claim(tx, claim)
             if row is None or row.state != "open" or row.account == actor.account:
@@ -239,7 +243,8 @@ class HandOvers:
     def _notice(self, tx: Connection, row: rows.ClaimRow) -> ClaimNotice:
         person = read_person(tx, self._seal, row.resident)
         name = "" if person is None else mask_name(person.name)
-        return ClaimNotice(row.claim, row.resident, name, Relation(row.relation), row.asked_ms / 1000, apps.name_of_app(tx, row.account))
+        app = apps.name_of_app(tx, row.account)
+        return ClaimNotice(row.claim, row.resident, name, Relation(row.relation), row.asked_ms / 1000, app, row.holder == "yes")
 
     def _code_hash(self, code: str) -> bytes:
         return self._seal.fingerprint(f"hand-over code {normal_form(code)}")

@@ -37,7 +37,7 @@ class ClaimRow:
 _CHARGE = """
 SELECT c.resident, c.account, c.relation, c.since_ms, r.sealed FROM charges c JOIN residents r ON r.resident = c.resident
 """
-_ON_OTHERS = """WHERE state = 'open' AND holder = '' AND account <> :account
+_ON_OTHERS = """WHERE state = 'open' AND holder <> 'no' AND account <> :account
 AND resident IN (SELECT resident FROM charges WHERE account = :account) ORDER BY claim"""
 _CLAIM = "SELECT claim, resident, account, relation, sealed, asked_ms, state, holder FROM claims "
 
@@ -111,7 +111,7 @@ def open_claims_by(connection: Connection, account: str) -> list[ClaimRow]:
 
 
 def open_claims_on(connection: Connection, account: str) -> list[ClaimRow]:
-    """Undecided claims of others on residents whom the account looks after, about which nobody was asked yet."""
+    """Undecided claims of others on residents whom the account looks after, but for those to which the family said no."""
     rows = connection.execute(
         text(_CLAIM + _ON_OTHERS),
         {"account": account},

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from server.charges import ClaimWaits, Refused, Registered
+from server.charges import ClaimWaits, HouseholdFault, Refused, Registered
 from server.enrolment import DetailField, EntryField, Relation
 from server.faults import Faults
 from server.handovers import Purpose
@@ -150,7 +150,8 @@ def answer_claim(services: House, session: ResidentSession, form: Form) -> Respo
     number = form.text("claim")
     if not (number.isascii() and number.isdigit() and len(number) < 18):
         raise HTTPException(400)
-    if services.office.handovers.confirm(session.actor, int(number), is_theirs=form.text("right") == "yes") is not None:
+    refused = services.office.handovers.confirm(session.actor, int(number), is_theirs=form.text("right") == "yes")
+    if refused is not None and refused.fault is HouseholdFault.NO_CLAIM:
         raise HTTPException(404)
     return RedirectResponse("/family", 303)
 

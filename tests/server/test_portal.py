@@ -221,6 +221,25 @@ def test_a_number_that_is_known_is_claimed_and_the_family_says_yes(app: FastAPI,
     assert elder in other.get("/family").text
 
 
+def test_a_yes_that_cannot_be_granted_yet_stays_and_can_be_tried_again(app: FastAPI, mother: Browser, office: Office) -> None:
+    elder = join(mother, "王老太太", "19400101", "elder", 9)
+    other = Browser(app)
+    other.register("13900139000")
+    given: dict[str, str | list[str]] = {"relation": "elder", "name": "王老太太", "paper": "citizen", "number": number("19400101", 9)}
+    other.post("/family/add", given)
+    family = [join(other, "李大爷", "19410101", "elder", 20 + each) for each in range(8)]
+    claim = re.search(r'name="claim" value="(\d+)"', mother.get("/family").text)
+    assert claim
+    answer = mother.post("/family/claim", {"claim": claim[1], "right": "yes"}, page="/family")
+    assert (answer.status_code, answer.url.path) == (200, "/family")
+    assert "the other account has no room yet" in answer.text
+    assert elder not in other.get("/family").text
+    other.post("/family/leave", {"who": family[0]}, page=f"/family/edit?who={family[0]}")
+    answer = mother.post("/family/claim", {"claim": claim[1], "right": "yes"}, page="/family")
+    assert "Try again" not in answer.text
+    assert elder in other.get("/family").text
+
+
 def test_lost_phone_one_button(mother: Browser, town: Town, office: Office) -> None:
     me = join(mother, "张三丰", "19800101")
     declare(mother, me)
