@@ -132,7 +132,7 @@
       who = link.dataset.who;
       history.replaceState(null, "", link.href);
       document.querySelectorAll("[data-for]").forEach((part) => { part.hidden = part.dataset.for !== who; });
-      for (const room of document.querySelectorAll(".rooms a[href*='who=']")) room.search = new URLSearchParams({ who });
+      for (const room of document.querySelectorAll(".rooms a[href*='who=']")) room.setAttribute("href", `${room.pathname}?who=${who}`);
       tick();
       look();
     });
