@@ -6,7 +6,7 @@ The three differ in what they ask (server.declarations) and where they go (serve
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
@@ -16,9 +16,8 @@ from starlette.responses import RedirectResponse, Response
 
 from server.charges import Refused
 from server.checkins import NotTaken, ReportKind, Taken
-from server.declarations import NO, NONE, Field, Kind, Question, asked, questions, read_answer
+from server.declarations import Field, Kind, Question, asked, questions, read_answer
 from server.drafts import DraftKind
-from server.facts import Isolating
 from server.faults import Fault, Faults
 from server.households import Member
 from server.identity import mask_name, start_of
@@ -87,8 +86,6 @@ class Sheet:
 
 def add_routes(router: APIRouter) -> None:
     """The pages of all three ways."""
-    router.add_api_route("/check-in", check_in_page)
-    router.add_api_route("/check-in/well", check_in_well, methods=["POST"])
     for path in (DECLARE, CHECK_IN, CORRECT):
         steps = _Steps(path)
         if path is not CHECK_IN:
@@ -149,7 +146,7 @@ class _Steps:
             outcome = office.checkins.submit(session.actor, sheet.member.resident, kind, submission, sheet.answers)
         match outcome:
             case Taken():
-                return _show_taken(
+                return show_taken(
                     request, services, visitor, residents.find_members(services, session.actor), sheet.member, outcome, sheet.path
                 )
             case Faults() | NotTaken() | Refused():
@@ -217,58 +214,7 @@ class _Steps:
         )
 
 
-def check_in_page(request: Request, services: House, visitor: Seen, session: ResidentSession, who: str = "") -> Response:
-    """Today's check-in: one step for who is well."""
-    return _show_check_in(request, services, visitor, session, who, {}, [])
-
-
-def check_in_well(request: Request, services: House, visitor: Seen, session: ResidentSession, form: Form, who: str = "") -> Response:
-    """Checks in somebody who is well: no symptom, no contact, no isolation."""
-    members = residents.find_members(services, session.actor)
-    member = residents.choose(members, who)
-    answers: Said = {Field.SYMPTOMS.value: [NONE], Field.CONTACT.value: NO, Field.ISOLATION.value: Isolating.NONE.value}
-    typed = form.text(Field.TEMPERATURE.value)
-    if typed:
-        answers[Field.TEMPERATURE.value] = typed
-    outcome = services.office.checkins.submit(session.actor, member.resident, ReportKind.CHECK_IN, form.text("submission"), answers)
-    match outcome:
-        case Taken():
-            return _show_taken(request, services, visitor, members, member, outcome, CHECK_IN)
-        case Faults() | NotTaken() | Refused():
-            return _show_check_in(request, services, visitor, session, who, {Field.TEMPERATURE.value: typed}, tell(outcome))
-
-
-def _show_check_in(
-    request: Request,
-    services: Services,
-    visitor: Visitor,
-    session: ResidentSession,
-    who: str,
-    said: Mapping[str, str],
-    faults: list[Shown],
-) -> Response:
-    members = residents.find_members(services, session.actor)
-    if not members:
-        return RedirectResponse("/family", 303)
-    member = residents.choose(members, who)
-    shown = [residents.show_member(services, visitor.words, each) for each in members]
-    if next(each for each in shown if each.resident == member.resident).needs_declaration:
-        return RedirectResponse(f"/declare?who={member.resident}", 303)
-    return show(
-        request,
-        "check_in.html",
-        422 if faults else 200,
-        members=shown,
-        who=member.resident,
-        name=mask_name(member.person.name),
-        said=said,
-        faults=faults,
-        submission=secrets.token_urlsafe(16),
-        room="check_in",
-    )
-
-
-def _show_taken(
+def show_taken(
     request: Request, services: Services, visitor: Visitor, members: list[Member], member: Member, taken: Taken, path: Path
 ) -> Response:
     """Says that it came, what follows, and who of the family is next."""

@@ -171,7 +171,7 @@ def test_who_looked_and_where_the_code_was_read(mother: Browser, me: str, office
     Intake(office.store, office.registry, town.ring, clock, 3).take([batch("north-7", [read, invented])])
     office.dossiers.open(LI, me)
     page = mother.get(f"/held?who={me}").text
-    assert re.search(r"<b>an officer of the registry</b><br>1 times, last on 22 September 2026, 08:01", page)
+    assert re.search(r"<b>an officer of the registry</b><br>Times: 1, last on 22 September 2026, 08:01", page)
     assert page.count("Hankou station") == 1, "what a unit says without the code is not told"
     clock.at += 14 * 86_400
     mother.sign_in("13800138000")
