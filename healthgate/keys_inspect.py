@@ -206,6 +206,7 @@ NAMES = {
     "Head": "head of a status list",
     "Delta": "changes of a status list",
     "Watermark": "watermark",
+    "AuditHead": "head of the audit log",
     "TimeAnswer": "time answer",
     "TrustList": "trust list",
     "TrustHead": "head of the trust list",

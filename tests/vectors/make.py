@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from healthcode import base45, cose, signed, token
 from healthcode.cose import P256_ORDER, Algorithm, SoftwareKey
 from healthcode.messages import (
+    AuditHead,
     BootMark,
     ClockReset,
     Delta,
@@ -215,6 +216,7 @@ MESSAGES: list[tuple[Message, SoftwareKey]] = [
     (TRUST_LISTS["trust.cbor"], ROOT),
     (TrustHead(version=1, size=1000, sha256=DIGEST, signed_at=NOW), ROOT),
     (ClockReset(unit="north", serial=3, floor=NOW), ROOT),
+    (AuditHead(issuer="CN-HB", entry=7, digest=DIGEST, at_ms=NOW * 1000), ACK),
 ]
 
 
