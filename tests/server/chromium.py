@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
 PATIENCE_S = 30.0
@@ -43,6 +43,7 @@ def chromium(*flags: str) -> Iterator[Chromium]:
     """Debian's Chromium without a window, with `flags` of its own."""
     path = shutil.which("chromium")
     assert path, "chromium is not here: apt-get install chromium fonts-noto-cjk, or ./run test, which does it"
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         try:
