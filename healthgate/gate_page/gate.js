@@ -61,18 +61,22 @@
     else say(by("mute"), "Sound is off: turn it on", "打开声音");
   }
 
+  // Alike to an ear, and whatever the machine in between made of their length.
+  const isAlike = (one, other) => one && other && one.name === other.name && Math.abs(one.seconds - other.seconds) < 0.2;
+  const tell = (note) => `${note.name} ${(Math.max(1, Math.round(note.seconds * 20)) / 20).toFixed(2)} s`;
+
   // Notes in a row, with what comes again at once said once: 4 × (low 0.10 s, high 0.10 s).
   function tellTune() {
     const parts = [];
     for (let at = 0; at < tune.length; ) {
       let best = { length: 1, times: 1 };
       for (let length = 1; length <= 4; length += 1) {
-        const group = tune.slice(at, at + length).join();
+        const group = tune.slice(at, at + length);
         let times = 1;
-        while (tune.slice(at + times * length, at + (times + 1) * length).join() === group && group) times += 1;
+        while (group.length === length && group.every((note, place) => isAlike(note, tune[at + times * length + place]))) times += 1;
         if (times > 1 && times * length > best.times * best.length) best = { length, times };
       }
-      const group = tune.slice(at, at + best.length).join(", ");
+      const group = tune.slice(at, at + best.length).map(tell).join(", ");
       parts.push(best.times === 1 ? group : `${best.times} × ${best.length === 1 ? group : `(${group})`}`);
       at += best.length * best.times;
     }
@@ -82,7 +86,7 @@
   function hear(message) {
     const at = message.at || 0;
     if (began && (!message.value || message.hz !== hertz)) {
-      tune.push(`${nameOf(hertz)} ${(Math.max(1, Math.round((at - began) * 20)) / 20).toFixed(2)} s`);
+      tune.push({ name: nameOf(hertz), seconds: at - began });
       tellTune();
       began = 0;
     }
