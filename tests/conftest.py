@@ -35,9 +35,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
     config.hook.pytest_deselected(items=ours)
     items[:] = [item for item in items if item not in ours]
+    if config.pluginmanager.hasplugin("rerunfailures") and not names_tests(config):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def names_tests(config: pytest.Config) -> bool:
+    """Whether whoever started this asked for certain tests: -k, or a file."""
+    return bool(config.option.keyword) or any(".py" in name for name in config.args)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """For `-n auto`, which ./run test says: one process, and none beside it, for whoever names files or tests; else one a processor."""
-    return 0 if config.option.keyword or any(".py" in name for name in config.args) else None
+    return 0 if names_tests(config) else None
