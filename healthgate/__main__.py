@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "edge": Command("healthgate.edge", "Run a gate unit, or check its configuration.", "edge"),
     "server": Command("healthgate.server", "Run the server: bridge, lists, issuer.", "server"),
+    "fleet": Command("healthgate.fleet", "The units as operators handle them: enrol, govern, watch.", "server"),
     "keys": Command("healthgate.keys", "Make, show, recognise and withdraw keys.", "edge"),
     "audit": Command("healthgate.audit", "The log of changes and views: does it hold, what is in it.", "server"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),

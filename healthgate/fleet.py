@@ -1,0 +1,12 @@
+"""`healthgate fleet`: the units as operators handle them. Each command's code is in a module of its own, healthgate/fleet_*.py."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
+
+
+@app.callback()
+def fleet() -> None:
+    """Enrol, govern and watch the units."""
