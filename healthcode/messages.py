@@ -25,6 +25,7 @@ MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
 MAX_BATCH = 256 * 1024
 MAX_ROTATIONS = 16
+MAX_BUNDLE = 512 * 1024 * 1024
 MAX_CHAIN = MAX_ROTATIONS * (MAX_HEAD + 3) + 16
 
 UnitId = Annotated[
@@ -50,6 +51,14 @@ CertificateId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Days = Annotated[int, Meta(ge=0, le=3650)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 365)]
 Name = Annotated[str, Meta(min_length=1, max_length=60)]
+ReleaseVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z",
+        extra={"form": "three numbers with dots between, such as 0.2.0"},
+    ),
+]
+Platform = Annotated[str, Meta(pattern=r"^cp3[0-9]{1,2}-(aarch64|x86_64)\Z")]
 
 
 def stamp(seconds: float) -> datetime:
@@ -433,6 +442,21 @@ class RootChain(Message, frozen=True):
     """all/trust/roots: every rotation of a root so far. It needs no signature of its own, for each has two."""
 
     rotations: Annotated[list[Annotated[bytes, Meta(max_length=MAX_HEAD)]], Meta(max_length=MAX_ROTATIONS)]
+
+
+class Release(Message, frozen=True):
+    """Signed by a key of the use `release`: a version of what gates run. Length in bytes and SHA-256 are those of its bundle, one file.
+
+    `platforms` are the Pythons and processors that it has wheels for. `after` is the oldest version from which it may be reached: what an
+    older one keeps on disk, this one may not be able to read.
+    """
+
+    version: ReleaseVersion
+    after: ReleaseVersion
+    size: Annotated[int, Meta(ge=1, le=MAX_BUNDLE)]
+    sha256: Digest
+    platforms: Annotated[list[Platform], Meta(min_length=1, max_length=8)]
+    signed_at: Seconds
 
 
 class BadPayload(ValueError):

@@ -25,6 +25,7 @@ from healthcode.messages import (
     Delta,
     Head,
     Message,
+    Release,
     TimeAnswer,
     TrustEntry,
     TrustHead,
@@ -74,6 +75,7 @@ KINDS: dict[type[Message], Kind] = {
     Watermark: Kind("healthgate-watermark+cbor", Use.ACK, MAX_SIGNED),
     TimeAnswer: Kind("healthgate-time+cbor", Use.TIME, MAX_HEAD),
     AuditHead: Kind("healthgate-audit-head+cbor", Use.ACK, MAX_HEAD),
+    Release: Kind("healthgate-release+cbor", Use.RELEASE, MAX_HEAD),
     TrustList: Kind("healthgate-trust+cbor", None, MAX_TRUST),
     TrustHead: Kind("healthgate-trust-head+cbor", None, MAX_HEAD),
     ClockReset: Kind("healthgate-clock-reset+cbor", None, MAX_HEAD),
@@ -184,6 +186,9 @@ def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:
         case AuditHead():
             fits = message.issuer == entry.issuer
             said_at = message.at_ms / 1000
+        case Release():
+            fits = True
+            said_at = float(message.signed_at)
         case _:
             return False
     return fits and entry.sign_from <= said_at <= entry.sign_until and at <= entry.verify_until

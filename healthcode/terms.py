@@ -49,6 +49,7 @@ class Use(StrEnum):
     COMMAND = "command"
     ACK = "ack"
     DCC = "dcc"
+    RELEASE = "release"
 
 
 class CertificateKind(StrEnum):

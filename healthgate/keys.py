@@ -16,6 +16,7 @@ from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from healthgate.keys_inspect import inspect
 from healthgate.keys_lists import new_epoch, open_list
+from healthgate.keys_release import release_key
 from healthgate.keys_rotation import as_kid, rotate, rotate_root, sign
 from healthgate.keys_shown import Shown, changed, show_trust
 from healthgate.times import LATEST, BadTime, moment, rfc3339
@@ -129,6 +130,7 @@ def renew(
 
 
 app.command("rotate")(rotate)
+app.command("release-key")(release_key)
 app.command("sign")(sign)
 app.command("rotate-root")(rotate_root)
 app.command("inspect")(inspect)

@@ -207,6 +207,7 @@ NAMES = {
     "Delta": "changes of a status list",
     "Watermark": "watermark",
     "AuditHead": "head of the audit log",
+    "Release": "release",
     "TimeAnswer": "time answer",
     "TrustList": "trust list",
     "TrustHead": "head of the trust list",

@@ -112,9 +112,11 @@ def find_warnings(trust_list: TrustList, at: float) -> list[str]:
     for (issuer, use), keys in groups.items():
         last = max(keys, key=lambda key: key.sign_until)
         if not any(key.sign_from <= at <= key.sign_until for key in keys):
-            lines.append(f"no {use.value} key of {issuer} may sign now{': `keys rotate --now`' if issuer in own else ''}")
+            anew = ": `keys release-key`" if use is Use.RELEASE else ": `keys rotate --now`"
+            lines.append(f"no {use.value} key of {issuer} may sign now{anew if issuer in own else ''}")
         elif last.sign_until - at < WARNING_S:
-            todo = "`keys rotate`" if issuer in own else "`keys add` when they send the next"
+            next_own = "`keys release-key`" if use is Use.RELEASE else "`keys rotate`"
+            todo = next_own if issuer in own else "`keys add` when they send the next"
             days = (last.sign_until - at) / DAY_S
             lines.append(f"the {use.value} key {last.kid.hex()} of {issuer} signs for {days:.0f} days more: {todo}")
     return lines

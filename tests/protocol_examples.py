@@ -113,6 +113,14 @@ CBOR: dict[str, Message] = {
     ),
     "audit-head": messages.AuditHead(issuer="CN-HB", entry=4711, digest=hashlib.sha256(b"entry 4711").digest(), at_ms=AT * 1000),
     "time": messages.TimeAnswer(unit="north", nonce="00112233445566778899aabbccddeeff", at_ms=AT * 1000),
+    "release": messages.Release(
+        version="0.2.0",
+        after="0.1.0",
+        size=70_213_004,
+        sha256=hashlib.sha256(b"bundle").digest(),
+        platforms=["cp311-aarch64", "cp311-x86_64"],
+        signed_at=AT,
+    ),
     "clock-reset": messages.ClockReset(unit="north", serial=1, floor=AT),
     "trust-list": messages.TrustList(
         version=3,

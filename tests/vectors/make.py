@@ -25,6 +25,7 @@ from healthcode.messages import (
     Delta,
     Head,
     Message,
+    Release,
     SnapshotRef,
     TimeAnswer,
     TrustEntry,
@@ -57,6 +58,7 @@ def make_test_key(name: str, algorithm: Algorithm = "ES256") -> SoftwareKey:
 ROOT, STRANGER = make_test_key("root"), make_test_key("stranger")
 TOKEN, TOKEN_ED = make_test_key("token"), make_test_key("token 2", "Ed25519")
 LIST, TIME, ACK = make_test_key("list"), make_test_key("time"), make_test_key("ack")
+RELEASE = make_test_key("release")
 OTHER_TOKEN, OTHER_LIST = make_test_key("other token", "Ed25519"), make_test_key("other list", "Ed25519")
 
 
@@ -94,6 +96,9 @@ TRUST_LISTS = {
         entries=[msgspec.structs.replace(entry(STRANGER, Use.TOKEN, "CN-XX", OTHER_URI), kid=TOKEN.kid), *ENTRIES],
     ),
     "trust-withdrawn.cbor": TrustList(version=3, signed_at=NOW, expires_at=NOW + 365 * DAY_S, entries=ENTRIES[1:]),
+    "trust-release.cbor": TrustList(
+        version=4, signed_at=NOW, expires_at=NOW + 365 * DAY_S, entries=[*ENTRIES, entry(RELEASE, Use.RELEASE)]
+    ),
 }
 
 
@@ -217,7 +222,10 @@ MESSAGES: list[tuple[Message, SoftwareKey]] = [
     (TrustHead(version=1, size=1000, sha256=DIGEST, signed_at=NOW), ROOT),
     (ClockReset(unit="north", serial=3, floor=NOW), ROOT),
     (AuditHead(issuer="CN-HB", entry=7, digest=DIGEST, at_ms=NOW * 1000), ACK),
+    (Release(version="0.2.0", after="0.1.0", size=70_000_000, sha256=DIGEST, platforms=["cp311-aarch64"], signed_at=NOW), RELEASE),
 ]
+TRUSTED_BY: dict[type[Message], str] = {Release: "trust-release.cbor"}
+"""Where the golden trust list that holds a kind's key is another than trust.cbor."""
 
 
 def signed_objects() -> list[dict[str, Any]]:
@@ -226,7 +234,7 @@ def signed_objects() -> list[dict[str, Any]]:
 
     def add(name: str, kind: type[Message], data: bytes, fault: str | None = None, message: Message | None = None) -> None:
         said = None if message is None else in_hex(msgspec.to_builtins(message, builtin_types=(bytes,)))
-        place = {"name": name, "kind": kind.__name__, "at": NOW, "trust": "trust.cbor"}
+        place = {"name": name, "kind": kind.__name__, "at": NOW, "trust": TRUSTED_BY.get(kind, "trust.cbor")}
         made.append(place | {"data": data.hex(), "fault": fault, "says": said})
 
     for message, signer in MESSAGES:
