@@ -12,7 +12,20 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from healthcode.terms import CertificateKind, ClockState, Colour, Decision, Form, LaneMode, PassageOutcome, Reason, Screening, Use
+from healthcode.terms import (
+    CertificateKind,
+    ClockState,
+    Colour,
+    CommandName,
+    Decision,
+    Form,
+    LaneMode,
+    OperatorRole,
+    PassageOutcome,
+    Reason,
+    Screening,
+    Use,
+)
 
 T = TypeVar("T")
 
@@ -59,6 +72,9 @@ ReleaseVersion = Annotated[
     ),
 ]
 Platform = Annotated[str, Meta(pattern=r"^cp3[0-9]{1,2}-(aarch64|x86_64)\Z")]
+OperatorName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,31})?\Z")]
+Transaction = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+Why = Annotated[str, Meta(min_length=1, max_length=120)]
 
 
 def stamp(seconds: float) -> datetime:
@@ -345,9 +361,74 @@ class ClockReset(Message, frozen=True):
     floor: Seconds
 
 
+class OpenOrder(Message, frozen=True, tag_field="command", tag="open"):
+    """Open the barrier once, as the staff's button does."""
+
+
+class ModeOrder(Message, frozen=True, tag_field="command", tag="mode"):
+    """Run the lane in `mode` from now on; free for `for_s` seconds, which no other mode has."""
+
+    mode: LaneMode
+    for_s: Annotated[int, Meta(ge=0, le=86_400)] = 0
+
+
+class SyncOrder(Message, frozen=True, tag_field="command", tag="sync"):
+    """Ask the server for the time, the heads and the lists now."""
+
+
+class CalibrateOrder(Message, frozen=True, tag_field="command", tag="calibrate"):
+    """Take the thermometer's offset from a black body of so many degrees Celsius that somebody holds before it."""
+
+    black_body_c: Annotated[float, Meta(ge=34, le=40)]
+    emissivity: Annotated[float, Meta(ge=0.8, le=1.0)] = 0.99
+
+
+class RestartOrder(Message, frozen=True, tag_field="command", tag="restart"):
+    """End the process in order; its service starts it again."""
+
+
+class RebootOrder(Message, frozen=True, tag_field="command", tag="reboot"):
+    """Start the whole machine anew."""
+
+
+class LogsOrder(Message, frozen=True, tag_field="command", tag="logs"):
+    """Say the last `lines` lines of the log."""
+
+    lines: Annotated[int, Meta(ge=1, le=90)] = 50
+
+
+class UpdateOrder(Message, frozen=True, tag_field="command", tag="update"):
+    """Fetch, try and run the release of this version."""
+
+    release: ReleaseVersion
+
+
+Order = OpenOrder | ModeOrder | SyncOrder | CalibrateOrder | RestartOrder | RebootOrder | LogsOrder | UpdateOrder
+
+
+class Command(Message, frozen=True):
+    """Signed by an operator, down/request/{command}: what one unit is to do, once, between `signed_at` and `expires_at`.
+
+    `transaction` is 128 random bits: a unit carries each out once. `why` is on record with the operator's name.
+    """
+
+    unit: UnitId
+    transaction: Transaction
+    signed_at: Seconds
+    expires_at: Seconds
+    why: Why
+    order: Order
+
+    @property
+    def name(self) -> CommandName:
+        """The command's name, as its topic has it."""
+        return CommandName(str(self.order.__struct_config__.tag))
+
+
 class TrustEntry(Message, frozen=True):
     """What one key may do. Algorithm, issuer, use and scope of whatever it signs come from here, never from the signed object.
 
+    `name` and `role` are those of the operator whose key it is, where it signs commands or configuration; empty for other keys.
     `key` is the raw public key: 65 bytes uncompressed point for ES256 (SEC 1), 32 bytes for Ed25519 (RFC 8032), the DER of a
     SubjectPublicKeyInfo for PS256, which counts for the use `dcc` alone. `kid` is the first 8 bytes of the SHA-256 of `key`; for the use
     `dcc` those of the SHA-256 of the key's own certificate, and `kinds` are the certificates that it may sign.
@@ -367,6 +448,8 @@ class TrustEntry(Message, frozen=True):
     max_lifetime_s: Seconds = 0
     epoch: Version = 0
     kinds: Annotated[list[CertificateKind], Meta(max_length=3)] = []
+    name: OperatorName = ""
+    role: OperatorRole | None = None
 
 
 class VaccinationRule(Message, frozen=True):

@@ -22,6 +22,7 @@ from healthcode.messages import (
     AuditHead,
     BadPayload,
     ClockReset,
+    Command,
     Delta,
     Head,
     Message,
@@ -79,6 +80,7 @@ KINDS: dict[type[Message], Kind] = {
     TrustList: Kind("healthgate-trust+cbor", None, MAX_TRUST),
     TrustHead: Kind("healthgate-trust-head+cbor", None, MAX_HEAD),
     ClockReset: Kind("healthgate-clock-reset+cbor", None, MAX_HEAD),
+    Command: Kind("healthgate-command+cbor", Use.COMMAND, MAX_HEAD),
 }
 
 
@@ -188,6 +190,9 @@ def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:
             said_at = message.at_ms / 1000
         case Release():
             fits = True
+            said_at = float(message.signed_at)
+        case Command():
+            fits = entry.role is not None
             said_at = float(message.signed_at)
         case _:
             return False

@@ -52,6 +52,59 @@ class Use(StrEnum):
     RELEASE = "release"
 
 
+class OperatorRole(StrEnum):
+    """What an operator is there for; `healthcode.commands.MAY` says what each may command."""
+
+    ATTENDANT = "attendant"
+    TECHNICIAN = "technician"
+    MANAGER = "manager"
+
+
+class CommandName(StrEnum):
+    """What a unit can be asked for from afar. `identify` and `selftest` show something and change nothing: they need no signature."""
+
+    IDENTIFY = "identify"
+    SELFTEST = "selftest"
+    OPEN = "open"
+    MODE = "mode"
+    SYNC = "sync"
+    CALIBRATE = "calibrate"
+    RESTART = "restart"
+    REBOOT = "reboot"
+    LOGS = "logs"
+    UPDATE = "update"
+
+
+class CommandFault(StrEnum):
+    """Why a unit does not carry out what it was asked for, in the order in which it looks.
+
+    SIZE to SCOPE are those of every signed object (`healthcode.signed.SignedFault`); BUSY and NOT_DONE say that it was good, and could not
+    be done now.
+    """
+
+    CLOCK_UNTRUSTED = "CLOCK_UNTRUSTED"
+    SIZE = "SIZE"
+    CBOR = "CBOR"
+    COSE = "COSE"
+    TYPE = "TYPE"
+    ALGORITHM = "ALGORITHM"
+    UNKNOWN_KEY = "UNKNOWN_KEY"
+    SIGNATURE = "SIGNATURE"
+    CONTENT = "CONTENT"
+    SCOPE = "SCOPE"
+    UNIT = "UNIT"
+    COMMAND = "COMMAND"
+    TOO_LONG_LIVED = "TOO_LONG_LIVED"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
+    ROLE = "ROLE"
+    REPEATED = "REPEATED"
+    TOO_MANY = "TOO_MANY"
+    DISK = "DISK"
+    BUSY = "BUSY"
+    NOT_DONE = "NOT_DONE"
+
+
 class CertificateKind(StrEnum):
     """What an EU Digital COVID Certificate attests."""
 

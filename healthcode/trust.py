@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from healthcode.cose import PublicKey, Signer
 from healthcode.messages import CertificatePolicy, TrustEntry, TrustList
-from healthcode.terms import CertificateKind, Form, Use
+from healthcode.terms import CertificateKind, Form, OperatorRole, Use
 
 GRACE_S = 30 * 86_400.0
 """How long a trust list counts after its expiry. Visible long before; an unsigned two days must never stop a fleet."""
@@ -75,10 +75,13 @@ def entry_for(
     epoch: int = 0,
     kinds: Sequence[CertificateKind] = (),
     kid: bytes | None = None,
+    name: str = "",
+    role: OperatorRole | None = None,
 ) -> TrustEntry:
     """The trust list entry of a key. Times in seconds since 1970; `max_lifetime_s` bounds exp - nbf of the codes it signs.
 
-    `kid` is the key's own unless it is named: keys for foreign certificates are named by their own certificates.
+    `kid` is the key's own unless it is named: keys for foreign certificates are named by their own certificates. `name` and `role` are an
+    operator's.
     """
     return TrustEntry(
         issuer=issuer,
@@ -94,4 +97,6 @@ def entry_for(
         max_lifetime_s=max_lifetime_s,
         epoch=epoch,
         kinds=list(kinds),
+        name=name,
+        role=role,
     )

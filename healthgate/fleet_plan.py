@@ -28,7 +28,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """`what` is done in the order of `steps`: to the first `canary` units, then, when those have come through it, to the others (0: to all)."""
+    """`what` is done in the order of `steps`: to the first `canary` units, then, when those have come through it, to the others.
+
+    With a canary of 0 it is done to all at once.
+    """
 
     what: str
     steps: tuple[Step, ...]

@@ -151,8 +151,7 @@ def withdraw(folder: Path, kid: bytes, at: float) -> TrustList:
         known = ", ".join(entry.kid.hex() for entry in held.entries) or "none"
         raise KeysError(f"{folder / TRUST_FILE}: no entry with the kid {kid.hex() or 'of no bytes'}: expected one of {known}")
     for entry in gone:
-        is_needed = entry.issuer == own and entry.use not in (Use.DCC, Use.RELEASE)
-        if is_needed and not any((other.issuer, other.use) == (own, entry.use) for other in left):
+        if entry.issuer == own and entry.use in USES and not any((other.issuer, other.use) == (own, entry.use) for other in left):
             use = entry.use.value
             raise KeysError(f"{kid.hex()} is the last {use} key of {own}: make the next one first, `keys rotate {folder} {use} --now`")
     return write_next(folder, root, held, left, at)

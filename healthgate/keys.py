@@ -16,6 +16,7 @@ from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, Lifetimes
 from healthgate.keys_inspect import inspect
 from healthgate.keys_lists import new_epoch, open_list
+from healthgate.keys_operators import operators
 from healthgate.keys_release import release_key
 from healthgate.keys_rotation import as_kid, rotate, rotate_root, sign
 from healthgate.keys_shown import Shown, changed, show_trust
@@ -136,6 +137,7 @@ app.command("rotate-root")(rotate_root)
 app.command("inspect")(inspect)
 app.command("open-list")(open_list)
 app.command("new-epoch")(new_epoch)
+app.add_typer(operators, name="operator")
 
 
 @app.command("import-dsc")

@@ -62,7 +62,8 @@ def inspect(
 ) -> None:
     """Say what FILE is, who signed it and what it says.
 
-    Trust lists and heads, list heads, deltas, snapshots, watermarks, time answers, clock resets, rotations of roots, requests, keys.
+    Trust lists and heads, list heads, deltas, snapshots, watermarks, time answers, clock resets, operators' commands, rotations of roots,
+    requests, keys.
     Exit status 1 where a signature was checked and does not count. A private key is named, never shown.
     """
     roots = tuple(keyring_files.read_root(path) for path in root or ())
@@ -212,5 +213,6 @@ NAMES = {
     "TrustList": "trust list",
     "TrustHead": "head of the trust list",
     "ClockReset": "reset of a clock",
+    "Command": "command of an operator",
 }
 """What people call each kind."""

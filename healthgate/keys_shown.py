@@ -57,7 +57,7 @@ def show_trust(shown: Shown, as_json: bool) -> None:
             _day(entry.sign_until),
             _day(entry.verify_until),
             " ".join(entry.uris),
-            " ".join((*entry.forms, *entry.kinds)),
+            " ".join((*entry.forms, *entry.kinds, *((entry.name, entry.role.value) if entry.role is not None else ()))),
             str(entry.epoch or ""),
         )
         table.add_row(*map(cell, cells))

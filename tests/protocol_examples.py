@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from healthcode import cose, messages, signed, status, token
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Message, stamp
-from healthcode.terms import ClockState, Colour, Decision, Form, LaneMode, PassageOutcome, Reason, Screening, Status, Use
+from healthcode.terms import ClockState, Colour, Decision, Form, LaneMode, OperatorRole, PassageOutcome, Reason, Screening, Status, Use
 from healthcode.trust import entry_for
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "protocol.md"
@@ -23,6 +23,7 @@ AT = 1_584_345_600  # 16 March 2020, 08:00 UTC
 URI = "https://hb.example/s/1"
 BOOT = "5f0c9a1e7b3d48268c1f2a6be4d90713"
 KEY = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))  # for examples and for nothing else
+OPERATOR = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34))))  # as worthless
 NEXT_ROOT = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))  # as worthless
 CLAIMS = token.Claims("CN-HB", URI, 4711, Colour.GREEN, Form.LIVE, AT - 3600, AT, AT + 150)
 
@@ -122,6 +123,14 @@ CBOR: dict[str, Message] = {
         signed_at=AT,
     ),
     "clock-reset": messages.ClockReset(unit="north", serial=1, floor=AT),
+    "command": messages.Command(
+        unit="north",
+        transaction="7c1d" * 8,
+        signed_at=AT,
+        expires_at=AT + 30,
+        why="market day",
+        order=messages.ModeOrder(mode=LaneMode.FREE, for_s=5400),
+    ),
     "trust-list": messages.TrustList(
         version=3,
         signed_at=AT,
@@ -137,6 +146,16 @@ CBOR: dict[str, Message] = {
                 uris=[URI],
                 forms=[Form.LIVE, Form.PAPER],
                 max_lifetime_s=60 * 86400,
+            ),
+            entry_for(
+                OPERATOR,
+                issuer="CN-HB",
+                use=Use.COMMAND,
+                sign_from=AT - 86400,
+                sign_until=AT + 365 * 86400,
+                verify_until=AT + 365 * 86400,
+                name="chen",
+                role=OperatorRole.ATTENDANT,
             ),
         ],
         certificates=messages.CertificatePolicy(
@@ -195,7 +214,14 @@ def signed_table() -> str:
 
 def payload_classes() -> set[type[Message]]:
     """Every message class that travels as a payload or signed object of its own."""
-    parts = {messages.Event, messages.SnapshotRef, messages.BootMark, messages.TrustEntry, *messages.AnyEvent.__args__}
+    parts = {
+        messages.Event,
+        messages.SnapshotRef,
+        messages.BootMark,
+        messages.TrustEntry,
+        *messages.AnyEvent.__args__,
+        *messages.Order.__args__,
+    }
     rules = {messages.CertificatePolicy, messages.VaccinationRule, messages.RecoveryRule, messages.SampleRule}
     ours = {kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Message)}
     return ours - parts - rules - {Message}

@@ -7,7 +7,7 @@ from typing import Any
 from healthcode import token
 from healthcode.cose import SoftwareKey
 from healthcode.messages import TrustEntry
-from healthcode.terms import Colour, Form, Use
+from healthcode.terms import Colour, Form, OperatorRole, Use
 from healthcode.token import Claims
 from healthcode.trust import KeyRing, entry_for
 
@@ -35,6 +35,8 @@ def entry(signer: SoftwareKey, use: Use, **changes: Any) -> TrustEntry:
         "forms": [Form.LIVE, Form.PAPER] if use is Use.TOKEN else [],
         "max_lifetime_s": 28 * DAY_S if use is Use.TOKEN else 0,
         "epoch": 1 if use is Use.LIST else 0,
+        "name": "chen" if use in (Use.COMMAND, Use.CONFIG) else "",
+        "role": OperatorRole.MANAGER if use in (Use.COMMAND, Use.CONFIG) else None,
     }
     return entry_for(signer, **(scope | changes))
 

@@ -17,9 +17,11 @@ from healthcode.messages import (
     BadPayload,
     BootMark,
     ClockReset,
+    Command,
     Delta,
     Head,
     Message,
+    OpenOrder,
     Release,
     SnapshotRef,
     TimeAnswer,
@@ -47,6 +49,7 @@ MESSAGES: dict[type[Message], Message] = {
     TrustList: TrustList(version=1, signed_at=NOW, expires_at=NOW + 9, entries=list(RING.entries)),
     TrustHead: TrustHead(version=1, size=99, sha256=DIGEST, signed_at=NOW),
     ClockReset: ClockReset(unit="north", serial=3, floor=NOW),
+    Command: Command(unit="north", transaction="7c" * 16, signed_at=NOW, expires_at=NOW + 30, why="a pram", order=OpenOrder()),
 }
 KEY_NAMES: dict[str, SoftwareKey] = {"root": ROOT, "stranger": STRANGER} | {use.value: signer for use, signer in SIGNERS.items()}
 RIGHT_KEY = {
@@ -59,6 +62,7 @@ RIGHT_KEY = {
     TrustList: "root",
     TrustHead: "root",
     ClockReset: "root",
+    Command: "command",
 }
 EVERY_KEY_ROOT = tuple(key.public_key for key in KEY_NAMES.values())
 

@@ -23,6 +23,11 @@ LIST = json.loads((VECTORS / "list.json").read_text())
 WALLS = ("--root", ROOT, "--trust", TRUST, "--at", AT)
 
 
+def walls(vector: dict[str, str]) -> tuple[str | Path, ...]:
+    """What an object is judged against, its own trust list among it."""
+    return ("--root", ROOT, "--trust", VECTORS / vector["trust"], "--at", AT)
+
+
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["inspect", *(str(argument) for argument in arguments)])
 
@@ -35,20 +40,19 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("vector", [each for each in OBJECTS if each["fault"] is None], ids=lambda each: each["name"])
 def test_every_kind_is_known_and_its_signature_checked_where_it_can_be(vector: dict[str, str], file: Path) -> None:
     file.write_bytes(bytes.fromhex(vector["data"]))
-    walls = (*WALLS[:3], VECTORS / vector["trust"], *WALLS[4:])
-    found = json.loads(run(file, *walls, "--json").stdout)
+    found = json.loads(run(file, *walls(vector), "--json").stdout)
     assert (found["what"], found["signature"]) == (keys_inspect.NAMES[vector["kind"]], "good")
     assert json.loads(run(file, "--json").stdout)["signature"] == "not checked"
-    told = run(file, *walls)
+    told = run(file, *walls(vector))
     assert told.exit_code == 0
-    assert told.stdout.startswith(f"{file}: {found['what']}, by {found['kid']} (ES256), signature good\n")
+    assert told.stdout.startswith(f"{file}: {found['what']}, by {found['kid']} ({found['algorithm']}), signature good\n")
     assert "NOT CHECKED" in run(file).stdout
 
 
 @pytest.mark.parametrize("vector", [each for each in OBJECTS if each["name"].endswith("by a stranger")], ids=lambda each: each["name"])
 def test_what_does_not_count_is_named_and_ends_with_status_1(vector: dict[str, str], file: Path) -> None:
     file.write_bytes(bytes.fromhex(vector["data"]))
-    done = run(file, *WALLS)
+    done = run(file, *walls(vector))
     assert (done.exit_code, "signature UNKNOWN_KEY" in done.stdout) == (1, True)
 
 

@@ -22,9 +22,12 @@ from healthcode.messages import (
     AuditHead,
     BootMark,
     ClockReset,
+    Command,
     Delta,
     Head,
     Message,
+    ModeOrder,
+    OpenOrder,
     Release,
     SnapshotRef,
     TimeAnswer,
@@ -35,7 +38,7 @@ from healthcode.messages import (
 )
 from healthcode.roots import ACCEPTED, ROTATION, Roots, write_rotation
 from healthcode.status import StatusList
-from healthcode.terms import Colour, Fault, Form, Status, Use
+from healthcode.terms import Colour, Fault, Form, LaneMode, OperatorRole, Status, Use
 from healthcode.token import Claims
 from healthcode.trust import entry_for
 
@@ -59,6 +62,7 @@ ROOT, STRANGER = make_test_key("root"), make_test_key("stranger")
 TOKEN, TOKEN_ED = make_test_key("token"), make_test_key("token 2", "Ed25519")
 LIST, TIME, ACK = make_test_key("list"), make_test_key("time"), make_test_key("ack")
 RELEASE = make_test_key("release")
+CHEN, WANG, CONFIG = make_test_key("operator chen"), make_test_key("operator wang", "Ed25519"), make_test_key("config")
 OTHER_TOKEN, OTHER_LIST = make_test_key("other token", "Ed25519"), make_test_key("other list", "Ed25519")
 
 
@@ -87,6 +91,11 @@ ENTRIES = [
     entry(OTHER_TOKEN, Use.TOKEN, "CN-HN", OTHER_URI),
     entry(OTHER_LIST, Use.LIST, "CN-HN", OTHER_URI),
 ]
+OPERATORS = [
+    msgspec.structs.replace(entry(CHEN, Use.COMMAND), name="chen", role=OperatorRole.ATTENDANT),
+    msgspec.structs.replace(entry(WANG, Use.COMMAND), name="wang", role=OperatorRole.MANAGER),
+    msgspec.structs.replace(entry(CONFIG, Use.CONFIG), name="wang", role=OperatorRole.MANAGER),
+]
 TRUST_LISTS = {
     "trust.cbor": TrustList(version=1, signed_at=NOW, expires_at=NOW + 365 * DAY_S, entries=ENTRIES),
     "trust-collision.cbor": TrustList(
@@ -99,6 +108,7 @@ TRUST_LISTS = {
     "trust-release.cbor": TrustList(
         version=4, signed_at=NOW, expires_at=NOW + 365 * DAY_S, entries=[*ENTRIES, entry(RELEASE, Use.RELEASE)]
     ),
+    "trust-operators.cbor": TrustList(version=4, signed_at=NOW, expires_at=NOW + 365 * DAY_S, entries=[*ENTRIES, *OPERATORS]),
 }
 
 
@@ -228,6 +238,42 @@ TRUSTED_BY: dict[type[Message], str] = {Release: "trust-release.cbor"}
 """Where the golden trust list that holds a kind's key is another than trust.cbor."""
 
 
+COMMANDS: list[tuple[Command, SoftwareKey]] = [
+    (Command(unit="north", transaction="7c" * 16, signed_at=NOW, expires_at=NOW + 30, why="a pram", order=OpenOrder()), CHEN),
+    (
+        Command(
+            unit="north",
+            transaction="1d" * 16,
+            signed_at=NOW,
+            expires_at=NOW + 60,
+            why="market day",
+            order=ModeOrder(mode=LaneMode.FREE, for_s=5400),
+        ),
+        WANG,
+    ),
+]
+
+
+def commands() -> list[dict[str, Any]]:
+    """What signed.json has of operators' commands: as they should be, by keys that do not count, and outside the key's own time."""
+    made: list[dict[str, Any]] = []
+
+    def add(name: str, data: bytes, fault: str | None = None, message: Message | None = None) -> None:
+        said = None if message is None else in_hex(msgspec.to_builtins(message, builtin_types=(bytes,)))
+        place = {"name": name, "kind": "Command", "at": NOW, "trust": "trust-operators.cbor"}
+        made.append(place | {"data": data.hex(), "fault": fault, "says": said})
+
+    for message, signer in COMMANDS:
+        add(f"Command {message.name}", signed.write(message, signer), None, message)
+        add(f"Command {message.name} by a stranger", signed.write(message, STRANGER), "UNKNOWN_KEY")
+    first = COMMANDS[0][0]
+    add("Command by the key for configuration", signed.write(first, CONFIG), "UNKNOWN_KEY")
+    add("Command signed before its key counts", signed.write(msgspec.structs.replace(first, signed_at=NOW - 31 * DAY_S), CHEN), "SCOPE")
+    long = msgspec.to_builtins(first, builtin_types=(bytes,)) | {"order": {"command": "explode"}}
+    add("Command that is none", cose.sign1(cbor2.dumps(long, canonical=True), signed.KINDS[Command].typ, CHEN), "CONTENT")
+    return made
+
+
 def signed_objects() -> list[dict[str, Any]]:
     """Every vector of signed.json: each kind as it should be, each by a stranger's key, and heads that fail at each stage."""
     made: list[dict[str, Any]] = []
@@ -348,7 +394,7 @@ def main() -> None:
     (HERE / "root.pub.pem").write_bytes(ROOT.public_key.to_pem())
     for name, trust_list in TRUST_LISTS.items():
         (HERE / name).write_bytes(signed.write(trust_list, ROOT))
-    made = {"codes.json": codes(), "signed.json": signed_objects(), "list.json": status_list(), "roots.json": roots()}
+    made = {"codes.json": codes(), "signed.json": signed_objects() + commands(), "list.json": status_list(), "roots.json": roots()}
     for name, content in made.items():
         (HERE / name).write_text(json.dumps(content, indent=1, ensure_ascii=True) + "\n")
 
