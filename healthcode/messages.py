@@ -33,6 +33,7 @@ MAX_EVENTS = 100
 MAX_CHUNK = 64 * 1024
 MAX_CHANGES = 20_000
 MAX_HEAD = 1024
+MAX_SAID = 4096
 MAX_SIGNED = 256 * 1024
 MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
@@ -59,6 +60,7 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Frames = Annotated[int, Meta(ge=0, le=1_000_000)]
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Short = Annotated[str, Meta(max_length=200)]
+Word = Annotated[str, Meta(pattern=r"^[a-z][a-z_]{0,29}\Z")]
 CodeText = Annotated[str, Meta(max_length=300)]
 CertificateId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Days = Annotated[int, Meta(ge=0, le=3650)]
@@ -195,6 +197,21 @@ class UnitStatus(Message, frozen=True):
     frames_per_s: Amount | None = None
     sensor_ok: Count = 0
     camera_ok: Count = 0
+
+
+class Lane(Message, frozen=True):
+    """up/lane: how the lane stands since `since`: its mode, where it is in a passage, what the light shows. It says nothing of who passes.
+
+    `until`: when the mode free ends. `stage` and `signal` are the unit's own words (docs/protocol.md).
+    """
+
+    since: Stamp
+    mode: LaneMode
+    stage: Word
+    signal: Word
+    fire: bool = False
+    tamper: bool = False
+    until: Stamp | None = None
 
 
 class Alert(Message, frozen=True):

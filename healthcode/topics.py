@@ -51,7 +51,7 @@ class ListTopic:
     channel: str
 
 
-UP_PLAIN = frozenset({"state", "info", "reported", "status", "events", "sync"})
+UP_PLAIN = frozenset({"state", "info", "reported", "status", "lane", "events", "sync"})
 UP_NAMED = frozenset({"alert", "response"})
 DOWN_PLAIN = frozenset({"desired", "ack", "sync", "clock"})
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from server import __main__ as process
 from server.actors import Agent, Part
 from server.config import ConfigError, load, parse
 from server.fleet import Fleet
+from server.fleet_watch import Unit
 from server.keys import load_roots, read_trust
 from server.lists import ListError, import_foreign
 from server.office import STARTING_ERRORS, Office, open_office
@@ -161,13 +161,27 @@ def add_unit(
 def list_units(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show the known units and when each was last heard."""
     with opened(config) as office:
-        rows = Fleet(office.store, time.time).list_units()
+        found = office.watch.see().units
     if as_json:
-        for row in rows:
-            typer.echo(msgspec.json.encode(asdict(row)).decode())
+        for one in found:
+            typer.echo(msgspec.json.encode(_as_row(one)).decode())
         return
     table = Table("unit", "site", "state", "last heard", "software", "note", box=None)
-    for row in rows:
-        ago = "never" if row.last_seen_ms is None else f"{max(0.0, time.time() - row.last_seen_ms / 1000):.0f} s ago"
-        table.add_row(row.unit, cell(row.site), row.state, ago, cell(row.software), cell(row.note))
+    for one in found:
+        row = _as_row(one)
+        ago = "never" if one.state.heard_ms is None else f"{max(0.0, time.time() - one.state.heard_ms / 1000):.0f} s ago"
+        table.add_row(one.unit, cell(one.site), str(row["state"]), ago, cell(str(row["software"])), cell(one.note))
     Console(highlight=False).print(table)
+
+
+def _as_row(one: Unit) -> dict[str, str | int | None]:
+    state = one.state
+    return {
+        "unit": one.unit,
+        "site": one.site,
+        "note": one.note,
+        "added_ms": one.added_ms,
+        "state": state.presence.value,
+        "heard_ms": state.heard_ms,
+        "software": state.info.software if state.info is not None else "",
+    }

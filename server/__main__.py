@@ -63,6 +63,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         trust=trust,
         resets=ClockResets(folder, lambda: trust.current.roots),
         audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
+        watch=office.watch,
         rule_due=rule,
         chores=office.chores,
         ack_key=partial(signers.signer, Use.ACK),

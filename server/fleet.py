@@ -1,4 +1,4 @@
-"""The units that the server knows: added by name, last heard, online or not. What another unit sends is refused."""
+"""The units that the server knows: added by name. What another unit sends is refused. How they are: `server.fleet_watch`."""
 
 from __future__ import annotations
 

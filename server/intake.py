@@ -17,8 +17,24 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from healthcode import topics
-from healthcode.messages import AnyEvent, BadPayload, BootMark, EventBatch, Info, PassEvent, Watermark, decode
+from healthcode.messages import (
+    MAX_SAID,
+    Alert,
+    AnyEvent,
+    BadPayload,
+    BootMark,
+    EventBatch,
+    Info,
+    Lane,
+    PassEvent,
+    UnitStatus,
+    Watermark,
+    decode,
+)
+from healthcode.terms import ClockState
 from healthcode.trust import KeyRing
+from server import fleet_book
+from server.fleet_state import AlertNews, EventsNews, Heard, Saying, StateWord
 from server.marks import Mark, advance
 from server.readings import Pass, Readings, event_name
 from server.registry import Registry
@@ -38,10 +54,11 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True)
 class Incoming:
-    """A message as it came from the broker."""
+    """A message as it came from the broker; `is_retained`: it comes from the broker's memory, its unit may be gone."""
 
     topic: str
     payload: bytes
+    is_retained: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class _Work:
     quarantined: list[Quarantined] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     batches: list[EventBatch] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    happened: list[tuple[str, AnyEvent]] = field(default_factory=list)
 
     def refuse(self, message: Incoming, unit: str, why: str, boot_id: str = "", seq: int = 0) -> None:
         self.quarantined.append(Quarantined(why[:200], message.topic[:200], unit, boot_id, seq, to_ms(self.at), message.payload[:4096]))
@@ -118,6 +137,7 @@ class Intake:
             self._store_events(tx, work)
             events.quarantine(tx, work.quarantined)
             at_ms = to_ms(work.at)
+            fleet_book.keep(tx, work.heard, work.happened, at_ms)
             watermarks = tuple(_watermark(tx, unit, at_ms) for unit in sorted({batch.unit for batch in work.batches}))
         for line in work.lines:
             log.warning("%s", line)
@@ -143,31 +163,7 @@ class Intake:
             elif topic.unit not in known:
                 work.refuse(message, topic.unit, f"unit {topic.unit} is not known here")
             else:
-                self._hear(tx, message, topic, work)
-        for unit in {topic.unit for _, topic in parsed if isinstance(topic, topics.UpTopic) and topic.unit in known}:
-            events.touch_unit(tx, unit, to_ms(work.at))
-
-    def _hear(self, tx: Connection, message: Incoming, topic: topics.UpTopic, work: _Work) -> None:
-        try:
-            match topic.channel:
-                case "events":
-                    batch = decode(message.payload, EventBatch)
-                    if batch.unit != topic.unit:
-                        raise BadPayload(f"speaks for unit {batch.unit}: a unit may speak for itself only")
-                    work.batches.append(batch)
-                case "state":
-                    if message.payload not in (b"online", b"offline"):
-                        raise BadPayload(f"state {message.payload[:20]!r}: expected online or offline")
-                    events.set_unit_state(tx, topic.unit, message.payload.decode())
-                case "info":
-                    info = decode(message.payload, Info)
-                    if info.unit != topic.unit:
-                        raise BadPayload(f"speaks for unit {info.unit}: a unit may speak for itself only")
-                    events.set_unit_software(tx, topic.unit, info.software)
-                case _:
-                    pass
-        except BadPayload as wrong:
-            work.refuse(message, topic.unit, str(wrong))
+                _hear(message, topic, work)
 
     def _store_events(self, tx: Connection, work: _Work) -> None:
         reports: dict[tuple[str, str, int], dict[bytes, tuple[EventRow, AnyEvent]]] = defaultdict(dict)
@@ -186,14 +182,58 @@ class Intake:
         passes: list[Pass] = []
         for key, told in reports.items():
             first, event = next(iter(told.values()))
-            if key in new and isinstance(event, PassEvent):
-                passes.append(Pass(first, event))
+            if key in new:
+                work.happened.append((first.unit, event))
+                if isinstance(event, PassEvent):
+                    passes.append(Pass(first, event))
             for row, _ in told.values():
                 if row.hash != held.get(key, first.hash):
                     _conflict(tx, row, work)
         work.lines += self._readings.take(tx, passes, work.at)
         for (unit, boot_id), seqs in arrived.items():
             events.put_mark(tx, unit, boot_id, _advance(tx, unit, boot_id, seqs), to_ms(work.at))
+
+
+def _hear(message: Incoming, topic: topics.UpTopic, work: _Work) -> None:
+    try:
+        said = _said(message, topic, work)
+    except BadPayload as wrong:
+        work.refuse(message, topic.unit, str(wrong))
+        return
+    if said is not None:
+        work.heard.append(Heard(topic.unit, said, message.is_retained))
+
+
+def _said(message: Incoming, topic: topics.UpTopic, work: _Work) -> Saying | None:
+    """What a message of a known unit says of it, and batches of events put by; None where it is for others."""
+    match topic.channel:
+        case "events":
+            batch = decode(message.payload, EventBatch)
+            _speaks_for_itself(batch.unit, topic.unit)
+            work.batches.append(batch)
+            return EventsNews(
+                max((to_ms(event.at.timestamp()) for event in batch.events if event.clock is not ClockState.UNTRUSTED), default=0)
+            )
+        case "state":
+            if message.payload not in (b"online", b"offline"):
+                raise BadPayload(f"state {message.payload[:20]!r}: expected online or offline")
+            return StateWord(message.payload == b"online")
+        case "info":
+            info = decode(message.payload, Info, MAX_SAID)
+            _speaks_for_itself(info.unit, topic.unit)
+            return info
+        case "status":
+            return decode(message.payload, UnitStatus, MAX_SAID)
+        case "lane":
+            return decode(message.payload, Lane, MAX_SAID)
+        case "alert":
+            return AlertNews(topic.name, decode(message.payload, Alert, MAX_SAID) if message.payload else None)
+    return None
+
+
+def _speaks_for_itself(named: str, unit: str) -> None:
+    if named != unit:
+        raise BadPayload(f"speaks for unit {named}: a unit may speak for itself only")
 
 
 def _rows(work: _Work) -> Iterator[tuple[EventRow, AnyEvent]]:

@@ -117,6 +117,10 @@ class Bridge:
             if loop.thread is not None:
                 loop.thread.join(10.0)
         self._compactor.shutdown(wait=False, cancel_futures=True)
+        try:
+            self._rounds.leave()
+        except SQLAlchemyError as wrong:
+            log.error("that nobody listens any more is not noted: %s", str(wrong).splitlines()[0])
         if self._client.is_connected():
             info = self._client.publish(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
             info.wait_for_publish(2.0)
@@ -184,7 +188,7 @@ class Bridge:
                 self._ask(topic.unit, bytes(message.payload))
                 client.ack(message.mid, message.qos)
                 return
-            waiting = _Waiting(Incoming(message.topic, bytes(message.payload)), message.mid, message.qos, self._connection)
+            waiting = _Waiting(Incoming(message.topic, bytes(message.payload), message.retain), message.mid, message.qos, self._connection)
             if not self._waiting.put(waiting, len(message.payload), always=message.qos > 0):
                 _warn_now_and_then(self._waiting.dropped, "too many messages wait for the database: one of QoS 0 is dropped", message.topic)
         except Exception:

@@ -21,6 +21,7 @@ from server.counts import Counts
 from server.dossiers import Dossiers
 from server.drafts import Drafts
 from server.epidemic import Epidemic
+from server.fleet_watch import FleetWatch
 from server.handovers import HandOvers
 from server.households import Households
 from server.insight import Insight
@@ -68,6 +69,7 @@ class Office:
     appeals: Appeals
     insight: Insight
     retention: Retention
+    watch: FleetWatch
 
     def chores(self) -> bool:
         """What time brings in the registry beside colours, a moment's work: proposals, overdue requests, deletions; whether more waits."""
@@ -128,4 +130,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Appeals(store, registry, made, seal, now),
         Insight(store, registry, seal, now, config.privacy.passes_days),
         Retention(store, config.privacy, now),
+        FleetWatch(store, now),
     )

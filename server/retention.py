@@ -12,7 +12,7 @@ from server import audit
 from server.actors import BY_RULES
 from server.audit import Action
 from server.config import Privacy
-from server.store import Store, retention, to_ms
+from server.store import Store, fleet, retention, to_ms
 
 SLICE = 1000
 """Rows that one step deletes of each kind: some tens of milliseconds."""
@@ -50,6 +50,7 @@ class Retention:
                 "papers": retention.purge_papers(tx, at_ms - keep.papers_days * _DAY_MS, SLICE),
             }
             retention.purge_fevers(tx, at_ms - _DAY_MS)
+            fleet.purge_hours(tx, at_ms - keep.events_days * _DAY_MS)
             found = {name: count for name, count in gone.items() if count}
             if found:
                 audit.append(tx, BY_RULES, Action.PURGED, "retention", found, at)

@@ -3,8 +3,8 @@
     take        what units report goes into the database, is acknowledged, and is answered by watermarks
     settle      watermarks that had to wait, because their unit was told much (`server.receipts`)
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
-    due         another trust list, what is retained, deltas and heads of each list, other issuers' heads, resets of clocks, the audit
-                log's head
+    due         that the bridge listens, and who has fallen silent; another trust list, what is retained, deltas and heads of each list,
+                other issuers' heads, resets of clocks, the audit log's head
     rule_due    colours that time alone changes, and what else becomes due in the registry, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
@@ -24,6 +24,7 @@ from healthcode.signed import write
 from healthcode.status import StatusList
 from server.answers import Answers
 from server.audit_heads import AuditHeads
+from server.fleet_watch import BEAT_EVERY_S, FleetWatch
 from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake, Taken
 from server.keys import Trusted, TrustFiles
@@ -53,6 +54,7 @@ class Parts:
     trust: TrustFiles
     resets: ClockResets
     audit: AuditHeads
+    watch: FleetWatch
     rule_due: Callable[[int], int]
     chores: Callable[[], bool]
     ack_key: Callable[[], Signer]
@@ -73,6 +75,8 @@ class Rounds:
         self._receipts = Receipts()
         self._unfit_until: dict[str, float] = {}
         self._warn_due = float("-inf")
+        self._listening: float | None = None
+        self._beat_due = float("-inf")
 
     def take(self, messages: Sequence[Incoming], acknowledge: Callable[[], None], at: float) -> Taken:
         """Takes what units report, at the monotonic time `at`. OperationalError where the database cannot be written now: it may be tried
@@ -108,6 +112,7 @@ class Rounds:
     def due(self, at: float, *, is_connected: bool, announces: bool) -> None:
         """Publishes what is due at the monotonic time `at`; `announces`: the connection is new, and all that is retained goes again."""
         parts = self._parts
+        self._listen(at, is_connected=is_connected, is_new=announces)
         if parts.trust.refresh():
             self._take_over_trust(at)
         if at >= self._warn_due:
@@ -122,6 +127,10 @@ class Rounds:
             self._say(self._foreign.due(at))
             self._say(parts.resets.due(at))
             self._say(parts.audit.due(at))
+
+    def leave(self) -> None:
+        """The bridge ends: from now on nobody knows who is there."""
+        self._parts.watch.beat(None)
 
     def rule_due(self) -> bool:
         """Makes a slice of the changes of colour that time alone brings, and of what else time brings; whether more of it waits."""
@@ -140,6 +149,13 @@ class Rounds:
         """A snapshot is made."""
         publisher.take_snapshot(made)
         log.info("snapshot of %s, version %d: %d bytes", publisher.uri, made.version, len(made.body))
+
+    def _listen(self, at: float, *, is_connected: bool, is_new: bool) -> None:
+        """Says every few seconds, and at once where that changes, since when units are listened to; looks who has fallen silent."""
+        since = None if not is_connected else self._parts.now() if is_new or self._listening is None else self._listening
+        if since != self._listening or at >= self._beat_due:
+            self._parts.watch.beat(since)
+            self._listening, self._beat_due = since, at + BEAT_EVERY_S
 
     def _publish_list(self, publisher: Publisher, at: float) -> None:
         """What is due of one list. One that cannot be published is tried again later, and holds up no other."""

@@ -28,6 +28,7 @@ from server.audit_heads import AuditHeads
 from server.config import Lists
 from server.facts import COLOURS_OF_REASON, HandReason, SetByHand
 from server.fleet import Fleet
+from server.fleet_watch import FleetWatch
 from server.intake import Incoming, Intake
 from server.keys import Signers, TrustFiles
 from server.lists import Compacted, Publication, Publisher
@@ -216,6 +217,7 @@ class Office:
             trust=trust,
             resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
             audit=AuditHeads(self.store, partial(signers.signer, Use.ACK), ISSUER, self.now),
+            watch=FleetWatch(self.store, self.now),
             rule_due=self.registry.rule_due,
             chores=lambda: False,
             ack_key=partial(signers.signer, Use.ACK),
@@ -279,7 +281,9 @@ class Office:
             for message in batch:
                 self._broker.acknowledge(message.mid)
 
-        taken = self._rounds.take([Incoming(message.topic, message.payload) for message in batch], acknowledge, self._schedule.now)
+        taken = self._rounds.take(
+            [Incoming(message.topic, message.payload, message.is_retained) for message in batch], acknowledge, self._schedule.now
+        )
         self._trace.note(self._schedule.now, "server", f"takes {taken.new} new events, {taken.known} known")
         if taken.refused:
             raise Failure(f"the server refuses {taken.refused} of the units' messages")

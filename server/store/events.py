@@ -25,14 +25,11 @@ _INSERT: dict[str, Callable[[TableClause], sqlite.Insert | postgresql.Insert]] =
 
 @dataclass(frozen=True)
 class UnitRow:
-    """A unit that the server knows. `state` is online, offline or unknown."""
+    """A unit that the server knows. What is known of it now: `server.store.fleet`."""
 
     unit: str
     note: str
     added_ms: int
-    state: str
-    software: str
-    last_seen_ms: int | None
     watermark_ms: int
     site: str
 
@@ -68,8 +65,8 @@ def add_unit(connection: Connection, unit: str, note: str, at_ms: int, site: str
     """Makes a unit known; False where it already is. Units of one `site` are a few steps apart."""
     row = connection.execute(
         text(
-            "INSERT INTO units (unit, note, added_ms, state, software, watermark_ms, site)"
-            " VALUES (:unit, :note, :at_ms, 'unknown', '', 0, :site) ON CONFLICT DO NOTHING RETURNING unit"
+            "INSERT INTO units (unit, note, added_ms, watermark_ms, site)"
+            " VALUES (:unit, :note, :at_ms, 0, :site) ON CONFLICT DO NOTHING RETURNING unit"
         ),
         {"unit": unit, "note": note, "at_ms": at_ms, "site": site},
     ).one_or_none()
@@ -78,34 +75,22 @@ def add_unit(connection: Connection, unit: str, note: str, at_ms: int, site: str
 
 def list_units(connection: Connection) -> list[UnitRow]:
     """Every unit by name."""
-    rows = connection.execute(
-        text("SELECT unit, note, added_ms, state, software, last_seen_ms, watermark_ms, site FROM units ORDER BY unit")
-    )
+    rows = connection.execute(text("SELECT unit, note, added_ms, watermark_ms, site FROM units ORDER BY unit"))
     return [UnitRow(**row._mapping) for row in rows]
+
+
+def find_unit(connection: Connection, unit: str) -> UnitRow | None:
+    """A unit that the server knows."""
+    row = connection.execute(
+        text("SELECT unit, note, added_ms, watermark_ms, site FROM units WHERE unit = :unit"), {"unit": unit}
+    ).one_or_none()
+    return None if row is None else UnitRow(**row._mapping)
 
 
 def known_units(connection: Connection, units: Collection[str]) -> frozenset[str]:
     """Those of `units` that the server knows."""
     query = text("SELECT unit FROM units WHERE unit IN :units").bindparams(bindparam("units", expanding=True))
     return frozenset(str(unit) for (unit,) in connection.execute(query, {"units": sorted(units)})) if units else frozenset()
-
-
-def touch_unit(connection: Connection, unit: str, at_ms: int) -> None:
-    """Notes that the unit was heard."""
-    connection.execute(
-        text("UPDATE units SET last_seen_ms = :at_ms WHERE unit = :unit AND coalesce(last_seen_ms, 0) < :at_ms"),
-        {"unit": unit, "at_ms": at_ms},
-    )
-
-
-def set_unit_state(connection: Connection, unit: str, state: str) -> None:
-    """Notes the unit's last word about itself: online or offline."""
-    connection.execute(text("UPDATE units SET state = :state WHERE unit = :unit"), {"unit": unit, "state": state})
-
-
-def set_unit_software(connection: Connection, unit: str, software: str) -> None:
-    """Notes what the unit says that it runs."""
-    connection.execute(text("UPDATE units SET software = :software WHERE unit = :unit"), {"unit": unit, "software": software})
 
 
 def next_watermark_ms(connection: Connection, unit: str, at_ms: int) -> int:

@@ -204,9 +204,9 @@ def test_quarantine_has_an_end(intake: Intake, office: Office, clock: Clock) -> 
 def test_what_units_say_of_themselves_is_noted(intake: Intake, office: Office, clock: Clock) -> None:
     info = Info(unit="north", boot_id=BOOT, software="0.1.0", hardware="simulated", started_at=stamp(clock()))
     intake.take([Incoming(topics.up("north", "info"), encode(info)), Incoming(topics.up("north", "state"), b"online")])
-    north, south = Fleet(office.store, clock).list_units()
-    assert (north.state, north.software, north.last_seen_ms) == ("online", "0.1.0", round(clock() * 1000))
-    assert (south.state, south.last_seen_ms) == ("unknown", None)
+    north, south = office.watch.see().units
+    assert north.state.info == info
+    assert (north.state.word, south.state.word) == ("online", "")
 
 
 def test_fever_with_a_valid_code_turns_yellow_once(intake: Intake, office: Office, town: Town, clock: Clock) -> None:
