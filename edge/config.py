@@ -230,7 +230,9 @@ class Link(Section, frozen=True):
     resend_s: Annotated[
         float, Meta(ge=1, le=600, description="Time without the server's confirmation after which events are sent again.")
     ] = 30.0
-    status_period_s: Annotated[float, Meta(ge=1, le=3600, description="Time from one status message to the next.")] = 60.0
+    status_period_s: Annotated[
+        float, Meta(ge=1, le=60, description="Time from one status message to the next; who says nothing for 80 s counts as silent.")
+    ] = 60.0
     issuers: Annotated[
         tuple[IssuerId, ...],
         Meta(description="Issuers whose lists this unit must hold; empty for ours and others up to `link.most_lists`."),

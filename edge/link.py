@@ -33,7 +33,7 @@ from edge.dialogue import Dialogue
 from edge.exchange import Exchange
 from edge.linkwords import News, Publish, Resubscribe, Saying
 from healthcode import topics
-from healthcode.messages import MAX_SIGNED, Alert, Response, UnitStatus, encode
+from healthcode.messages import MAX_SIGNED, Alert, Lane, Response, UnitStatus, encode
 
 LOG = logging.getLogger(__name__)
 
@@ -162,6 +162,10 @@ class Link:
     def status(self, status: UnitStatus) -> None:
         """Publishes the unit's numbers, now or at the next connection."""
         self._inputs.put(Publish(topics.up(self._unit, "status"), encode(status), qos=0, retain=True))
+
+    def lane(self, lane: Lane) -> None:
+        """Publishes how the lane stands, now or at the next connection."""
+        self._inputs.put(Publish(topics.up(self._unit, "lane"), encode(lane), qos=0, retain=True))
 
     def alert(self, name: str, alert: Alert | None) -> None:
         """Raises an alert, or clears it with None."""

@@ -1,4 +1,4 @@
-"""What the unit says of itself: its numbers once a minute, one flat message, and its alerts as they come and go."""
+"""What the unit says of itself: its numbers once a minute, one flat message; its lane and its alerts as they change."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from edge.clock import Clock
 from edge.config import Config
 from edge.feeds import CameraFeed, Device
 from edge.outbox import Outbox
+from edge.passage import State
 from edge.unit import Unit
-from healthcode.messages import Alert, UnitStatus, stamp
-from healthcode.terms import ClockState, Decision
+from healthcode.messages import Alert, Lane, UnitStatus, stamp
+from healthcode.terms import ClockState, Decision, LaneMode
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""How often the alerts are looked for."""
+"""How often the alerts are looked for, and at most how often the lane is said: a passage is three or four changes."""
 
 
 class Publishing(Protocol):
@@ -30,6 +31,9 @@ class Publishing(Protocol):
 
     def status(self, status: UnitStatus) -> None:
         """Publishes them."""
+
+    def lane(self, lane: Lane) -> None:
+        """Publishes how the lane stands."""
 
     def alert(self, name: str, alert: Alert | None) -> None:
         """Raises an alert, or clears it with None."""
@@ -53,6 +57,7 @@ class Reporter:
         self._look_due = at
         self._was_connected = False
         self._raised: dict[str, Alert] = {}
+        self._shown: State | None = None
 
     @property
     def summary(self) -> str:
@@ -66,7 +71,27 @@ class Reporter:
             link.status(self.status(at))
         if at >= self._look_due:
             self._look_due = at + LOOK_EVERY_S
+            self._report_lane(at, link)
             self._report_alerts(at, link)
+
+    def _report_lane(self, at: float, link: Publishing) -> None:
+        """Publishes how the lane stands where what can be seen of it has changed."""
+        state, before = self._unit.state, self._shown
+        if state.light is None or (before is not None and _seen_of(state) == _seen_of(before)):
+            return
+        self._shown = state
+        now = self._clock.now(at)
+        link.lane(
+            Lane(
+                since=stamp(now),
+                mode=state.mode,
+                stage=state.stage.value,
+                signal=state.light.value,
+                fire=state.fire,
+                tamper=state.tamper,
+                until=stamp(now + state.free_until - at) if state.mode is LaneMode.FREE else None,
+            )
+        )
 
     def _report_alerts(self, at: float, link: Publishing) -> None:
         """Publishes the alerts that have come, changed or gone; after a new connection all of them, the cleared ones too."""
@@ -125,3 +150,8 @@ class Reporter:
             sensor_ok=int(unit.devices.works.get(Device.SENSOR, False)),
             camera_ok=int(unit.devices.works.get(Device.CAMERA, False)),
         )
+
+
+def _seen_of(state: State) -> tuple[object, ...]:
+    """What of the lane's state can be seen."""
+    return (state.mode, state.stage, state.light, state.fire, state.tamper, state.free_until)

@@ -53,6 +53,7 @@ JSON: dict[str, Message] = {
         sensor_ok=1,
         camera_ok=1,
     ),
+    "lane": messages.Lane(since=stamp(AT), mode=LaneMode.FREE, stage="free", signal="pass", until=stamp(AT + 5400)),
     "alert": messages.Alert(name="sensor", since=stamp(AT), detail="the thermometer does not answer at 0x5a"),
     "events": messages.EventBatch(
         unit="north",

@@ -14,8 +14,8 @@ from edge.drivers.camera import open_camera
 from edge.feeds import CameraFeed, Device, DeviceBack, DeviceLost
 from edge.scan import Reader
 from edge.status import LOOK_EVERY_S, Reporter
-from healthcode.messages import Alert, UnitStatus, encode, stamp
-from healthcode.terms import Status
+from healthcode.messages import Alert, Lane, UnitStatus, encode, stamp
+from healthcode.terms import LaneMode, Status
 from tests.edge.unit_bench import Bench
 
 PERIOD_S = 60.0
@@ -28,10 +28,15 @@ class Notes:
         self.is_connected = True
         self.said: list[UnitStatus] = []
         self.alerts: list[tuple[str, Alert | None]] = []
+        self.lanes: list[Lane] = []
 
     def status(self, status: UnitStatus) -> None:
         assert msgspec.json.decode(encode(status), type=UnitStatus) == status
         self.said.append(status)
+
+    def lane(self, lane: Lane) -> None:
+        assert msgspec.json.decode(encode(lane), type=Lane) == lane
+        self.lanes.append(lane)
 
     def alert(self, name: str, alert: Alert | None) -> None:
         self.alerts.append((name, alert))
@@ -124,3 +129,26 @@ def test_after_a_new_connection_every_alert_is_said_or_cleared_again(bench: Benc
     reporter.report(bench.at, notes)
     assert [name for name, _ in notes.alerts] == list(NAMES)
     assert notes.raised() == {"tamper"}
+
+
+def test_the_lane_is_said_as_it_changes(bench: Bench, reporter: Reporter, notes: Notes) -> None:
+    def look() -> list[tuple[str, str]]:
+        notes.lanes.clear()
+        for _ in range(3):
+            bench.wait(LOOK_EVERY_S)
+            reporter.report(bench.at, notes)
+        return [(lane.stage, lane.signal) for lane in notes.lanes]
+
+    assert look() == [("locked", "ready")]
+    assert look() == []
+    bench.show(bench.code(7))
+    assert ("granted", "pass") in look()
+    bench.leave()
+    look()
+    bench.give(lane.SetMode(bench.at, LaneMode.FREE, bench.at + 600, "market day"))
+    began = bench.wall
+    assert look()[-1] == ("free", "pass")
+    (free,) = notes.lanes
+    assert free.until is not None
+    assert free.until.timestamp() == pytest.approx(began + 600, abs=0.01)
+    assert free.mode is LaneMode.FREE
