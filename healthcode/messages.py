@@ -24,6 +24,7 @@ from healthcode.terms import (
     PassageOutcome,
     Reason,
     Screening,
+    SettingsState,
     Use,
 )
 
@@ -38,6 +39,7 @@ MAX_SIGNED = 256 * 1024
 MAX_TRUST = 1024 * 1024
 MAX_SNAPSHOT = 64 * 1024 * 1024
 MAX_BATCH = 256 * 1024
+MAX_DESIRED = 16 * 1024
 MAX_ROTATIONS = 16
 MAX_BUNDLE = 512 * 1024 * 1024
 MAX_CHAIN = MAX_ROTATIONS * (MAX_HEAD + 3) + 16
@@ -77,6 +79,12 @@ Platform = Annotated[str, Meta(pattern=r"^cp3[0-9]{1,2}-(aarch64|x86_64)\Z")]
 OperatorName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,31})?\Z")]
 Transaction = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Why = Annotated[str, Meta(min_length=1, max_length=120)]
+HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+FaultLine = Annotated[str, Meta(max_length=600)]
+Plain = (
+    Annotated[str, Meta(max_length=400)] | bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[float, Meta(ge=-1e12, le=1e12)]
+)
+Setting = Plain | Annotated[list[Plain], Meta(max_length=64)]
 
 
 def stamp(seconds: float) -> datetime:
@@ -212,6 +220,22 @@ class Lane(Message, frozen=True):
     fire: bool = False
     tamper: bool = False
     until: Stamp | None = None
+
+
+class Reported(Message, frozen=True):
+    """up/reported, retained: what has become of the newest configuration that the unit was given, and which is in force.
+
+    `version` is the newest that was given (0: none yet), `in_force` the one that stands above the unit's own file (0: none); `faults`
+    says, a line each, why they differ. `settings` are all keys that may be set from afar as they are in force, `digest` their SHA-256.
+    """
+
+    unit: UnitId
+    version: Version
+    state: SettingsState
+    in_force: Version
+    digest: HexDigest
+    settings: Annotated[dict[Short, Setting], Meta(max_length=500)]
+    faults: Annotated[list[FaultLine], Meta(max_length=50)] = []
 
 
 class Alert(Message, frozen=True):
@@ -365,6 +389,18 @@ class TimeAnswer(Message, frozen=True):
     unit: UnitId
     nonce: BootId
     at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class Desired(Message, frozen=True):
+    """Signed, down/desired: what shall stand above the unit's own file, TOML in `settings`, all of it: what is not there is the file's.
+
+    Names the unit; `version` is above that of every configuration that the unit was given before. `at_ms` is when it was signed.
+    """
+
+    unit: UnitId
+    version: Seq
+    at_ms: Annotated[int, Meta(ge=0, le=2**53)]
+    settings: Annotated[str, Meta(max_length=12_000)]
 
 
 class ClockReset(Message, frozen=True):

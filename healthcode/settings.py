@@ -1,11 +1,14 @@
-"""A configuration in TOML, read into its struct; all that is wrong is said at once, a line each: the place, the key, what was expected."""
+"""A configuration in TOML, read into its struct; all that is wrong is said at once, a line each: the place, the key, what was expected.
+
+It may come in layers, one text over another: what the last says of a key counts, and its faults bear the place where it is said.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,6 +47,28 @@ class Fault:
     text: str
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A text in TOML and what it is called. Of keys that exist it may say those in `only` (None: all), or else is told `otherwise`."""
+
+    text: str
+    name: str
+    only: frozenset[str] | None = None
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a key is said: the layer's number, the line in it, and its name."""
+
+    layer: int
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}"
+
+
 def why_unread(wrong: OSError | ValueError) -> str:
     """Why a file could not be read, without its name, which whoever reports it says."""
     if isinstance(wrong, UnicodeDecodeError):
@@ -53,23 +78,73 @@ def why_unread(wrong: OSError | ValueError) -> str:
 
 def read_toml(text: str, kind: type[T], name: str, rules: Sequence[Rule] = ()) -> T:
     """The `kind` in `text`, TOML, within which all `rules` hold; SettingsError says everything that is wrong with the file `name`."""
+    return read_layers([Layer(text, name)], kind, rules)
+
+
+def read_layers(layers: Sequence[Layer], kind: type[T], rules: Sequence[Rule] = ()) -> T:
+    """The `kind` that `layers` make together, each over those before it; SettingsError says everything that is wrong with any of them."""
+    said = [load_toml(layer.text, layer.name) for layer in layers]
+    found: dict[str, Any] = {}
+    for each in said:
+        found = _lay_over(found, each)
+    keys = {key.path: key for key in list_keys(kind)}
+    config, faults = _sift(found, kind, keys)
+    faults += [fault for layer, each in zip(layers, said, strict=True) for fault in _find_closed(layer, each, keys)]
+    broken = {".".join(str(part) for part in fault.path) for fault in faults}
+    breached = [rule for rule in rules if broken.isdisjoint(rule.keys) and not rule.holds(config)]
+    if not faults and not breached:
+        return config
+    places = _find_places(layers)
+    faults += [_breach(rule, config, places) for rule in breached]
+    first = Place(0, 0, layers[0].name)
+    faults.sort(key=lambda fault: places.get(fault.path, first))
+    raise SettingsError("\n".join(f"{places.get(fault.path, first.name)}: {fault.text}" for fault in faults))
+
+
+def load_toml(text: str, name: str) -> dict[str, Any]:
+    """What is in `text`; SettingsError where it is no TOML, which the line names as that of `name`."""
     try:
-        found = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         place = re.search(r" \(at line (\d+), column (\d+)\)$", str(wrong))
         where, what = (f":{place[1]}", f"{str(wrong)[: place.start()]} at column {place[2]}") if place else ("", str(wrong))
         raise SettingsError(f"{name}{where}: {what}: expected TOML, key = value") from None
     except RecursionError:
         raise SettingsError(f"{name}: nested too deeply: expected TOML, key = value") from None
-    config, faults = _sift(found, kind, {key.path: key for key in list_keys(kind)})
-    broken = {".".join(str(part) for part in fault.path) for fault in faults}
-    breached = [rule for rule in rules if broken.isdisjoint(rule.keys) and not rule.holds(config)]
-    if not faults and not breached:
-        return config
-    lines = find_lines(text)
-    faults += [_breach(rule, config, lines) for rule in breached]
-    faults.sort(key=lambda fault: lines.get(fault.path, 0))
-    raise SettingsError("\n".join(f"{name}{_place(fault.path, lines)}: {fault.text}" for fault in faults))
+
+
+def _lay_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What both say together: sections are joined, of a key `over` counts."""
+    joined = dict(under)
+    for name, value in over.items():
+        below = joined.get(name)
+        joined[name] = _lay_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return joined
+
+
+def _find_closed(layer: Layer, said: Mapping[str, Any], keys: Mapping[str, Key]) -> Iterator[Fault]:
+    """The keys that `layer` says and may not."""
+    for path, value in flatten(said):
+        name = ".".join(path)
+        if layer.only is not None and name in keys and name not in layer.only:
+            yield Fault(path, f"{name} = {show(value)}: {layer.otherwise}")
+
+
+def flatten(said: Mapping[str, Any], section: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every key of `said` with its path and value, those of its sections in their place."""
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, (*section, name))
+        else:
+            yield (*section, name), value
+
+
+def _find_places(layers: Sequence[Layer]) -> dict[KeyPath, Place]:
+    """Where each key is said that counts."""
+    places: dict[KeyPath, Place] = {}
+    for number, layer in enumerate(layers):
+        places |= {path: Place(number, line, layer.name) for path, line in find_lines(layer.text).items()}
+    return places
 
 
 def _sift(found: Mapping[str, object], kind: type[T], keys: Mapping[str, Key], section: tuple[str, ...] = ()) -> tuple[T, list[Fault]]:
@@ -113,18 +188,23 @@ def _unknown(name: str, section: tuple[str, ...], known: list[str], keys: Mappin
     return f"{said}{hint}: expected one of {', '.join([*near, *(one for one in known if one not in near)])}"
 
 
-def _breach(rule: Rule, config: msgspec.Struct, lines: Mapping[KeyPath, int]) -> Fault:
+def _breach(rule: Rule, config: msgspec.Struct, places: Mapping[KeyPath, Place]) -> Fault:
     """What is said of a rule that does not hold in `config`."""
-    keys = list(rule.keys)
+    paths = [tuple(key.split(".")) for key in rule.keys]
     if rule.swap:
-        keys.sort(key=lambda key: -lines.get(tuple(key.split(".")), 0))
-    paths = [tuple(key.split(".")) for key in keys]
-    said = [f"{key} = {show(_value(config, path))}" for key, path in zip(keys, paths, strict=True)]
-    marks = [f" (line {lines[path]})" if path in lines else " (by default)" for path in paths]
-    others = [one + mark for one, mark in zip(said[1:], marks[1:], strict=True)]
-    own = "" if paths[0] in lines else marks[0]
-    at = next((path for path in paths if path in lines), paths[0])
-    return Fault(at, f"{said[0]}{own}: expected {rule.expected.format(*others)}, {rule.because}")
+        paths.sort(key=lambda path: places.get(path, Place(-1, 0, "")), reverse=True)
+    at = max((path for path in paths if path in places), key=lambda path: places[path].layer, default=paths[0])
+    said = [f"{'.'.join(path)} = {show(_value(config, path))}" for path in paths]
+    said = [one + ("" if path == at == paths[0] else _mark(path, places, at)) for one, path in zip(said, paths, strict=True)]
+    return Fault(at, f"{said[0]}: expected {rule.expected.format(*said[1:])}, {rule.because}")
+
+
+def _mark(path: KeyPath, places: Mapping[KeyPath, Place], at: KeyPath) -> str:
+    """Where a key of a rule is said; the layer is named where it is not that of the fault, whose place is that of `at`."""
+    if path not in places:
+        return " (by default)"
+    is_elsewhere = places[at].layer != places[path].layer
+    return f" (line {places[path].line}{f' of {places[path].name}' if is_elsewhere else ''})"
 
 
 def _value(config: msgspec.Struct, path: tuple[str, ...]) -> object:
@@ -132,7 +212,3 @@ def _value(config: msgspec.Struct, path: tuple[str, ...]) -> object:
     for name in path:
         value = getattr(value, name)
     return value
-
-
-def _place(path: KeyPath, lines: Mapping[KeyPath, int]) -> str:
-    return f":{lines[path]}" if path in lines else ""

@@ -16,6 +16,7 @@ import msgspec
 from healthcode import cbor, cose
 from healthcode.cose import PublicKey, Signer
 from healthcode.messages import (
+    MAX_DESIRED,
     MAX_HEAD,
     MAX_SIGNED,
     MAX_TRUST,
@@ -24,6 +25,7 @@ from healthcode.messages import (
     ClockReset,
     Command,
     Delta,
+    Desired,
     Head,
     Message,
     Release,
@@ -77,6 +79,7 @@ KINDS: dict[type[Message], Kind] = {
     TimeAnswer: Kind("healthgate-time+cbor", Use.TIME, MAX_HEAD),
     AuditHead: Kind("healthgate-audit-head+cbor", Use.ACK, MAX_HEAD),
     Release: Kind("healthgate-release+cbor", Use.RELEASE, MAX_HEAD),
+    Desired: Kind("healthgate-desired+cbor", Use.CONFIG, MAX_DESIRED),
     TrustList: Kind("healthgate-trust+cbor", None, MAX_TRUST),
     TrustHead: Kind("healthgate-trust-head+cbor", None, MAX_HEAD),
     ClockReset: Kind("healthgate-clock-reset+cbor", None, MAX_HEAD),
@@ -182,7 +185,7 @@ def in_scope(message: Message, entry: TrustEntry, at: float) -> bool:
         case Head() | Delta():
             fits = message.uri in entry.uris and message.epoch == entry.epoch
             said_at = float(message.as_of)
-        case Watermark() | TimeAnswer():
+        case Watermark() | TimeAnswer() | Desired():
             fits = True
             said_at = message.at_ms / 1000
         case AuditHead():

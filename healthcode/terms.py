@@ -130,6 +130,16 @@ class LaneMode(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
 
 
+class SettingsState(StrEnum):
+    """What has become of the configuration that a unit was given: it waits for a free lane, is on trial, is in force, or is not."""
+
+    WAITING = "waiting"
+    TRIAL = "trial"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    FELL_BACK = "fell_back"
+
+
 class ClockState(StrEnum):
     """How far the unit believes its own time."""
 

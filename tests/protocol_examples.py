@@ -12,8 +12,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from healthcode import cose, messages, signed, status, token
 from healthcode.cose import SoftwareKey
+from healthcode.desired import digest_settings
 from healthcode.messages import Message, stamp
-from healthcode.terms import ClockState, Colour, Decision, Form, LaneMode, OperatorRole, PassageOutcome, Reason, Screening, Status, Use
+from healthcode.terms import (
+    ClockState,
+    Colour,
+    Decision,
+    Form,
+    LaneMode,
+    OperatorRole,
+    PassageOutcome,
+    Reason,
+    Screening,
+    SettingsState,
+    Status,
+    Use,
+)
 from healthcode.trust import entry_for
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "protocol.md"
@@ -27,6 +41,7 @@ OPERATOR = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
 NEXT_ROOT = SoftwareKey(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))  # as worthless
 CLAIMS = token.Claims("CN-HB", URI, 4711, Colour.GREEN, Form.LIVE, AT - 3600, AT, AT + 150)
 
+_settings: dict[str, messages.Setting] = {"camera.fps": 15.0, "sound.night_from": "21:30", "sound.volume": 0.5}
 _at, _clock = stamp(AT + 12.5), ClockState.TRUSTED
 _list = status.StatusList.empty(URI, 1, capacity=64)
 _delta = _list.make_delta({4: Status.YELLOW, 61: Status.RED}, AT)
@@ -88,6 +103,15 @@ JSON: dict[str, Message] = {
             messages.UnitEvent(seq=1845, at=_at, clock=_clock, what="sensor_lost", detail="the thermometer does not answer at 0x5a"),
         ],
     ),
+    "reported": messages.Reported(
+        unit="north",
+        version=8,
+        state=SettingsState.REJECTED,
+        in_force=7,
+        digest=digest_settings(_settings),
+        settings=_settings,
+        faults=["desired 8:2: camera.fps = 90: expected a number from 1 to 60 1/s"],
+    ),
     "range": messages.RangeRequest(uri=URI, epoch=1, from_version=38, to_version=41),
     "chunk": messages.ChunkRequest(uri=URI, epoch=1, version=38, offset=65536),
     "time-request": messages.TimeRequest(nonce="00112233445566778899aabbccddeeff"),
@@ -114,6 +138,7 @@ CBOR: dict[str, Message] = {
         unit="north", at_ms=AT * 1000, boots=[messages.BootMark(boot_id=BOOT, up_to=1845, missing=[1840])], is_complete=True
     ),
     "audit-head": messages.AuditHead(issuer="CN-HB", entry=4711, digest=hashlib.sha256(b"entry 4711").digest(), at_ms=AT * 1000),
+    "desired": messages.Desired(unit="north", version=8, at_ms=AT * 1000, settings="[camera]\nfps = 90\n"),
     "time": messages.TimeAnswer(unit="north", nonce="00112233445566778899aabbccddeeff", at_ms=AT * 1000),
     "release": messages.Release(
         version="0.2.0",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from healthcode.settings import Rule, SettingsError, read_toml
+from healthcode.settings import Layer, Rule, SettingsError, read_layers, read_toml
 
 
 class Camera(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,3 +105,55 @@ def test_any_text_is_a_configuration_or_lines_that_name_the_file(text: str) -> N
         read_toml(text, Whole, "x.toml", RULES)
     except SettingsError as wrong:
         assert all(line.startswith("x.toml:") for line in str(wrong).splitlines())
+
+
+class Eye(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    fps: Annotated[int, Meta(ge=1, le=60)] = 30
+    idle: Annotated[int, Meta(ge=1, le=60)] = 5
+    pin: int = 3
+
+
+class Layered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    camera: Eye = Eye()
+
+
+LAYERED_RULES = (Rule(("camera.idle", "camera.fps"), "at most {}", "because so", lambda c: c.camera.idle <= c.camera.fps),)
+UNDER = Layer("[camera]\nfps = 15\nidle = 5\n", "gate.toml")
+
+
+def over(text: str) -> Layer:
+    return Layer(text, "desired 8", only=frozenset({"camera.fps", "camera.idle"}), otherwise="expected a key that may be set from afar")
+
+
+def test_what_the_last_layer_says_counts() -> None:
+    assert read_layers([UNDER, over("[camera]\nfps = 20\n")], Layered) == Layered(Eye(fps=20, idle=5))
+    assert read_layers([UNDER, over("")], Layered) == Layered(Eye(fps=15, idle=5))
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("[camera]\n\nfps = 90\n", ["desired 8:3: camera.fps = 90: expected a whole number from 1 to 60 1/s"]),
+        ("[camera]\nfsp = 9\n", ["desired 8:2: unknown key camera.fsp (did you mean camera.fps?): expected one of fps, idle, pin"]),
+        ("camera = 5\n", ["desired 8:1: camera = 5: expected a section, [camera]"]),
+        ("[camera]\npin = 4\n", ["desired 8:2: camera.pin = 4: expected a key that may be set from afar"]),
+        ("[camera]\nidle = 16\n", ["desired 8:2: camera.idle = 16: expected at most camera.fps = 15 (line 2 of gate.toml), because so"]),
+        (
+            "[camera]\nfps = 4\n",
+            ["desired 8:2: camera.idle = 5 (line 3 of gate.toml): expected at most camera.fps = 4 (line 2), because so"],
+        ),
+        ("[camera\n", ["desired 8:1: Expected ']' at the end of a table declaration at column 8: expected TOML, key = value"]),
+        (
+            "[camera]\npin = 4\nfps = 90\nidle = 0\n",
+            [
+                "desired 8:2: camera.pin = 4: expected a key that may be set from afar",
+                "desired 8:3: camera.fps = 90: expected a whole number from 1 to 60 1/s",
+                "desired 8:4: camera.idle = 0: expected a whole number from 1 to 60",
+            ],
+        ),
+    ],
+)
+def test_every_fault_bears_the_place_where_it_was_said(text: str, faults: list[str]) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        read_layers([UNDER, over(text)], Layered, LAYERED_RULES)
+    assert str(wrong.value).splitlines() == faults

@@ -19,6 +19,7 @@ from healthcode.messages import (
     ClockReset,
     Command,
     Delta,
+    Desired,
     Head,
     Message,
     OpenOrder,
@@ -50,6 +51,7 @@ MESSAGES: dict[type[Message], Message] = {
     TrustHead: TrustHead(version=1, size=99, sha256=DIGEST, signed_at=NOW),
     ClockReset: ClockReset(unit="north", serial=3, floor=NOW),
     Command: Command(unit="north", transaction="7c" * 16, signed_at=NOW, expires_at=NOW + 30, why="a pram", order=OpenOrder()),
+    Desired: Desired(unit="north", version=3, at_ms=NOW * 1000, settings="[sound]\nvolume = 0.5\n"),
 }
 KEY_NAMES: dict[str, SoftwareKey] = {"root": ROOT, "stranger": STRANGER} | {use.value: signer for use, signer in SIGNERS.items()}
 RIGHT_KEY = {
@@ -63,6 +65,7 @@ RIGHT_KEY = {
     TrustHead: "root",
     ClockReset: "root",
     Command: "command",
+    Desired: "config",
 }
 EVERY_KEY_ROOT = tuple(key.public_key for key in KEY_NAMES.values())
 

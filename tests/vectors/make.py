@@ -24,6 +24,7 @@ from healthcode.messages import (
     ClockReset,
     Command,
     Delta,
+    Desired,
     Head,
     Message,
     ModeOrder,
@@ -233,8 +234,9 @@ MESSAGES: list[tuple[Message, SoftwareKey]] = [
     (ClockReset(unit="north", serial=3, floor=NOW), ROOT),
     (AuditHead(issuer="CN-HB", entry=7, digest=DIGEST, at_ms=NOW * 1000), ACK),
     (Release(version="0.2.0", after="0.1.0", size=70_000_000, sha256=DIGEST, platforms=["cp311-aarch64"], signed_at=NOW), RELEASE),
+    (Desired(unit="north", version=3, at_ms=NOW * 1000, settings='[sound]\nnight_from = "21:30"\nvolume = 0.5\n'), CONFIG),
 ]
-TRUSTED_BY: dict[type[Message], str] = {Release: "trust-release.cbor"}
+TRUSTED_BY: dict[type[Message], str] = {Release: "trust-release.cbor", Desired: "trust-operators.cbor"}
 """Where the golden trust list that holds a kind's key is another than trust.cbor."""
 
 
@@ -288,6 +290,14 @@ def signed_objects() -> list[dict[str, Any]]:
         add(f"{kind.__name__}", kind, signed.write(message, signer), None, message)
         add(f"{kind.__name__} by a stranger", kind, signed.write(message, STRANGER), "UNKNOWN_KEY")
         add(f"{kind.__name__} by a key for codes", kind, signed.write(message, TOKEN), "UNKNOWN_KEY")
+    desired = MESSAGES[-1][0]
+    told = msgspec.to_builtins(desired)
+    configured = signed.KINDS[Desired].typ
+    add("Desired by a key for acknowledgements", Desired, signed.write(desired, ACK), "UNKNOWN_KEY")
+    add("a clock reset as desired", Desired, signed.write(MESSAGES[6][0], ROOT), "TYPE")
+    add("Desired without a version", Desired, cose.sign1(cbor2.dumps(told | {"version": 0}, canonical=True), configured, CONFIG), "CONTENT")
+    late = cbor2.dumps(told | {"at_ms": (NOW + 31 * DAY_S) * 1000}, canonical=True)
+    add("Desired after the key's time", Desired, cose.sign1(late, configured, CONFIG), "SCOPE")
     head, delta = MESSAGES[0][0], MESSAGES[1][0]
     good = signed.write(head, LIST)
     said = msgspec.to_builtins(head, builtin_types=(bytes,))
