@@ -15,7 +15,7 @@ import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from healthcode import token
 from healthcode.terms import Colour, Use
@@ -304,6 +304,23 @@ def test_signing_out_takes_the_codes_along(house: House) -> None:
     page.wait_for_url(f"{house.site}/")
     assert page.evaluate("Object.keys(localStorage).length") == 0
     assert page.evaluate("caches.keys()") == []
+    context.close()
+
+
+def test_a_code_that_arrives_while_somebody_signs_out_is_not_kept(house: House) -> None:
+    context, page = house.visit("en", 320)
+    until(page, "Object.keys(localStorage).some((key) => key.startsWith('pack '))")
+    held: list[Route] = []
+    page.route("**/code/pack?*", lambda route: held.insert(0, route))
+    page.evaluate("document.querySelector('form[action=\"/sign-out\"]').addEventListener('submit', (event) => event.preventDefault())")
+    with page.expect_request("**/code/pack?*"):
+        page.evaluate("localStorage.clear(); dispatchEvent(new Event('online')); 0")
+    page.click("form[action='/sign-out'] button")
+    with page.expect_response("**/code/pack?*") as arrived:
+        held[0].continue_()
+    arrived.value.finished()
+    page.evaluate("fetch('/health').then((answer) => answer.text())")  # later than what the page makes of the codes
+    assert page.evaluate("Object.keys(localStorage)") == []
     context.close()
 
 

@@ -10,7 +10,7 @@
   const LOOK_MS = 20000;
   let who = new URLSearchParams(location.search).get("who") || page.dataset.who;
   let ahead = Number(localStorage.getItem("ahead") || 0); // milliseconds by which the server's clock is ahead of this phone's
-  let shown = null, isOff = false, isEnded = false, lock = null;
+  let shown = null, isOff = false, isEnded = false, isLeaving = false, lock = null; // leaving: signed out, nothing more is stored
   if (!links.some((link) => link.dataset.who === who)) who = page.dataset.who;
 
   const now = () => Date.now() + ahead;
@@ -34,6 +34,7 @@
     isEnded = answer.status === 401;
     if (!answer.ok) return null;
     const said = await answer.json();
+    if (isLeaving) return null;
     ahead = Math.round(said.now * 1000 - (began + Date.now()) / 2);
     localStorage.setItem("ahead", ahead);
     return said;
@@ -102,7 +103,7 @@
     for (const name of names) {
       await refresh(name);
       tick();
-      if (isOff || isEnded) break;
+      if (isOff || isEnded || isLeaving) break;
     }
   }
 
@@ -118,10 +119,11 @@
   async function keep() { // this page and what it is made of, for when the line is gone
     if (!("serviceWorker" in navigator) || !window.isSecureContext) return;
     await navigator.serviceWorker.register("/worker.js");
-    if (!navigator.onLine || isOff) return;
+    if (!navigator.onLine || isOff || isLeaving) return;
     const parts = [...document.querySelectorAll("link[href], script[src]")].map((part) => part.href || part.src);
     const wanted = [new URL("/code", location).href, ...new Set(parts.filter((part) => part.includes("/static/")))];
     const cache = await caches.open("pages");
+    if (isLeaving) return void caches.delete("pages");
     for (const held of await cache.keys()) if (!wanted.includes(held.url)) await cache.delete(held);
     for (const url of wanted) if (url.endsWith("/code") || !(await cache.match(url))) await cache.add(url);
   }
@@ -139,6 +141,7 @@
   }
   document.querySelectorAll("[data-for]").forEach((part) => { part.hidden = part.dataset.for !== who; });
   document.documentElement.classList.add("live");
+  document.addEventListener("submit", ({ target }) => { isLeaving ||= target.getAttribute("action") === "/sign-out"; });
   addEventListener("online", look);
   addEventListener("offline", () => { isOff = true; tick(); });
   document.addEventListener("visibilitychange", () => { tick(); look(); stayAwake(); });
