@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 
 from edge import config as configuration
+from edge.board import Board
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile, ResetLetter, is_synchronised
 from edge.config import Config, ConfigError
@@ -32,6 +33,7 @@ from edge.feeds import CameraFeed, CameraStuck, SensorFeed
 from edge.files import keep_secret
 from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
+from edge.hours import Hours
 from edge.link import Link
 from edge.loudness import volume_of
 from edge.modes import Modes
@@ -221,7 +223,8 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         sensor = SensorFeed(open_thermometer(config, hardware, clock.now), config.sensor.quiet_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        reporter = Reporter(config, unit, cache, outbox, clock, camera, time.monotonic())
+        hours = Hours(data / "hours.json")
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data), hours, time.monotonic())
         parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data))
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         undo.callback(watchdog.ending)

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edge.config import Statements
+from edge.config import Board, Statements
+from healthcode.alerts import ALERTS
 from healthcode.messages import TrustList
 
-NAMES = (
-    "camera",
-    "camera_missing",
-    "camera_busy",
-    "camera_black",
-    "camera_frozen",
-    "obstructed",
-    "sensor",
-    "calibration",
-    "clock",
-    "trust",
-    "lists_missing",
-    "lists_left_out",
-    "lists_stale",
-    "outbox",
-    "tamper",
-    "lane_mode",
-)
+NAMES = tuple(ALERTS)
 """Every alert that a unit can raise; those not raised are cleared at each connection, so that none outlives its cause."""
 TRUST_WARNING_S = 30 * 86_400
 """How long before its end a trust list is warned of."""
+COOLER_C = 5.0
+"""A board that was too hot is too hot until it is cooler by so much."""
+ROOMIER = 1.2
+"""A disk that was nearly full is so until it has room for so many times what is wanted."""
 
 
 @dataclass(frozen=True)
 class Condition:
     """What alerts are found in. `troubles` is what devices report, by the name of its alert; `as_of` is when each list held was last
-    stated (wall seconds). `left_out` are lists that are recognised and not wanted, because they would be too many.
+    stated (wall seconds). `left_out` are lists that are recognised and not wanted, because they would be too many. `lately` are alarms of
+    the lane and counts that are unusual, each with its line. What a board does not tell is None; `certificate_ends` is in wall seconds.
     """
 
     troubles: Mapping[str, str]
@@ -47,11 +36,18 @@ class Condition:
     unsaved: int
     disk_error: str
     tamper: bool
+    lately: Mapping[str, str] = field(default_factory=dict)
+    waiting: int = 0
+    board_c: float | None = None
+    under_voltage: bool = False
+    disk_free_mb: float | None = None
+    certificate_ends: float | None = None
+    certificate_unread: str = ""
 
 
-def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str, str]:
-    """The alerts that stand at `at` (seconds since 1970), each with one line that says what is wrong."""
-    alerts = dict(found.troubles)
+def find_alerts(found: Condition, statements: Statements, board: Board, at: float, raised: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The alerts that stand at `at` (seconds since 1970), each with one line on what is wrong; `raised` are those that stood before."""
+    alerts = {**found.troubles, **found.lately, **_of_board(found, board, at, raised)}
     if found.doubt:
         alerts["clock"] = f"the time is not certain, no automatic pass: {found.doubt}"
     elif found.floor_error:
@@ -72,6 +68,25 @@ def find_alerts(found: Condition, statements: Statements, at: float) -> dict[str
         alerts["lists_stale"] = f"{oldest} is {stale[oldest] / 3600:.0f} h old, the guard is called at {statements.limit_s / 3600:.0f} h"
     if found.unsaved or found.disk_error:
         alerts["outbox"] = found.disk_error or f"{found.unsaved} events could not be stored"
+    elif found.waiting >= board.backlog / (2 if "outbox" in raised else 1):
+        alerts["outbox"] = f"{found.waiting} events wait for the server"
     if found.tamper:
         alerts["tamper"] = "the housing is open"
     return {name: detail[:200] for name, detail in alerts.items()}
+
+
+def _of_board(found: Condition, board: Board, at: float, raised: frozenset[str]) -> dict[str, str]:
+    """Each with a distance between where it is raised and where it is over."""
+    alerts: dict[str, str] = {}
+    if found.board_c is not None and found.board_c >= board.hot_c - (COOLER_C if "board_hot" in raised else 0):
+        alerts["board_hot"] = f"the processor has {found.board_c:.0f} °C, {board.hot_c:.0f} °C is too much"
+    if found.under_voltage:
+        alerts["under_voltage"] = "the supply is too low: a stronger one, or a shorter cable"
+    if found.disk_free_mb is not None and found.disk_free_mb < board.disk_free_mb * (ROOMIER if "disk" in raised else 1):
+        alerts["disk"] = f"{found.disk_free_mb:.0f} MB are free, {board.disk_free_mb:.0f} MB are wanted"
+    if found.certificate_unread:
+        alerts["certificate"] = found.certificate_unread
+    elif found.certificate_ends is not None and found.certificate_ends - at < board.certificate_days * 86_400:
+        days = (found.certificate_ends - at) / 86_400
+        alerts["certificate"] = f"the certificate ends in {days:.0f} days" if days > 0 else f"the certificate ended {-days:.0f} days ago"
+    return alerts

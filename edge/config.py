@@ -185,6 +185,9 @@ class Lane(Section, frozen=True):
         float, Meta(ge=1.0, le=60.0, description="Time to pass after a release by the staff, also on top of a grant: wheelchairs, prams.")
     ] = 15.0
     held_open_s: Annotated[float, Meta(ge=2.0, le=600.0, description="How long the passage may be occupied until an alarm.")] = 30.0
+    alert_s: Annotated[
+        float, Meta(ge=10, le=86400, description="How long an alert is raised for somebody who forced, tailgated or held the passage open.")
+    ] = 300.0
     alarm_s: Annotated[float, Meta(ge=0.5, le=60.0, description="How long the alarm sounds.")] = 3.0
     replay_s: Annotated[float, Meta(ge=0, le=86400, description="How long after a used passage the same code is refused.")] = 300.0
     debounce_s: Annotated[
@@ -240,6 +243,27 @@ class Link(Section, frozen=True):
     most_lists: Annotated[int, Meta(ge=1, le=64, description="How many lists are held at most where no issuers are named.")] = 8
 
 
+class Board(Section, frozen=True):
+    """What is watched of the board itself, where its kernel tells it, and when it is an alert."""
+
+    temperature: Annotated[Name, Meta(description="File with the processor's temperature in thousandths of a degree.")] = (
+        "/sys/class/thermal/thermal_zone0/temp"
+    )
+    hwmon: Annotated[
+        Name, Meta(description="Folder of the kernel's sensors; the one named rpi_volt says whether the supply is too low.")
+    ] = "/sys/class/hwmon"
+    hot_c: Annotated[float, Meta(ge=40, le=110, description="Temperature of the processor that is an alert; a Pi slows down from 80.")] = (
+        80.0
+    )
+    disk_free_mb: Annotated[
+        float, Meta(ge=10, le=1_000_000, description="Room in the folder `data` below which there is an alert.", extra={"unit": "MB"})
+    ] = 500.0
+    backlog: Annotated[int, Meta(ge=10, le=400_000, description="Events waiting for the server that are an alert.")] = 5000
+    certificate_days: Annotated[
+        float, Meta(ge=0.01, le=90, description="How long before its end the unit's certificate is an alert; it should have been renewed.")
+    ] = 5.0
+
+
 class Watchdog(Section, frozen=True):
     """How long each of the unit's loops may take to come round before the unit ends, with the relay off, to be started again."""
 
@@ -282,6 +306,7 @@ class Config(Section, frozen=True):
     sound: Sound = Sound()
     statements: Statements = Statements()
     link: Link = Link()
+    board: Board = Board()
     watchdog: Watchdog = Watchdog()
 
 

@@ -6,12 +6,15 @@ import logging
 from typing import Protocol
 
 from edge.alerts import NAMES, Condition, find_alerts
+from edge.board import Board, BoardState
 from edge.cache import Cache
 from edge.clock import Clock
 from edge.config import Config
 from edge.feeds import CameraFeed, Device
+from edge.hours import Hours
 from edge.outbox import Outbox
 from edge.passage import State
+from edge.transitions import Stage
 from edge.unit import Unit
 from healthcode.messages import Alert, Lane, UnitStatus, stamp
 from healthcode.terms import ClockState, Decision, LaneMode
@@ -20,6 +23,12 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 """How often the alerts are looked for, and at most how often the lane is said: a passage is three or four changes."""
+
+
+BOARD_EVERY_S = 2.0
+"""How often the board is looked at: as often as the kernel asks the firmware whether the supply was too low."""
+DIP_S = 60.0
+"""How long the alert of a supply that was too low outlasts it: it comes and goes with the load."""
 
 
 class Publishing(Protocol):
@@ -42,8 +51,24 @@ class Publishing(Protocol):
 class Reporter:
     """Puts the numbers together when they are due. Times in monotonic seconds."""
 
-    def __init__(self, config: Config, unit: Unit, cache: Cache, outbox: Outbox, clock: Clock, camera: CameraFeed, at: float) -> None:
-        self._statements = config.statements
+    def __init__(
+        self,
+        config: Config,
+        unit: Unit,
+        cache: Cache,
+        outbox: Outbox,
+        clock: Clock,
+        camera: CameraFeed,
+        board: Board,
+        hours: Hours,
+        at: float,
+    ) -> None:
+        self._config = config
+        self._board = board
+        self._hours = hours
+        self._board_state = BoardState()
+        self._board_due = at
+        self._dipped_at = float("-inf")
         self._unit = unit
         self._cache = cache
         self._outbox = outbox
@@ -66,13 +91,13 @@ class Reporter:
 
     def report(self, at: float, link: Publishing) -> None:
         """Publishes the numbers where they are due at `at`."""
-        if at >= self._due:
-            self._due = at + self._period_s
-            link.status(self.status(at))
         if at >= self._look_due:
             self._look_due = at + LOOK_EVERY_S
             self._report_lane(at, link)
             self._report_alerts(at, link)
+        if at >= self._due:
+            self._due = at + self._period_s
+            link.status(self.status(at))
 
     def _report_lane(self, at: float, link: Publishing) -> None:
         """Publishes how the lane stands where what can be seen of it has changed."""
@@ -98,7 +123,7 @@ class Reporter:
         now, before = self._clock.now(at), self._raised
         self._raised = {
             name: Alert(name=name, since=before[name].since if name in before else stamp(now), detail=detail)
-            for name, detail in find_alerts(self.condition(), self._statements, now).items()
+            for name, detail in self._find_alerts(at, now).items()
         }
         for name in self._raised.keys() - before.keys():
             log.warning("alert %s: %s", name, self._raised[name].detail)
@@ -110,9 +135,25 @@ class Reporter:
             if is_new or before.get(name) != self._raised.get(name):
                 link.alert(name, self._raised.get(name))
 
-    def condition(self) -> Condition:
-        """What alerts are found in."""
-        cache, unit = self._cache, self._unit
+    def _find_alerts(self, at: float, now: float) -> dict[str, str]:
+        self._look_at_board(at)
+        while self._unit.concluded:
+            self._hours.count(self._unit.concluded.popleft())
+        return find_alerts(self.condition(at, now), self._config.statements, self._config.board, now, frozenset(self._raised))
+
+    def _look_at_board(self, at: float) -> None:
+        if at >= self._board_due:
+            self._board_due = at + BOARD_EVERY_S
+            self._board_state = self._board.read()
+            if self._board_state.under_voltage:
+                self._dipped_at = at
+
+    def condition(self, at: float, now: float) -> Condition:
+        """What alerts are found in, at the monotonic time `at` and the wall time `now`."""
+        cache, unit, board = self._cache, self._unit, self._board_state
+        lasting = "held_open" if unit.state.stage is Stage.HELD_OPEN else ""
+        wall = None if self._clock.state() is ClockState.UNTRUSTED else now
+        lately = unit.lately.standing(at, self._config.lane.alert_s, lasting=lasting)
         return Condition(
             troubles=unit.troubles,
             doubt=self._clock.doubt(),
@@ -124,6 +165,13 @@ class Reporter:
             unsaved=unit.unsaved,
             disk_error=cache.disk_error,
             tamper=unit.state.tamper,
+            lately=lately | self._hours.find_unusual(at, wall, frozenset(self._raised)),
+            waiting=self._outbox.waiting,
+            board_c=board.board_c,
+            under_voltage=at - self._dipped_at < DIP_S,
+            disk_free_mb=board.disk_free_mb,
+            certificate_ends=board.certificate_ends,
+            certificate_unread=board.unread,
         )
 
     def status(self, at: float) -> UnitStatus:
@@ -134,6 +182,8 @@ class Reporter:
         self._frames, self._last_at = seen, at
         ages = [now - held.as_of for held in self._cache.lists.values()]
         trust = self._cache.trust
+        self._look_at_board(at)
+        board, ambient_c = self._board_state, unit.ambient_c
         return UnitStatus(
             uptime_s=round(at - self._started_at, 1),
             outbox_pending=self._outbox.waiting,
@@ -149,6 +199,12 @@ class Reporter:
             frames_per_s=round(rate, 1),
             sensor_ok=int(unit.devices.works.get(Device.SENSOR, False)),
             camera_ok=int(unit.devices.works.get(Device.CAMERA, False)),
+            alerts=len(self._raised),
+            ambient_c=None if ambient_c is None else round(ambient_c, 2),
+            board_c=None if board.board_c is None else round(board.board_c, 1),
+            under_voltage=None if board.under_voltage is None else int(board.under_voltage),
+            disk_free_mb=None if board.disk_free_mb is None else round(board.disk_free_mb),
+            certificate_days=None if board.certificate_ends is None else round((board.certificate_ends - now) / 86_400, 2),
         )
 
 

@@ -17,6 +17,7 @@ from edge.devices import Devices
 from edge.door import Answered, Asked
 from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.judge import Judge
+from edge.lately import Lately
 from edge.link import LinkDown, LinkUp
 from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, RootsChanged, TrustChanged
 from edge.outbox import OutboxFault
@@ -30,6 +31,7 @@ from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
 from edge.transitions import OPENING
+from edge.unusual import Concluded
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Verdict
 from healthcode.messages import AnyEvent, Response
@@ -40,15 +42,22 @@ log = logging.getLogger(__name__)
 READINGS_KEPT = 600
 RECALLED = 2000
 """How many events are looked through at the start for fevers that were suspected: half an hour of a busy gate."""
+CONCLUDED_KEPT = 1000
+"""Verdicts that wait to be counted: whoever reports the unit's numbers takes them away every second."""
 BEFORE_FIRST_SAMPLE = SensorState(float("inf"), 0.0)
 """Nothing is known of the sensor yet: without samples nobody is cleared, and each sample brings the true state."""
 
 
 class Unit:
-    """One gate. `handle` and `tick` belong to one thread; the counters may be read by others."""
+    """One gate. `handle` and `tick` belong to one thread; the counters may be read by others.
+
+    `concluded` are the final verdicts that nobody has counted yet, `lately` alarms of the lane that are still worth an alert.
+    """
 
     def __init__(self, config: Config, keeps: Keeps) -> None:
         self.counts: Counter[Decision] = Counter()
+        self.concluded: deque[Concluded] = deque(maxlen=CONCLUDED_KEPT)
+        self.lately = Lately()
         self.devices = Devices()
         self._config = config
         self._keeps = keeps
@@ -68,6 +77,12 @@ class Unit:
     def state(self) -> passage.State:
         """The lane's state."""
         return self._state
+
+    @property
+    def ambient_c(self) -> float | None:
+        """What the thermometer says of its own temperature; None where its last word is a fault, or it has said none."""
+        last = self._readings[-1] if self._readings else None
+        return last.ambient_c if isinstance(last, Reading) else None
 
     @property
     def unsaved(self) -> int:
@@ -270,6 +285,7 @@ class Unit:
                 self._recorder.put_by(wrong, [self._pass_event(shown, verdict, found, at)])
         self._shown = replace(shown, verdict=verdict)
         self.counts[verdict.decision] += 1
+        self.concluded.append(Concluded(at, verdict.decision, verdict.reason, found is not None))
         log.info("%s %s", verdict.decision.value, verdict.reason.value)
         self._step(lane.Decided(max(at, self._keeps.monotonic()), verdict.decision, verdict.reason, shown.person, seq))
 
@@ -333,6 +349,8 @@ class Unit:
 
     def _record_step(self, step: passage.Step) -> None:
         """Writes a step's events; what the disk does not take waits in memory."""
+        for event in step.events:
+            self.lately = self.lately.noted(event, self._config.lane.alert_s)
         events = [records.lane_event(event, self._moment(event.at)) for event in step.events]
         used = {event.person: self._keeps.clock.now(event.at) for event in step.events if isinstance(event, lane.Used) and event.person}
         if events:

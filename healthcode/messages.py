@@ -205,6 +205,12 @@ class UnitStatus(Message, frozen=True):
     frames_per_s: Amount | None = None
     sensor_ok: Count = 0
     camera_ok: Count = 0
+    alerts: Count = 0
+    ambient_c: Celsius | None = None
+    board_c: Celsius | None = None
+    under_voltage: Count | None = None
+    disk_free_mb: Amount | None = None
+    certificate_days: Annotated[float, Meta(ge=-1e6, le=1e6)] | None = None
 
 
 class Lane(Message, frozen=True):

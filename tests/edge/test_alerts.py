@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge.alerts import NAMES, Condition, find_alerts
-from edge.config import Statements
+from edge.config import Board, Statements
+from healthcode.alerts import ALERTS
 from healthcode.messages import TrustList
 
 NOW = 1_600_000_000
@@ -30,7 +31,7 @@ WELL = Condition(
 
 
 def test_nothing_is_raised_while_all_is_well() -> None:
-    assert find_alerts(WELL, Statements(), NOW) == {}
+    assert find_alerts(WELL, Statements(), Board(), NOW) == {}
 
 
 def test_the_protocol_page_names_every_alert() -> None:
@@ -40,7 +41,10 @@ def test_the_protocol_page_names_every_alert() -> None:
 
 @pytest.mark.parametrize(("statements", "warn_s"), [(Statements(), DAY), (Statements(warn_s=7 * DAY, limit_s=7 * DAY), 7 * DAY)])
 def test_a_list_warns_from_the_second_on_in_which_it_is_old(statements: Statements, warn_s: int) -> None:
-    raised = ["lists_stale" in find_alerts(replace(WELL, as_of={URI: NOW - warn_s - beyond_s}), statements, NOW) for beyond_s in (-1, 0, 1)]
+    raised = [
+        "lists_stale" in find_alerts(replace(WELL, as_of={URI: NOW - warn_s - beyond_s}), statements, Board(), NOW)
+        for beyond_s in (-1, 0, 1)
+    ]
     assert raised == [False, True, True]
 
 
@@ -65,11 +69,45 @@ def test_a_list_warns_from_the_second_on_in_which_it_is_old(statements: Statemen
         (replace(WELL, as_of={URI: NOW - 25 * HOUR}), "lists_stale", "25 h old, the guard is called at 72 h"),
         (replace(WELL, unsaved=3), "outbox", "3 events"),
         (replace(WELL, disk_error="no space left"), "outbox", "no space left"),
+        (replace(WELL, waiting=5000), "outbox", "5000 events wait"),
+        (replace(WELL, board_c=80.4), "board_hot", "has 80 °C, 80 °C is too much"),
+        (replace(WELL, under_voltage=True), "under_voltage", "too low"),
+        (replace(WELL, disk_free_mb=499), "disk", "499 MB are free, 500 MB are wanted"),
+        (replace(WELL, certificate_ends=NOW + 4 * DAY), "certificate", "ends in 4 days"),
+        (replace(WELL, certificate_ends=NOW - DAY), "certificate", "ended 1 days ago"),
+        (replace(WELL, certificate_unread="/x: no such file"), "certificate", "/x"),
+        (replace(WELL, lately={"forced": "somebody crossed"}), "forced", "crossed"),
         (replace(WELL, tamper=True), "tamper", "open"),
     ],
 )
 def test_each_cause_raises_its_own(condition: Condition, name: str, words: str) -> None:
-    found = find_alerts(condition, Statements(), NOW)
+    found = find_alerts(condition, Statements(), Board(), NOW)
     assert list(found) == [name]
     assert words in found[name]
     assert name in NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "worse", "between", "well"),
+    [
+        ("board_hot", {"board_c": 80.0}, {"board_c": 75.0}, {"board_c": 74.9}),
+        ("disk", {"disk_free_mb": 499}, {"disk_free_mb": 599}, {"disk_free_mb": 600}),
+        ("outbox", {"waiting": 5000}, {"waiting": 2500}, {"waiting": 2499}),
+    ],
+)
+def test_an_alert_does_not_flutter_at_its_limit(
+    name: str, worse: dict[str, float], between: dict[str, float], well: dict[str, float]
+) -> None:
+    def stands(values: dict[str, float], *raised: str) -> bool:
+        return name in find_alerts(replace(WELL, **values), Statements(), Board(), NOW, frozenset(raised))  # type: ignore[arg-type]
+
+    assert stands(worse)
+    assert stands(between, name)
+    assert not stands(between)
+    assert not stands(well, name)
+
+
+def test_every_alert_has_its_words() -> None:
+    assert tuple(ALERTS) == NAMES
+    assert len({words.title for words in ALERTS.values()}) == len(ALERTS)
+    assert len({words.title_zh for words in ALERTS.values()}) == len(ALERTS)
