@@ -54,7 +54,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.add_exception_handler(TooLarge, _too_large)
     for kind in (StarletteHTTPException, RequestValidationError, SQLAlchemyError, Exception):
         app.add_exception_handler(kind, _tell)
-    app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API])
+    app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API], too_large=_tell_too_large)
     return app
 
 
@@ -76,8 +76,14 @@ async def _ask_to_sign_in(request: Request, wrong: Exception) -> Response:
     return RedirectResponse(sign_in_path(back), 303)
 
 
-async def _too_large(_: Request, __: Exception) -> Response:
-    return PlainTextResponse("the request is longer than expected\n", 413, {"connection": "close"})
+async def _tell_too_large(request: Request) -> Response:
+    answer = await _tell(request, StarletteHTTPException(413))
+    answer.headers["connection"] = "close"
+    return answer
+
+
+async def _too_large(request: Request, _: Exception) -> Response:
+    return await _tell_too_large(request)
 
 
 async def _tell(request: Request, wrong: Exception) -> Response:

@@ -5,10 +5,11 @@ Headers follow OWASP's Secure Headers Project: no script, style or frame but our
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +17,8 @@ from server.web.api.problems import Problem, tell
 
 LEAST_LIMIT = 64 * 1024
 """Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
+MOST_DRAINED = 32 * 1024 * 1024
+"""Bytes of a body that is too long which are read and dropped: a browser shows no answer before it has sent what it has."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -49,13 +52,23 @@ class TooLarge(Exception):
 
 
 class Guard:
-    """Wraps the application. `limits` gives the most bytes of a body by the beginning of the path, the longest that fits counts.
+    """Wraps the application. `limits` gives the most bytes of a body by the beginning of the path, the longest that fits counts;
+    `too_large` answers people who send more.
 
     With `origin` (https://...) requests must be made to that host, and browsers are told to come by TLS alone.
     """
 
-    def __init__(self, app: ASGIApp, *, origin: str, limits: Mapping[str, int], strangers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        origin: str,
+        limits: Mapping[str, int],
+        strangers: Sequence[str],
+        too_large: Callable[[Request], Awaitable[Response]],
+    ) -> None:
         self._app = app
+        self._too_large = too_large
         self._host = urlsplit(origin).netloc
         self._limits = sorted(limits.items(), key=lambda item: -len(item[0]))
         self._strangers = tuple(strangers)
@@ -76,7 +89,13 @@ class Guard:
                     out.setdefault(name, value)
             await send(message)
 
-        refusal = self._find_refusal(scope, headers, limit)
+        refusal = self._find_refusal(scope, headers)
+        if refusal is None and not _fits(headers, limit):
+            if scope["path"].startswith(self._strangers):
+                refusal = tell(Problem.TOO_LARGE, headers={"connection": "close"})
+            else:
+                await _drain(receive)
+                refusal = await self._too_large(Request(scope))
         if refusal is not None:
             await refusal(scope, receive, dressed)
             return
@@ -93,16 +112,11 @@ class Guard:
 
         await self._app(scope, measured, dressed)
 
-    def _find_refusal(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
+    def _find_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request goes no further. A browser says where a form was filled in; what is none says nothing and needs a token."""
         host = headers.get("host", "")
         if self._host and host != self._host and scope["path"] != "/health":
             return PlainTextResponse(f"expected a request to {self._host}\n", 421)
-        length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > limit:
-            if scope["path"].startswith(self._strangers):
-                return tell(Problem.TOO_LARGE, headers={"connection": "close"})
-            return PlainTextResponse(f"expected a body of at most {limit} bytes\n", 413, {"connection": "close"})
         if scope["method"] in _SAFE or scope["path"].startswith(self._strangers):
             return None
         origin = headers.get("origin")
@@ -111,3 +125,18 @@ class Guard:
         ):
             return PlainTextResponse("expected a form of this site\n", 403)
         return None
+
+
+def _fits(headers: Headers, limit: int) -> bool:
+    length = headers.get("content-length", "0")
+    return length.isascii() and length.isdigit() and int(length) <= limit
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads a body to its end, or as far as is reasonable, and keeps nothing of it."""
+    seen = 0
+    while seen < MOST_DRAINED:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
+        seen += len(message.get("body", b""))

@@ -195,8 +195,12 @@ def test_too_much_is_refused_whether_its_length_is_told_or_not(browser: Browser)
     token = browser.token("/sign-in")
     body = f"form={token}&name={'x' * LEAST_LIMIT}".encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    assert browser.http.post("/sign-in", content=body, headers=headers).status_code == 413
-    assert browser.http.post("/sign-in", content=iter([body[:1000], body[1000:]]), headers=headers).status_code == 413
+    for sent in (body, iter([body[:1000], body[1000:]])):
+        answer = browser.http.post("/sign-in", content=sent, headers={**headers, "accept-language": "zh-CN"})
+        assert answer.status_code == 413
+        assert answer.headers["connection"] == "close"
+        assert '<html lang="zh-CN">' in answer.text, "a page like any other, in the visitor's language"
+        assert "没有保存" in answer.text
 
 
 def test_error_pages_speak_the_visitors_language(open_house: FastAPI) -> None:
