@@ -131,7 +131,7 @@ class GatePages:
         ):
             router.add_api_route(path, function, methods=[method], response_model=None)
         app.include_router(router)
-        app.add_middleware(Guard, origin=self.address, limits={"/gates/": LARGEST_PICTURE}, strangers=[])
+        app.add_middleware(Guard, origin=self.address, limits={"/gates/": LARGEST_PICTURE}, strangers=[], too_large=_tell_too_large)
         return app
 
     def _index(self) -> Response:
@@ -288,3 +288,9 @@ class GatePages:
         static: Mapping[str, str] = self._paths
         text = self._templates.get_template(template).render(static=static, **context)
         return HTMLResponse(text, headers={"permissions-policy": CAMERA_POLICY})
+
+
+async def _tell_too_large(_: Request) -> Response:
+    most = LARGEST_PICTURE // 1024 // 1024
+    told = {"fault": f"the picture is too large: at most {most} MB", "fault_zh": f"图片太大，最多 {most} MB"}
+    return JSONResponse(told, 413, {"connection": "close"})

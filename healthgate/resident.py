@@ -71,7 +71,7 @@ def add(
 def list_residents(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show every resident with colour, rule and reason."""
     with opened(config) as office:
-        residents = office.registry.list_residents()
+        residents = office.registry.list_residents(console())
     if as_json:
         for resident in residents:
             typer.echo(json.dumps(_as_dict(resident), ensure_ascii=False))
@@ -92,7 +92,7 @@ def why(
 ) -> None:
     """Explain a resident's colour: the rule, since when, until when, what would change it. The pages say the same."""
     with opened(config) as office:
-        ruling = office.registry.explain(resident)
+        ruling = office.registry.explain(resident, console())
     if ruling is None:
         typer.echo(f"healthgate resident: no resident {resident[:40]!r}: expected an id that `resident list` shows", err=True)
         raise typer.Exit(1)
@@ -142,7 +142,7 @@ def clear(
 def revoke(resident: Id, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """End every code of a resident for good, and give them a fresh index with the same colour: for a lost phone or paper."""
     with opened(config) as office:
-        _show(office.registry.revoke(resident), as_json)
+        _show(office.registry.revoke(resident, console()), as_json)
 
 
 @app.command("code")
@@ -168,7 +168,8 @@ def issue(
         ring = read_trust(folder, load_roots(office.config.roots)).ring
         signer = load_signer(folder, Use.TOKEN, ring, time.time())
         issuer = Issuer(office.store, signer, office.config.issuer, office.config.codes, time.time)
-        pack = issuer.paper(resident) if form is Form.PAPER else issuer.live_pack(resident)
+        printed = layout.value if pdf is not None else "picture" if png is not None else ""
+        pack = issuer.paper(resident, who=console(), layout=printed) if form is Form.PAPER else issuer.live_pack(resident, who=console())
         known = office.registry.find(resident)
         web = office.config.web
     if isinstance(pack, Refused):

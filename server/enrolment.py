@@ -147,7 +147,7 @@ def _read_identity(paper: Paper, typed: Mapping[str, str], at: float, faults: di
     if isinstance(identity, Identity):
         return identity
     field = EntryField.NUMBER
-    if identity.key == "identity.state":
+    if identity.key.startswith("identity.state"):
         field = EntryField.STATE
     elif born is not None and identity.key.startswith("identity.date"):
         field = EntryField.BORN

@@ -207,7 +207,7 @@ def read_row(kind: EpidemicKind, cells: Mapping[str, str], at: float, source: st
             wrong.append(Wrong(column.name, Fault("epidemic.empty")))
     identity = _read_identity(cells, words, at)
     if isinstance(identity, Fault):
-        wrong.append(Wrong("state" if identity.key == "identity.state" else "number", identity))
+        wrong.append(Wrong("state" if identity.key.startswith("identity.state") else "number", identity))
     moment = _read_at(cells.get("at", ""), at)
     if isinstance(moment, Fault):
         wrong.append(Wrong("at", moment))
@@ -231,7 +231,7 @@ def example(kind: EpidemicKind, day: date) -> list[dict[str, str]]:
         first = f"420106{1960 + place}0101000"
         when = day - timedelta(days=place % 3 + 1)
         rows.append({"number": first + check_character(first), "paper": "citizen", "state": "", **choice, "at": when.isoformat()})
-    guest = {"number": "X0000000", "paper": "passport", "state": "UTO"}
+    guest = {"number": "X0000000", "paper": "passport", "state": "GBR"}  # nobody's: British numbers have nine digits
     rows.append({**rows[0], **guest, "at": f"{(day - timedelta(days=1)).isoformat()} 14:30"})
     order = [column.name for column in COLUMNS[kind]]
     return [{name: row.get(name, "武汉市卫生健康委员会") for name in order} for row in rows]

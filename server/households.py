@@ -104,10 +104,11 @@ class Households:
             return change_details(tx, self._seal, resident, details)
 
     def correct_identity(self, actor: Actor, resident: str, typed: Mapping[str, str]) -> Person | Faults | Refused:
-        """An officer corrects by what a person is known; nobody else may have that number."""
+        """An officer corrects by what a person is known; nobody else may have that number. What is known of the number counts at once."""
         if actor.role not in OFFICERS:
             return Refused(HouseholdFault.NOT_ALLOWED)
-        entry = read_entry({**typed, "relation": Relation.OTHER.value}, self._now())
+        at = self._now()
+        entry = read_entry({**typed, "relation": Relation.OTHER.value}, at)
         if isinstance(entry, Faults):
             return entry
         with self._store.write() as tx:
@@ -121,7 +122,8 @@ class Households:
                 person, name=entry.name, number=identity.number, paper=identity.paper, state=identity.state, born=identity.born
             )
             put_person(tx, self._seal, resident, fresh)
-            audit.append(tx, actor, Action.RESIDENT_IDENTITY, audit.about("resident", resident), {}, self._now())
+            audit.append(tx, actor, Action.RESIDENT_IDENTITY, audit.about("resident", resident), {}, at)
+            self._registry.rulings.rule(tx, [resident], at)
             return fresh
 
     def detach(self, actor: Actor, resident: str) -> Refused | None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from operator import mul
 
 from server.faults import Fault
+from server.states import STATES, plain_state
 
 CHINA = timezone(timedelta(hours=8))
 """China Standard Time: one zone, no summer time since 1991. Days of birth, of declarations and of corrections are days in it."""
@@ -186,9 +187,11 @@ def _read_citizen(typed: str, at: float) -> Identity | Fault:
 
 
 def _read_passport(typed: str, state: str, born: date | None) -> Identity | Fault:
-    number, country = normal_form(typed), normal_form(state)
+    number, country = normal_form(typed), plain_state(normal_form(state))
     if not _STATE.fullmatch(country):
         return Fault("identity.state")
+    if country not in STATES:
+        return Fault("identity.state_unknown", {"state": country})
     fault = _find_bad_letter(number)
     if fault:
         return fault

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
 
 from healthcode.terms import Colour
 from healthcode.trust import KeyRing
 from server import audit
 from server.actors import Actor
 from server.audit import Action
-from server.charges import Refused, charge_of
+from server.charges import HouseholdFault, Refused, charge_of
 from server.colours import Rule, Ruling
-from server.persons import read_person
+from server.enrolment import Relation
+from server.identity import OF_AGE, age
+from server.persons import Person, read_person
 from server.readings import is_genuine
 from server.registry import Registry
 from server.sealing import Seal
 from server.sentences import Language, sentences
 from server.store import Store, appeals, held, rulings, to_ms
 from server.store import audit as log
+from server.store.held import ReadingRow
 from server.store.rulings import FactRow
 
 LOOKS = (
@@ -36,8 +39,12 @@ LOOKS = (
     Action.AUDIT_SHOWN.value,
 )
 """Entries of the log that say that somebody looked."""
-HELD = ("person", "indices", "facts", "rulings", "codes_issued", "appeals", "passes", "looked", "families")
+HELD = ("person", "indices", "facts", "rulings", "codes_issued", "appeals", "passes", "passes_told", "looked", "families")
 """The parts of what is taken away; sentences held.{word} name them."""
+MOST_SHOWN = 100
+"""Readings on the page: each is a signature to check, some 100 microseconds."""
+MOST_TAKEN = 5000
+"""Readings in the file: half a second's work."""
 _AUTHORITY = "health_authority"
 _DECIDERS = {
     Rule.CONFIRMED_CASE: _AUTHORITY,
@@ -84,6 +91,24 @@ class Reading:
     place: str
 
 
+class Told(StrEnum):
+    """How much of where a code was read is told: all that is kept, the newest of it, or nothing, for it is the person's own affair."""
+
+    ALL = "all"
+    NEWEST = "newest"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Where a code was read, the newest first, and how much of it that is. `may_choose`: whether this account decides who sees it."""
+
+    rows: tuple[Reading, ...]
+    told: Told
+    may_choose: bool
+    shares: bool
+
+
 class Insight:
     """What residents may know. `now` gives seconds since 1970; passes are told of `passes_days`."""
 
@@ -112,16 +137,41 @@ class Insight:
                 relation if isinstance(relation, Refused) else _looked(log.count_by_role(tx, audit.about("resident", resident), LOOKS, 0))
             )
 
-    def readings(self, actor: Actor, resident: str, ring: KeyRing) -> list[Reading] | Refused:
-        """Where the person's code was read, the newest first, as long as that is kept; only genuine codes by the keys of `ring`."""
+    def readings(self, actor: Actor, resident: str, ring: KeyRing, most: int = MOST_SHOWN) -> Readings | Refused:
+        """Where the person's code was read, as long as that is kept; only genuine codes by the keys of `ring`.
+
+        It is told to the person, of a child to the family, and of a person of age to the family where that person says so. (That a
+        gate measured a fever, and which, is the reason of a colour, and told with it.)
+        """
         with self._store.read() as tx:
             relation = charge_of(tx, actor, resident)
             if isinstance(relation, Refused):
                 return relation
-            return self._readings(tx, resident, self._now(), ring)
+            at = self._now()
+            shares = held.shares_places(tx, resident)
+            is_own = relation is Relation.SELF
+            if not (is_own or shares or _is_child(read_person(tx, self._seal, resident), relation, at)):
+                return Readings((), Told.NONE, may_choose=False, shares=False)
+            rows = held.list_readings(tx, resident, to_ms(at) - self._reach_ms, most + 1)
+        told = Told.NEWEST if len(rows) > most else Told.ALL
+        return Readings(_genuine(rows[:most], ring), told, may_choose=is_own, shares=shares)
+
+    def share_places(self, actor: Actor, resident: str, shares: bool) -> Refused | None:
+        """The person says whether those who look after them see where the code was read: nobody else can say it."""
+        with self._store.write() as tx:
+            relation = charge_of(tx, actor, resident)
+            if relation is not Relation.SELF:
+                return relation if isinstance(relation, Refused) else Refused(HouseholdFault.NOT_ALLOWED)
+            held.set_shares_places(tx, resident, shares)
+            detail: audit.Detail = {"fields": "places", "places": "shared" if shares else "own"}
+            audit.append(tx, actor, Action.RESIDENT_EDITED, audit.about("resident", resident), detail, self._now())
+            return None
 
     def take_away(self, actor: Actor, resident: str, ring: KeyRing) -> dict[str, Any] | Refused:
         """All that is held about the person, for programs; `fields` names the parts for people. That it was taken is in the log."""
+        readings = self.readings(actor, resident, ring, MOST_TAKEN)
+        if isinstance(readings, Refused):
+            return readings
         with self._store.write() as tx:
             relation = charge_of(tx, actor, resident)
             if isinstance(relation, Refused):
@@ -151,17 +201,11 @@ class Insight:
                     }
                     for row in appeals.list_of(tx, resident)
                 ],
-                "passes": [
-                    {"at_ms": to_ms(each.at), "unit": each.unit, "place": each.place} for each in self._readings(tx, resident, at, ring)
-                ],
+                "passes": [{"at_ms": to_ms(each.at), "unit": each.unit, "place": each.place} for each in readings.rows],
+                "passes_told": readings.told.value,
                 "looked": [msgspec.to_builtins(each) for each in looked],
             }
         return told
-
-    def _readings(self, tx: Connection, resident: str, at: float, ring: KeyRing) -> list[Reading]:
-        """What a unit says of a person counts where it shows their code: a dishonest one cannot invent where somebody was."""
-        rows = held.list_readings(tx, resident, to_ms(at) - self._reach_ms)
-        return [Reading(row.at_ms / 1000, row.unit, row.place) for row in rows if is_genuine(row.body, ring)]
 
 
 def decider(ruling: Ruling) -> str:
@@ -169,6 +213,17 @@ def decider(ruling: Ruling) -> str:
     if ruling.rule is Rule.SET_BY_HAND:
         return str(ruling.why.values.get("by", "officers"))
     return _DECIDERS.get(ruling.rule, "rule")
+
+
+def _genuine(rows: Sequence[ReadingRow], ring: KeyRing) -> tuple[Reading, ...]:
+    """What a unit says of a person counts where it shows their code: a dishonest one cannot invent where somebody was."""
+    return tuple(Reading(row.at_ms / 1000, row.unit, row.place) for row in rows if is_genuine(row.body, ring))
+
+
+def _is_child(person: Person | None, relation: Relation, at: float) -> bool:
+    """Whether a member of the family is under age; without a date of birth, whether they were registered as a child."""
+    born = None if person is None else person.born
+    return relation is Relation.CHILD if born is None else age(born, at) < OF_AGE
 
 
 def _looked(counted: Sequence[tuple[str, str, int, int]]) -> list[Looked]:

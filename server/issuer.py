@@ -69,12 +69,14 @@ class Issuer:
             times.append((from_s - (overlap if number else 0), from_s + self._codes.slot_s + overlap))
         return self._issue(resident, Form.LIVE, times, who)
 
-    def paper(self, resident: str, *, days: int | None = None, start: int | None = None, who: Who = AT_CONSOLE) -> Pack | Refused:
-        """One code for paper, good for `days` (as configured) from `start` (now)."""
+    def paper(
+        self, resident: str, *, days: int | None = None, start: int | None = None, who: Who = AT_CONSOLE, layout: str = ""
+    ) -> Pack | Refused:
+        """One code for paper, good for `days` (as configured) from `start` (now). `layout` tells the log how it is printed."""
         begin = int(self._now()) if start is None else start
-        return self._issue(resident, Form.PAPER, [(begin, begin + (days or self._codes.paper_days) * DAY_S)], who)
+        return self._issue(resident, Form.PAPER, [(begin, begin + (days or self._codes.paper_days) * DAY_S)], who, layout)
 
-    def _issue(self, resident: str, form: Form, times: list[tuple[int, int]], who: Who) -> Pack | Refused:
+    def _issue(self, resident: str, form: Form, times: list[tuple[int, int]], who: Who, layout: str = "") -> Pack | Refused:
         with self._store.write() as tx:
             row = people.find(tx, resident)
             if row is None:
@@ -83,7 +85,7 @@ class Issuer:
                 return Refused(RegistryFault.PENDING, f"resident {resident} waits for a review: there is no code before it")
             at = self._now()
             people.insert_issue(tx, row, form.value, len(times), times[0][0], times[-1][1], to_ms(at))
-            detail = {"form": form.value, "codes": len(times)}
+            detail = {"form": form.value, "codes": len(times), **({"layout": layout} if layout else {})}
             audit.append(tx, who, Action.CODES_ISSUED, audit.about("resident", resident), detail, at)
         codes = tuple(
             Issued(

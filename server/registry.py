@@ -144,10 +144,12 @@ class Registry:
         self.rulings.rule(tx, [resident], at)
         return resident
 
-    def list_residents(self) -> list[Resident]:
-        """Every resident in order of registration."""
-        with self.store.read() as tx:
-            return [self._open(row) for row in people.list_all(tx)]
+    def list_residents(self, who: Who = AT_CONSOLE) -> list[Resident]:
+        """Every resident in order of registration; the log says that `who` saw them all."""
+        with self.store.write() as tx:
+            found = [self._open(row) for row in people.list_all(tx)]
+            audit.append(tx, who, Action.RESIDENTS_LISTED, audit.about("residents", "all"), {"found": len(found)}, self._now())
+            return found
 
     def find(self, resident: str) -> Resident | None:
         """The resident with this id."""
@@ -196,10 +198,16 @@ class Registry:
         """Makes the changes that time alone has brought, of at most `limit` residents; how many were due."""
         return self.rulings.rule_due(limit)
 
-    def explain(self, resident: str) -> Ruling | None:
-        """What follows now from all that is known of the resident: colour, rule, until when, what would change it."""
-        with self.store.read() as tx:
-            return None if people.find(tx, resident) is None else self.rulings.explain(tx, resident, self._now())
+    def explain(self, resident: str, who: Who = AT_CONSOLE) -> Ruling | None:
+        """What follows now from all that is known of the resident: colour, rule, until when, what would change it.
+
+        The log says that `who` looked.
+        """
+        with self.store.write() as tx:
+            if people.find(tx, resident) is None:
+                return None
+            audit.append(tx, who, Action.RESIDENT_VIEWED, audit.about("resident", resident), {"name": "unseen"}, self._now())
+            return self.rulings.explain(tx, resident, self._now())
 
     def moment_after(self, tx: Connection, residents: Sequence[str]) -> float:
         """Now, or just after the newest fact about these where the clock went back: what an officer says now is the newest."""

@@ -37,7 +37,7 @@ from server.registry import Refused, Registry, RegistryFault
 from server.resets import ClockResets
 from server.rounds import Parts, Rounds
 from server.sealing import Seal
-from server.store import Store, publication
+from server.store import Store, people, publication
 
 URIS = ("https://hb.example/s/1", "https://hb.example/s/2", "https://hb.example/s/3")
 POLL_S = 2.0
@@ -146,7 +146,8 @@ class Office:
         self._later(0.0, self._rule)
 
     def _rule(self) -> None:
-        residents = self.registry.list_residents()
+        with self.store.read() as tx:
+            residents = people.list_all(tx)
         what = self._random.random()
         resident = self._random.choice(residents).resident if residents else ""
         if what < 0.1 or not residents:

@@ -13,7 +13,7 @@ _READINGS = text(
     "SELECT p.at_ms, p.unit, coalesce(nullif(u.site, ''), u.note, '') AS place, e.body FROM assignments a"
     " JOIN passes p ON p.uri = a.uri AND p.idx = a.idx JOIN events e ON e.unit = p.unit AND e.boot_id = p.boot_id AND e.seq = p.seq"
     " LEFT JOIN units u ON u.unit = p.unit"
-    " WHERE a.resident = :resident AND p.at_ms > :since AND p.at_ms >= a.assigned_ms - 60000 ORDER BY p.at_ms DESC"
+    " WHERE a.resident = :resident AND p.at_ms > :since AND p.at_ms >= a.assigned_ms - 60000 ORDER BY p.at_ms DESC LIMIT :most"
 )
 
 
@@ -27,9 +27,22 @@ class ReadingRow:
     body: str
 
 
-def list_readings(tx: Connection, resident: str, since_ms: int) -> list[ReadingRow]:
-    """Every reading of the resident's codes since then, as units tell, the newest first."""
-    return [ReadingRow(**row._mapping) for row in tx.execute(_READINGS, {"resident": resident, "since": since_ms})]
+def list_readings(tx: Connection, resident: str, since_ms: int, most: int) -> list[ReadingRow]:
+    """The newest readings of the resident's codes since then, as units tell, the newest first."""
+    found = tx.execute(_READINGS, {"resident": resident, "since": since_ms, "most": most})
+    return [ReadingRow(**row._mapping) for row in found]
+
+
+def shares_places(tx: Connection, resident: str) -> bool:
+    """Whether the resident lets those who look after them see where their code was read."""
+    return bool(tx.execute(text("SELECT shares_places FROM residents WHERE resident = :resident"), {"resident": resident}).scalar_one())
+
+
+def set_shares_places(tx: Connection, resident: str, shares: bool) -> None:
+    """The resident's word on whether those who look after them see where their code was read."""
+    tx.execute(
+        text("UPDATE residents SET shares_places = :shares WHERE resident = :resident"), {"resident": resident, "shares": int(shares)}
+    )
 
 
 def list_indices(tx: Connection, resident: str) -> list[dict[str, Any]]:

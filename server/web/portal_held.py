@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from server.charges import Refused
 from server.explanations import name_role
 from server.identity import mask_name
+from server.insight import MOST_SHOWN
 from server.web import residents
 from server.web.forms import Form
 from server.web.pages import show
@@ -25,6 +26,7 @@ def add_routes(router: APIRouter) -> None:
     """The page of what is held, and the file."""
     router.add_api_route("/held", held_page)
     router.add_api_route("/held", take_away, methods=["POST"])
+    router.add_api_route("/held/places", share_places, methods=["POST"])
 
 
 def held_page(request: Request, services: House, visitor: Seen, session: ResidentSession, who: str = "") -> Response:
@@ -45,10 +47,24 @@ def held_page(request: Request, services: House, visitor: Seen, session: Residen
         who=member.resident,
         name=mask_name(member.person.name),
         looked=[{"role": name_role(words.language, each.role), "times": each.times, "last": each.last} for each in looked],
-        readings=readings,
+        readings=readings.rows,
+        told=readings.told.value,
+        may_choose=readings.may_choose,
+        shares=readings.shares,
+        most=MOST_SHOWN,
         days=services.office.config.privacy.passes_days,
         room="history",
     )
+
+
+def share_places(services: House, session: ResidentSession, form: Form) -> Response:
+    """The person's word on whether the family sees where the code was read."""
+    member = residents.choose(residents.find_members(services, session.actor), form.text("who"))
+    if form.text("places") not in ("shared", "own"):
+        raise HTTPException(400)
+    if services.office.insight.share_places(session.actor, member.resident, form.text("places") == "shared") is not None:
+        raise HTTPException(404)
+    return RedirectResponse(f"/held?who={member.resident}#places", 303)
 
 
 def take_away(services: House, session: ResidentSession, form: Form) -> Response:

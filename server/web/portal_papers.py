@@ -51,7 +51,7 @@ def print_code(request: Request, services: House, visitor: Seen, session: Reside
     if wait_s:
         fault = visitor.words("print.wait", minutes=-(-int(wait_s) // 60))
         return _ask(request, services, visitor, session, member.resident, fault, 429)
-    pack = services.issuer.paper(member.resident, who=session.actor)
+    pack = services.issuer.paper(member.resident, who=session.actor, layout=layout.value)
     if not isinstance(pack, Pack):
         return _ask(request, services, visitor, session, member.resident)
     web = office.config.web

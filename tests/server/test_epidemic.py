@@ -151,6 +151,17 @@ def test_people_who_register_later_find_what_was_said_of_them(office: Office, cl
         assert taken.flags == (() if expected else (Flag.CONTACT_DENIED, Flag.LISTED_CONTACT))
 
 
+def test_a_corrected_number_is_ruled_on_at_once(office: Office, clock: Clock, write: Write) -> None:
+    resident = add(office, PEOPLE[0])
+    put(office, write(PEOPLE[1:2]))
+    right = {"name": "居民", "paper": "citizen", "number": PEOPLE[1]}
+    assert isinstance(office.households.correct_identity(OFFICER, resident, right), Person)
+    assert (colour(office, resident), waiting(office)) == (Colour.YELLOW, [Status.YELLOW])
+    clock.at += 60
+    assert isinstance(office.households.correct_identity(OFFICER, resident, {**right, "number": PEOPLE[0]}), Person)
+    assert colour(office, resident) is Colour.GREEN, "what belongs to another number counts no more"
+
+
 def test_a_withdrawn_import_counts_no_more_but_for_what_another_says_too(office: Office, clock: Clock, write: Write) -> None:
     both, one = add(office, PEOPLE[0]), add(office, PEOPLE[1])
     first = put(office, write(PEOPLE[:2]))

@@ -55,7 +55,7 @@ def test_every_example_is_read_whole(kind: EpidemicKind, form: Form) -> None:
     assert all(isinstance(row, Entry) and row.fact.at < AT for row in found), found
     passport = found[-1]
     assert isinstance(passport, Entry)
-    assert (passport.identity.paper, passport.identity.number, passport.identity.state) == (Paper.PASSPORT, "X0000000", "UTO")
+    assert (passport.identity.paper, passport.identity.number, passport.identity.state) == (Paper.PASSPORT, "X0000000", "GBR")
 
 
 def test_headings_and_words_may_be_chinese_and_the_text_gb18030() -> None:

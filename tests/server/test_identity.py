@@ -77,7 +77,12 @@ def test_the_wrong_part_is_named(typed: str, fault: Fault) -> None:
     ("paper", "typed", "state", "outcome"),
     [
         (Paper.PASSPORT, "e12345678", "chn", Identity(Paper.PASSPORT, "E12345678", "CHN")),
-        (Paper.PASSPORT, "L 898902-C", "uto", Identity(Paper.PASSPORT, "L898902C", "UTO")),
+        (Paper.PASSPORT, "L 898902-C", "gbr", Identity(Paper.PASSPORT, "L898902C", "GBR")),
+        (Paper.PASSPORT, "C01X00T47", "D<<", Identity(Paper.PASSPORT, "C01X00T47", "DEU")),
+        (Paper.PASSPORT, "C01X00T47", "ｄ", Identity(Paper.PASSPORT, "C01X00T47", "DEU")),
+        (Paper.PASSPORT, "A1234567", "xxa", Identity(Paper.PASSPORT, "A1234567", "XXA")),  # somebody without a state
+        (Paper.PASSPORT, "L898902C", "UTO", Fault("identity.state_unknown", {"state": "UTO"})),  # ICAO's specimen
+        (Paper.PASSPORT, "E12345678", "GER", Fault("identity.state_unknown", {"state": "GER"})),
         (Paper.PASSPORT, "E12345678", "", Fault("identity.state")),
         (Paper.PASSPORT, "E12345678", "China", Fault("identity.state")),
         (Paper.PASSPORT, "E123", "GBR", Fault("identity.length_passport", {"found": 4, "least": 5, "most": 9})),

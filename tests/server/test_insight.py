@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
@@ -10,7 +11,8 @@ from healthcode.terms import Colour
 from server.actors import AT_CONSOLE, Actor, Role
 from server.charges import Refused, Registered
 from server.facts import Case, CaseCategory, Declared, Fact, HandReason, Reviewed, Symptom
-from server.insight import HELD, Explained, Reading
+from server.handovers import Purpose
+from server.insight import HELD, Explained, Reading, Readings, Told
 from server.intake import Intake
 from server.office import Office
 from server.proposals import Proposal
@@ -41,6 +43,13 @@ def me(office: Office, mother: Actor) -> str:
 def tell(office: Office, resident: str, fact: Fact) -> None:
     with office.store.write() as tx:
         office.registry.record(tx, resident, fact, office.now(), AT_CONSOLE)
+
+
+def rows(office: Office, town: Town, who: Actor, resident: str) -> tuple[Reading, ...]:
+    """Where the code was read, as `who` may know it."""
+    found = office.insight.readings(who, resident, town.ring())
+    assert isinstance(found, Readings)
+    return found.rows
 
 
 def read_at(office: Office, town: Town, clock: Clock, resident: str, unit: str, seq: int) -> None:
@@ -98,12 +107,44 @@ def test_where_the_code_was_read_also_under_the_index_before(office: Office, tow
     office.registry.revoke(me)
     clock.at += 60
     read_at(office, town, clock, me, "south", 2)
-    assert office.insight.readings(mother, me, town.ring()) == [
-        Reading(clock(), "south", "south gate"),
-        Reading(clock() - DAY - 60, "north", "hospital"),
-    ]
+    found = (Reading(clock(), "south", "south gate"), Reading(clock() - DAY - 60, "north", "hospital"))
+    assert office.insight.readings(mother, me, town.ring()) == Readings(found, Told.ALL, may_choose=True, shares=False)
+    assert office.insight.readings(mother, me, town.ring(), 1) == Readings(found[:1], Told.NEWEST, may_choose=True, shares=False)
     clock.at += 13.5 * DAY
-    assert [each.unit for each in office.insight.readings(mother, me, town.ring())] == ["south"]  # type: ignore[union-attr]
+    assert [each.unit for each in rows(office, town, mother, me)] == ["south"]
+
+
+def test_where_a_grown_up_was_is_told_to_the_family_by_their_own_word_alone(
+    office: Office, town: Town, clock: Clock, mother: Actor
+) -> None:
+    with office.store.write() as tx:
+        events.add_unit(tx, "north", "north gate", 0)
+    born = {"child": date(2015, 3, 1), "elder": date(1941, 1, 9)}
+    who = {}
+    for seq, (relation, day) in enumerate(born.items(), 1):
+        made = office.households.register(mother, entry(relation, "王家人", number(day, seq)))
+        assert isinstance(made, Registered)
+        who[relation] = made.resident
+        tell(office, made.resident, Reviewed(office.now(), "rule"))
+        clock.at += 60
+        read_at(office, town, clock, made.resident, "north", seq)
+    assert [each.unit for each in rows(office, town, mother, who["child"])] == ["north"]
+    assert office.insight.readings(mother, who["elder"], town.ring()) == Readings((), Told.NONE, may_choose=False, shares=False)
+    taken = office.insight.take_away(mother, who["elder"], town.ring())
+    assert isinstance(taken, dict) and (taken["passes"], taken["passes_told"]) == ([], "none")
+    code = office.handovers.offer(mother, who["elder"], Purpose.SELF)
+    granny = actor(office, "granny.wang")
+    assert isinstance(code, str)
+    assert isinstance(office.handovers.accept(granny, code, entry("self", "王家人", number(born["elder"], 2))), Registered)
+    code = office.handovers.offer(granny, who["elder"], Purpose.SHARE)
+    assert isinstance(code, str)
+    assert isinstance(office.handovers.accept(mother, code, entry("elder", "王家人", number(born["elder"], 2))), Registered)
+    assert rows(office, town, mother, who["elder"]) == ()
+    assert [each.unit for each in rows(office, town, granny, who["elder"])] == ["north"]
+    assert isinstance(office.insight.share_places(mother, who["elder"], shares=True), Refused), "nobody says it for another"
+    for shares in (True, False):
+        assert office.insight.share_places(granny, who["elder"], shares=shares) is None
+        assert bool(rows(office, town, mother, who["elder"])) is shares
 
 
 def test_all_that_is_held_to_take_away(office: Office, town: Town, clock: Clock, mother: Actor, me: str) -> None:
@@ -124,6 +165,7 @@ def test_all_that_is_held_to_take_away(office: Office, town: Town, clock: Clock,
     assert again["appeals"][0]["words"] == "我没有病"
     assert again["indices"][0]["uri"] == URI
     assert again["passes"][0]["unit"] == "north"
+    assert again["passes_told"] == "all"
     assert again["looked"][0]["role"] == "officer"
     assert again["fields"]["facts"]["zh-CN"].startswith("健康信息")
     assert '"li"' not in json.dumps(again)
@@ -145,7 +187,7 @@ def test_a_unit_cannot_invent_where_somebody_was(office: Office, town: Town, clo
     made = [passed(seq, clock() + seq, code, person) for seq, code in enumerate(told, 1)]
     early = passed(5, clock() - DAY, mine, person)
     assert Intake(office.store, office.registry, town.ring, clock, 3).take([batch("north", [*made, early])]).new == 5
-    assert office.insight.readings(mother, me, town.ring()) == [Reading(clock() + 4, "north", "north gate")]
+    assert rows(office, town, mother, me) == (Reading(clock() + 4, "north", "north gate"),)
 
 
 def test_nobody_else_is_told(office: Office, town: Town, me: str) -> None:
