@@ -23,6 +23,7 @@ from server.facts import (
     TestResult,
 )
 from server.store.audit import EntryRow
+from server.web.desk_details import tell_detail
 from server.web.language import Words
 from server.web.places import place_name
 
@@ -90,7 +91,7 @@ def tell_entry(words: Words, entry: EntryRow) -> dict[str, object]:
         "role": _role(words, entry.role),
         "action": words(action) if action in words else entry.action,
         "subject": entry.subject,
-        "detail": " · ".join(f"{name} {value}" for name, value in detail.items() if value != ""),
+        "detail": tell_detail(words, detail),
         "digest": entry.digest.hex(),
     }
 
