@@ -16,7 +16,7 @@ from healthcode.cose import Signer
 from healthcode.trust import KeyRing
 from server.office import Office
 from server.store.sql import text
-from server.web import desk, desk_imports, desk_policy, entrance, portal, portal_appeal, static_files
+from server.web import desk, desk_imports, desk_jobs, desk_policy, entrance, portal, portal_appeal, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
@@ -52,6 +52,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     app.add_exception_handler(TooLarge, _too_large)
+    app.add_exception_handler(desk_jobs.JobGone, desk_jobs.tell_gone)
     for kind in (StarletteHTTPException, RequestValidationError, SQLAlchemyError, Exception):
         app.add_exception_handler(kind, _tell)
     app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API], too_large=_tell_too_large)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fastapi import HTTPException, Request
@@ -11,7 +12,20 @@ from server.sessions import Session
 from server.web.desk_pages import show_desk
 from server.web.jobs import Job
 from server.web.language import Words
+from server.web.pages import visitor_of
 from server.web.services import Services
+
+
+ROOMS = {"policy": "/desk/policy", "import": "/desk/imports", "audit": "/desk/audit"}
+"""Where each kind of job is begun."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{12}")
+
+
+class JobGone(Exception):
+    """The job of an address is not held any more: the process was started anew, or fifty others came after it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
 
 
 def begin(services: Services, job: Job, work: Callable[[Job], object]) -> None:
@@ -21,11 +35,23 @@ def begin(services: Services, job: Job, work: Callable[[Job], object]) -> None:
 
 
 def find(services: Services, name: str, kind: str) -> Job:
-    """The job of this name; 404 where there is none (any more)."""
+    """The job of this name; JobGone where there is none any more, 404 where there cannot have been one."""
     job = services.jobs.find(name, kind)
     if job is None:
-        raise HTTPException(404)
+        raise JobGone(kind) if _NAME.fullmatch(name) else HTTPException(404)
     return job
+
+
+async def tell_gone(request: Request, wrong: Exception) -> Response:
+    """Says that a job is gone, that nothing came of it, and how it is begun again."""
+    session = visitor_of(request).session
+    if not isinstance(wrong, JobGone) or session is None:
+        raise wrong
+    words = visitor_of(request).words
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"state": "gone", "per_cent": 0, "said": words("job.gone")})
+    room = ROOMS[wrong.kind].rpartition("/")[2]
+    return show_desk(request, session, "desk_gone.html", room, status=410, kind=wrong.kind, path=ROOMS[wrong.kind])
 
 
 def tell(words: Words, job: Job) -> str:

@@ -361,6 +361,25 @@ def test_the_log_is_read_filtered_and_verified(app: FastAPI, office: Office, off
     assert "The log does not hold" in page
 
 
+@pytest.mark.parametrize(
+    ("role", "room", "begins"),
+    [
+        (Role.OPERATOR, "policy", "Try the rules again"),
+        (Role.OPERATOR, "imports", "Choose the file again"),
+        (Role.AUDITOR, "audit", "Verify again"),
+    ],
+)
+def test_work_that_ended_with_the_process_is_told_and_can_be_begun_again(app: FastAPI, role: Role, room: str, begins: str) -> None:
+    browser = sit_down(app, role)
+    path = f"/desk/{room}/jobs/{'x' * 12}"  # the name of a job that another process held
+    page = browser.get(path)
+    assert page.status_code == 410
+    assert "The server was started anew" in page.text
+    assert begins in page.text
+    assert browser.http.get(path, headers=JSON).json()["state"] == "gone", "a page that waits for it is told too"
+    assert browser.get(f"/desk/{room}/jobs/1").status_code == 404
+
+
 def test_a_case_reported_for_a_red_person_shows_on_their_page(office: Office, officer: Browser, resident: Browser, clock: Clock) -> None:
     me = join(resident, "张三丰", "19800101")
     declare(resident, me)
