@@ -15,7 +15,6 @@ from server.web.language import Words
 from server.web.pages import visitor_of
 from server.web.services import Services
 
-
 ROOMS = {"policy": "/desk/policy", "import": "/desk/imports", "audit": "/desk/audit"}
 """Where each kind of job is begun."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{12}")
@@ -51,7 +50,7 @@ async def tell_gone(request: Request, wrong: Exception) -> Response:
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"state": "gone", "per_cent": 0, "said": words("job.gone")})
     room = ROOMS[wrong.kind].rpartition("/")[2]
-    return show_desk(request, session, "desk_gone.html", room, status=410, kind=wrong.kind, path=ROOMS[wrong.kind])
+    return show_desk(request, session, "desk_gone.html", room, status=410, kind=wrong.kind, begins=ROOMS[wrong.kind])
 
 
 def tell(words: Words, job: Job) -> str:
