@@ -29,7 +29,7 @@ from edge.door import Door
 from edge.drivers.camera import CameraFault, open_camera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient, WorldLost
-from edge.feeds import CameraFeed, CameraStuck, SensorFeed
+from edge.feeds import CameraFeed, CameraStuck, Device, SensorFeed
 from edge.files import keep_secret
 from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
@@ -39,6 +39,8 @@ from edge.loudness import volume_of
 from edge.modes import Modes
 from edge.outbox import Outbox, OutboxFault
 from edge.parts import Inbox, Keeps
+from edge.releasedoor import ReleaseDoor
+from edge.rootfiles import load_roots
 from edge.scan import MissingReader
 from edge.scan_child import ReaderProcess
 from edge.sensor_files import SensorHeld, SensorLock, calibration_path, open_power_file, read_calibration
@@ -75,17 +77,6 @@ class Hardware:
         self.lock.release()
         if self.world is not None:
             self.world.close()
-
-
-def load_roots(config: Config) -> tuple[PublicKey, ...]:
-    """The root keys that were put on the unit at enrolment; ConfigError names the file that is none."""
-    roots = []
-    for path in config.roots:
-        try:
-            roots.append(PublicKey.from_pem(Path(path).read_bytes()))
-        except (OSError, ValueError) as wrong:
-            raise ConfigError(f"roots: {path}: {why_unread(wrong)}: expected a public key in PEM") from None
-    return tuple(roots)
 
 
 def check_password(config: Config) -> None:
@@ -142,14 +133,18 @@ def open_thermometer(config: Config, hardware: Hardware, wall: Callable[[], floa
     )
 
 
+def own_software() -> str:
+    """Which release this is."""
+    try:
+        return version("healthgate")
+    except PackageNotFoundError:
+        return "source checkout"
+
+
 def describe(config: Config, boot_id: str, started_at: float) -> Info:
     """What up/info says."""
-    try:
-        software = version("healthgate")
-    except PackageNotFoundError:
-        software = "source checkout"
     hardware = f"{config.hardware} {platform.machine()}"
-    return Info(unit=config.unit, boot_id=boot_id, software=software, hardware=hardware, started_at=stamp(started_at))
+    return Info(unit=config.unit, boot_id=boot_id, software=own_software(), hardware=hardware, started_at=stamp(started_at))
 
 
 @dataclass(frozen=True)
@@ -164,6 +159,7 @@ class Parts:
     link: Link
     reporter: Reporter
     door: Door
+    releases: ReleaseDoor
 
 
 def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
@@ -225,7 +221,8 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         undo.callback(link.stop)
         hours = Hours(data / "hours.json")
         reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data), hours, time.monotonic())
-        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data))
+        releases = ReleaseDoor(data, config.updates.folder, config.updates.run, time.monotonic())
+        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data), releases)
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         undo.callback(watchdog.ending)
         undo.callback(gate.close)  # before all that may take its time to end
@@ -254,6 +251,11 @@ def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Even
         parts.camera.check(at)
         parts.door.attend(at, parts.unit.ask_mode)
         parts.reporter.report(at, parts.link)
+        works = parts.unit.devices.works
+        for news in parts.releases.attend(at, camera=works.get(Device.CAMERA, False), sensor=works.get(Device.SENSOR, False)):
+            parts.unit.note(*news)
+        if parts.releases.is_to_end(at, idle=parts.unit.is_idle):
+            stop.set()
         watchdog.say(parts.reporter.summary)
 
     watchdog.start(loops, parts.gate.let_fall)

@@ -369,9 +369,20 @@ def held_roots(folder: Path, given: Sequence[PublicKey]) -> tuple[Roots, int]:
 
     For commands beside a unit that may be running; OSError where the disk does not give it.
     """
+    roots, trust = _held(folder, given)
+    return roots, trust.version if trust is not None else 0
+
+
+def held_keys(folder: Path, given: Sequence[PublicKey]) -> KeyRing | None:
+    """The keys of the trust list in `folder`, a unit's cache; None where none is there that verifies. OSError as above."""
+    trust = _held(folder, given)[1]
+    return None if trust is None else KeyRing.of(trust)
+
+
+def _held(folder: Path, given: Sequence[PublicKey]) -> tuple[Roots, TrustList | None]:
     roots, path = load_roots(folder, Roots(tuple(given))), folder / "trust"
     found = roots.read(path.read_bytes(), TrustList, 0) if path.exists() else SignedFault.SIZE
-    return roots, found.version if isinstance(found, TrustList) else 0
+    return roots, found if isinstance(found, TrustList) else None
 
 
 def follow(held: StatusList, deltas: Sequence[bytes], keys: KeyRing, at: float) -> tuple[list[bytes], SignedFault | DeltaFault | None]:

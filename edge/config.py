@@ -274,6 +274,25 @@ class Watchdog(Section, frozen=True):
     relay_s: Annotated[float, Meta(ge=2, le=600, description="The thread that limits the relay's time.")] = 5.0
 
 
+class Updates(Section, frozen=True):
+    """Where releases come from and where they are kept. The updater is a process of its own beside the gate."""
+
+    folder: Annotated[str, Meta(max_length=400, description="Folder of the releases; empty for a unit that is not updated from afar.")] = ""
+    server: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z",
+            max_length=200,
+            description="Address of the server's pages, from which releases are fetched: https:// and a name, with a port or without.",
+            extra={"form": "https:// with a name or an address, such as https://code.example.org, or nothing"},
+        ),
+    ] = ""
+    ca: Annotated[str, Meta(max_length=400, description="Certificates that vouch for that address, a file; empty for the system's.")] = ""
+    run: Annotated[
+        Name, Meta(description="Folder in memory in which the gate tells the updater how it is; empty again after each boot.")
+    ] = "/run/healthgate"
+
+
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
@@ -308,6 +327,7 @@ class Config(Section, frozen=True):
     link: Link = Link()
     board: Board = Board()
     watchdog: Watchdog = Watchdog()
+    updates: Updates = Updates()
 
 
 PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))

@@ -27,6 +27,7 @@ from types import MappingProxyType
 import msgspec
 
 from edge.files import make_folder
+from edge.formats import OUTBOX, READS, WRITES
 from healthcode.messages import AnyEvent, BootMark, Watermark, encode
 
 KEEP_S = 7 * 86_400.0
@@ -331,7 +332,11 @@ class Outbox:
             connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_LOGGED}")
             if check and (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(verdict)
+            if (number := connection.execute("PRAGMA user_version").fetchone()[0]) > READS[OUTBOX]:
+                raise sqlite3.OperationalError(f"has format {number}: expected {READS[OUTBOX]} or less, a newer release wrote it")
             connection.executescript(_TABLES)
+            if number < WRITES[OUTBOX]:
+                connection.execute(f"PRAGMA user_version = {WRITES[OUTBOX]}")
             connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
         except BaseException:
             connection.close()

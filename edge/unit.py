@@ -123,6 +123,15 @@ class Unit:
         """Says in the log that the unit ends in order; the gate is let go by whoever holds it."""
         self._recorder.record([records.unit_event("stopping", "", self._moment(self._keeps.monotonic()))])
 
+    def note(self, what: str, detail: str) -> None:
+        """Something about the unit itself, for the log of events: a stable word, and one line."""
+        self._recorder.record([records.unit_event(what, detail, self._moment(self._keeps.monotonic()))])
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody stands before the gate or passes."""
+        return self._shown is None and not passage.busy(self._state)
+
     def handle(self, item: Posted) -> None:
         """Takes in what a device or the link posted."""
         match item:

@@ -11,12 +11,14 @@ import msgspec
 import typer
 
 from edge import config as configuration
-from edge.__main__ import check_password, check_thresholds, load_roots, main
+from edge.__main__ import check_password, check_thresholds, main
 from edge.cache import held_roots
+from edge.rootfiles import load_roots
 from healthcode.roots import describe_root
 from healthcode.setting_keys import example_toml
 from healthgate.calibrate import calibrate
 from healthgate.edge_clock import reset_clock
+from healthgate.edge_updates import ready, release, update
 from healthgate.lane_mode import mode
 from healthgate.probe import probe
 from healthgate.signals import signals
@@ -27,6 +29,9 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configura
 app.command()(mode)
 app.command()(signals)
 app.command()(reset_clock)
+app.command()(update)
+app.command()(release)
+app.command()(ready)
 
 
 @app.command()

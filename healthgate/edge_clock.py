@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from edge import config as configuration
-from edge.__main__ import load_roots
 from edge.cache import held_roots
 from edge.clock import FloorFile, ResetLetter
+from edge.rootfiles import load_roots
 from edge.timekeeping import Anchor, ResetOutcome, Timekeeper, told
 from healthcode.messages import MAX_HEAD, ClockReset
 from healthcode.roots import Roots

@@ -1,0 +1,207 @@
+"""What the gate and the updater say to each other: small files, each written by one of them and read by the other.
+
+    DATA/update.ask         the gate: somebody wishes for a release
+    RUN/gate.json           the gate: which release runs, since when, whether camera and thermometer work. In memory, every few seconds
+    RUN/starts              a byte for every start of the gate since the boot, by its service: also where it does not get as far as Python
+    RUN/updater.json        the updater: what it is about
+
+RUN is in memory and empty after a boot. Times are the machine's monotonic clock, the same for both processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from edge.files import Calls, write_atomically
+from edge.releasefolder import ReleaseFolder, ReleaseFolderError
+from edge.updates import Phase, Seen
+from healthcode.messages import ReleaseVersion, Short
+from healthcode.releases import order
+
+log = logging.getLogger(__name__)
+
+ASK_FILE, GATE_FILE, STARTS_FILE, UPDATER_FILE, TOLD_FILE = "update.ask", "gate.json", "starts", "updater.json", "update.told"
+MOST_BYTES = 16 * 1024
+SAY_EVERY_S, LOOK_EVERY_S = 3.0, 1.0
+PATIENCE_S = 60.0
+"""How long a gate that is to go on as another release waits for a lane in which nobody stands."""
+
+IN_MEMORY = Calls(fsync=lambda _: None)
+"""For files that no power cut leaves: there is nothing to wait for."""
+
+T = TypeVar("T")
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Somebody wishes for a release; `id` tells wishes apart, `by` is who, for the log."""
+
+    version: ReleaseVersion
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    by: Short = ""
+
+
+class GateSays(msgspec.Struct, frozen=True):
+    """The gate says how it is; see `edge.updates.Seen`."""
+
+    version: ReleaseVersion
+    since: float
+    at: float
+    camera: bool
+    sensor: bool
+
+
+class UpdaterSays(msgspec.Struct, frozen=True):
+    """The updater says what it is about; `trouble` is one line, empty while all is well."""
+
+    phase: Phase
+    good: ReleaseVersion
+    current: ReleaseVersion
+    wanted: ReleaseVersion | None = None
+    trouble: Short = ""
+
+
+def version_of(prefix: Path) -> str | None:
+    """Which release a virtual environment is: the name of its folder in `releases`; None for any other, a checkout's."""
+    try:
+        return msgspec.convert(prefix.name, ReleaseVersion) if prefix.parent.name == "releases" else None
+    except msgspec.ValidationError:
+        return None
+
+
+def wish(data: Path, folder: str, version: str, wish_id: str, by: str) -> str | None:
+    """Asks for a release; None where the updater will see to it, else why it will not: one line. OSError where the disk takes no wish.
+
+    `data` and `folder` are the unit's `data` and `updates.folder`.
+    """
+    if not folder:
+        return "updates.folder is not set: this unit is not updated from afar"
+    releases = ReleaseFolder(Path(folder))
+    try:
+        good, kept = releases.version_at("good"), releases.read()
+    except ReleaseFolderError as wrong:
+        return str(wrong)
+    if order(version) < order(good):
+        return f"release {version}: {good} runs, expected a newer one"
+    if version in kept.refused:
+        return f"release {version} is refused here: {kept.refused[version]}"
+    write_atomically(data / ASK_FILE, msgspec.json.encode(Wish(version, wish_id, by[:200])))
+    return None
+
+
+def read_wish(data: Path) -> tuple[str, str] | None:
+    """The wish that stands, its name and its version; None where there is none."""
+    found = _read(data / ASK_FILE, Wish)
+    return None if found is None else (found.id, found.version)
+
+
+def read_seen(run: Path) -> Seen | None:
+    """What the gate last said of itself."""
+    found = _read(run / GATE_FILE, GateSays)
+    return None if found is None else Seen(found.version, found.since, found.at, found.camera, found.sensor)
+
+
+def read_updater(run: Path) -> UpdaterSays | None:
+    """What the updater last said; None where there is none since the boot."""
+    return _read(run / UPDATER_FILE, UpdaterSays)
+
+
+def count_starts(run: Path) -> int:
+    """How often the gate was started since the boot."""
+    try:
+        return (run / STARTS_FILE).stat().st_size
+    except OSError:
+        return 0
+
+
+def say(run: Path, said: UpdaterSays) -> None:
+    """The updater says what it is about. OSError where the folder is not there."""
+    write_atomically(run / UPDATER_FILE, msgspec.json.encode(said), IN_MEMORY)
+
+
+def to_tell(said: UpdaterSays) -> tuple[str, str] | None:
+    """What of the updater's word goes into the log of events: a stable word, and one line."""
+    name = f"release {said.wanted}"
+    match said.phase:
+        case Phase.RESTING if said.trouble:
+            return "update_failed", said.trouble
+        case Phase.RESTING if said.wanted is not None and said.wanted == said.good:
+            return "update_done", f"{name} has proved itself"
+        case Phase.FETCHING | Phase.TRIAL if said.wanted is not None:
+            return f"update_{said.phase.value}", name
+    return None
+
+
+class ReleaseDoor:
+    """The gate's side; `attend` is called in its loop."""
+
+    def __init__(self, data: Path, folder: str, run: str, at: float, prefix: Path = Path(sys.prefix)) -> None:
+        """`prefix` is the virtual environment that the gate runs from; one that is no release in `folder` is never left for another."""
+        self._data, self._run, self._prefix = data, Path(run), prefix
+        self._folder = Path(folder) if folder else None
+        self._version = version_of(prefix) if self._folder is not None else None
+        self._since = at
+        self._say_due = self._look_due = float("-inf")
+        self._other_since: float | None = None
+        self._told: dict[str, str] = _read(data / TOLD_FILE, dict[str, str]) or {}
+        self._is_deaf = False
+
+    def attend(self, at: float, *, camera: bool, sensor: bool) -> list[tuple[str, str]]:
+        """Says at `at` how the gate is, where that is due; gives what of the updater's news is to be an event, each once."""
+        if self._version is None:
+            return []
+        if at >= self._say_due:
+            self._say_due = at + SAY_EVERY_S
+            self._say(GateSays(self._version, self._since, at, camera, sensor))
+        if at < self._look_due:
+            return []
+        self._look_due = at + LOOK_EVERY_S
+        self._look_for_another(at)
+        said = read_updater(self._run)
+        news = to_tell(said) if said is not None else None
+        if news is None or self._told.get(news[0]) == news[1]:
+            return []
+        self._told[news[0]] = news[1]
+        try:
+            write_atomically(self._data / TOLD_FILE, msgspec.json.encode(self._told))
+        except OSError as wrong:
+            log.warning("%s: cannot be written: %s", self._data / TOLD_FILE, wrong.strerror)
+        return [news]
+
+    def is_to_end(self, at: float, *, idle: bool) -> bool:
+        """Whether the gate is to end at `at`, to be started as another release: at once while nobody is in the lane, else in a minute."""
+        return self._other_since is not None and (idle or at - self._other_since >= PATIENCE_S)
+
+    def _look_for_another(self, at: float) -> None:
+        assert self._folder is not None
+        try:
+            current = ReleaseFolder(self._folder).version_at("current")
+        except ReleaseFolderError:
+            return  # the updater's concern: what runs, runs
+        if current == self._version:
+            self._other_since = None
+        elif self._other_since is None:
+            log.warning("release %s is to run in place of %s", current, self._version)
+            self._other_since = at
+
+    def _say(self, said: GateSays) -> None:
+        try:
+            write_atomically(self._run / GATE_FILE, msgspec.json.encode(said), IN_MEMORY)
+            self._is_deaf = False
+        except OSError as wrong:
+            if not self._is_deaf:
+                log.warning("%s: the updater cannot be told how the gate is: %s", self._run, wrong.strerror)
+            self._is_deaf = True
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(MOST_BYTES), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
