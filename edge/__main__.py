@@ -34,6 +34,7 @@ from edge.files import keep_secret
 from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
 from edge.hours import Hours
+from edge.identity import check_identity, open_identity
 from edge.link import Link
 from edge.loudness import volume_of
 from edge.modes import Modes
@@ -100,6 +101,7 @@ def check(config: Config) -> tuple[PublicKey, ...]:
     """The root keys, once all is well that can be known before a device is touched; ConfigError says what is not."""
     roots = load_roots(config)
     check_password(config)
+    check_identity(config)
     check_thresholds(config)
     return roots
 
@@ -207,6 +209,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             at=time.monotonic(),
             resend_s=config.link.resend_s,
             letter=ResetLetter(data),
+            identity=open_identity(config),
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
         certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))

@@ -226,6 +226,13 @@ class Link(Section, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="Port of the broker.")] = 1883
     username: Annotated[str, Meta(max_length=64, description="The unit's account at the broker; empty for none.")] = ""
     password_file: Annotated[str, Meta(max_length=400, description="File that holds the account's password; empty for none.")] = ""
+    ca: Annotated[
+        str, Meta(max_length=400, description="File with the certificate that the broker's is signed by, PEM; empty for no TLS.")
+    ] = ""
+    certificate: Annotated[
+        str, Meta(max_length=400, description="The unit's own certificate, PEM, by which the broker knows it; renewed by itself.")
+    ] = ""
+    key: Annotated[str, Meta(max_length=400, description="The private key of that certificate, PEM.")] = ""
     keepalive_s: Annotated[
         int, Meta(ge=5, le=600, description="Silence after which the broker and the unit ask each other whether they are there.")
     ] = 30
@@ -298,7 +305,7 @@ class Config(Section, frozen=True):
 
     unit: Annotated[
         UnitId,
-        Meta(description="Name of this unit, one of a kind in the fleet, and the name of its account at the broker.", examples=["north"]),
+        Meta(description="Name of this unit, one of a kind in the fleet.", examples=["north"]),
     ]
     hardware: Annotated[
         Literal["pi", "simulated"],

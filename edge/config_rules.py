@@ -107,6 +107,18 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.statements.warn_s <= c.statements.limit_s,
     ),
     Rule(
+        ("link.certificate", "link.key"),
+        "given together with {}",
+        "because the broker knows the unit by both",
+        lambda c: bool(c.link.certificate) == bool(c.link.key),
+    ),
+    Rule(
+        ("link.ca", "link.certificate"),
+        "given where {} is",
+        "because without it the broker could be anybody",
+        lambda c: bool(c.link.ca) or not c.link.certificate,
+    ),
+    Rule(
         ("world", "hardware"),
         "the path of a world's socket",
         'because hardware = "simulated" has its pins and its sensor in a world',

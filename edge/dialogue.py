@@ -19,7 +19,8 @@ from edge.cache import Cache, CacheFault, TrustTaken
 from edge.clock import Clock, ResetLetter
 from edge.clocktalk import ClockTalk
 from edge.dispatch import Dispatch
-from edge.linkwords import EventsDone, ListChanged, News, Publish, Requested, Resubscribe, RootsChanged, Saying, TrustChanged
+from edge.identity import CertificateFault, Identity
+from edge.linkwords import EventsDone, ListChanged, News, Publish, Reconnect, Requested, Resubscribe, RootsChanged, Saying, TrustChanged
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Position, Swap, Timing
@@ -44,6 +45,7 @@ from healthcode.messages import (
     Watermark,
     decode,
     encode,
+    stamp,
 )
 from healthcode.roots import RotationFault, describe_root
 from healthcode.signed import SignedFault
@@ -78,10 +80,11 @@ class Dialogue:
         resend_s: float = 30.0,
         timing: Timing | None = None,
         letter: ResetLetter | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded.
 
-        `letter` is where somebody at the unit may leave a reset of the clock.
+        `letter` is where somebody at the unit may leave a reset of the clock; `identity` takes certificates where the broker wants one.
         """
         self.counts: Counter[str] = Counter()
         self.news: list[News] = []
@@ -92,6 +95,7 @@ class Dialogue:
         self._dispatch = Dispatch(self._unit, outbox, resend_s)
         self._clock = clock
         self._clocktalk = ClockTalk(info.unit, clock, partial(cache.read_rooted, kind=ClockReset), letter, self._complain)
+        self._identity = identity
         self._is_connected = False
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
         self._flush_due = at + FLUSH_EVERY_S
@@ -177,6 +181,8 @@ class Dialogue:
                 return self._answer(payload, at)
             case DownTopic(unit=self._unit, channel="clock"):
                 return self._reset_clock(payload, at)
+            case DownTopic(unit=self._unit, channel="certificate"):
+                return self._certificate(payload)
             case DownTopic(unit=self._unit, channel="request", name=name) if name in OPEN_COMMANDS and not is_retained:
                 self.news.append(Requested(name, decode(payload, Request, MAX_HEAD).transaction, at))
             case _:
@@ -261,6 +267,20 @@ class Dialogue:
         self.counts["reset_TAKEN"] += 1
         self.news.append(done)
         return self._look_again(at)
+
+    def _certificate(self, payload: bytes) -> list[Saying]:
+        """A certificate came, for the next connection; the one that is held comes again with every connection, and is no fault."""
+        if self._identity is None:
+            return []
+        outcome = self._identity.accept(payload)
+        if outcome is CertificateFault.NOT_LATER:
+            return []
+        if isinstance(outcome, CertificateFault):
+            self._complain(f"certificate_{outcome.value}", f"a certificate for this unit is not taken: {outcome.value}")
+            return []
+        self.counts["certificate_renewed"] += 1
+        LOG.info("a new certificate, good until %s", stamp(outcome.ends).isoformat(timespec="seconds"))
+        return [Reconnect()]
 
     def _look_again(self, at: float) -> list[Saying]:
         """Another time is known: other keys may count, and other lists."""

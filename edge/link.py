@@ -31,7 +31,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge.config import Link as LinkConfig
 from edge.dialogue import Dialogue
 from edge.exchange import Exchange
-from edge.linkwords import News, Publish, Resubscribe, Saying
+from edge.identity import tls_context
+from edge.linkwords import News, Publish, Reconnect, Resubscribe, Saying
 from healthcode import topics
 from healthcode.messages import MAX_SIGNED, Alert, Lane, Response, UnitStatus, encode
 
@@ -244,6 +245,8 @@ class Link:
         try:
             if self._config.username:
                 client.username_pw_set(self._config.username, self._password())
+            if self._config.ca:
+                client.tls_set_context(tls_context(self._config))
             self._last_turn = self._monotonic() + NAME_WITHIN_S
             client.connect(self._config.host, self._config.port, self._config.keepalive_s, clean_start=True, properties=properties)
         except (OSError, ValueError, mqtt.WebsocketConnectionError) as wrong:
@@ -288,6 +291,20 @@ class Link:
                     self._client.publish(topic, payload, qos=qos, retain=retain)
                 case Resubscribe():
                     self._subscribe()
+                case Reconnect():
+                    self._begin_anew()
+                    return
+
+    def _begin_anew(self) -> None:
+        """Another connection at once; the broker is told, so that it does not give this unit for lost."""
+        client, self._client, self._since = self._client, None, None
+        if client is None:
+            return
+        _detach(client)
+        client.disconnect()
+        self._tries, self._attempt_at = 0, self._monotonic()
+        self._exchange.lost()
+        self._post(LinkDown("reconnecting with a new certificate", self._attempt_at))
 
     def _say_goodbye(self) -> None:
         client = self._client

@@ -22,7 +22,12 @@ class Resubscribe:
     """Subscribe anew, so that the broker sends again what is retained: there are new keys to read it with."""
 
 
-Saying = Publish | Resubscribe
+@dataclass(frozen=True)
+class Reconnect:
+    """End the connection and begin another: there is a new certificate to show."""
+
+
+Saying = Publish | Resubscribe | Reconnect
 
 
 @dataclass(frozen=True)

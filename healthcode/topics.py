@@ -35,7 +35,7 @@ class UpTopic:
 
 @dataclass(frozen=True)
 class DownTopic:
-    """A topic that one unit reads: `channel` is desired, ack, sync, clock or request; `name` completes the last."""
+    """A topic that one unit reads: `channel` is desired, ack, sync, clock, certificate or request; `name` completes the last."""
 
     unit: str
     channel: str
@@ -53,7 +53,7 @@ class ListTopic:
 
 UP_PLAIN = frozenset({"state", "info", "reported", "status", "lane", "events", "sync"})
 UP_NAMED = frozenset({"alert", "response"})
-DOWN_PLAIN = frozenset({"desired", "ack", "sync", "clock"})
+DOWN_PLAIN = frozenset({"desired", "ack", "sync", "clock", "certificate"})
 
 
 def up(unit: str, channel: str, name: str = "") -> str:

@@ -13,11 +13,13 @@ import typer
 from edge import config as configuration
 from edge.__main__ import check_password, check_thresholds, main
 from edge.cache import held_roots
+from edge.identity import check_identity
 from edge.rootfiles import load_roots
 from healthcode.roots import describe_root
 from healthcode.setting_keys import example_toml
 from healthgate.calibrate import calibrate
 from healthgate.edge_clock import reset_clock
+from healthgate.edge_enrol import enrol
 from healthgate.edge_updates import ready, release, update
 from healthgate.lane_mode import mode
 from healthgate.probe import probe
@@ -26,6 +28,7 @@ from healthgate.signals import signals
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Run a gate unit.")
 ConfigFile = Annotated[Path, typer.Option("--config", help="The unit's configuration, a TOML file.")]
 
+app.command()(enrol)
 app.command()(mode)
 app.command()(signals)
 app.command()(reset_clock)
@@ -67,12 +70,14 @@ def roots_of(config: configuration.Config) -> list[str]:
 
 @app.command()
 def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", help="Print every key with its value.")] = False) -> None:
-    """Read a configuration and the files that it names, roots and password, and say all that is wrong with them; nothing is started."""
+    """Read a configuration and the files that it names, roots, password, certificates, and say all that is wrong; nothing is started."""
     try:
         found = configuration.load(config)
     except configuration.ConfigError as wrong:
         refuse(str(wrong))
-    faults = [f"{config}: {fault}" for look in (load_roots, check_password, check_thresholds) if (fault := fault_of(look, found))]
+    faults = [
+        f"{config}: {fault}" for look in (load_roots, check_password, check_identity, check_thresholds) if (fault := fault_of(look, found))
+    ]
     if faults:
         refuse("\n".join(faults))
     if as_json:

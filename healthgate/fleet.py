@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from healthgate import fleet_enrol
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
 
 
 @app.callback()
 def fleet() -> None:
     """Enrol, govern and watch the units."""
+
+
+app.command()(fleet_enrol.enrol)
+app.command()(fleet_enrol.retire)
+app.command()(fleet_enrol.operator)
+app.command()(fleet_enrol.access)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode.messages import MAX_HEAD, MAX_SIGNED, MAX_SNAPSHOT
+from healthgate import broker_folder
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, read_file
 from server import __main__ as process
+from server import mosquitto
 from server.actors import Agent, Part
 from server.config import ConfigError, load, parse
 from server.fleet import Fleet
@@ -69,27 +72,64 @@ def init(
     folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
     issuer: Annotated[str, typer.Option(help="The issuer's name, ISO 3166-2.")] = "CN-HB",
     list_uri: Annotated[str, typer.Option("--list-uri", help="The status list's uri.")] = "https://hb.example/s/1",
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name or address under which units and people reach this machine; its own name by default.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="The broker's port.")] = mosquitto.PORT,
+    web_port: Annotated[int, typer.Option(help="The pages' port.")] = broker_folder.WEB_PORT,
 ) -> None:
-    """Make FOLDER with a configuration, the key that seals names and numbers, and an empty database.
+    """Make FOLDER with a configuration, the key that seals names and numbers, an empty database, and a broker that speaks TLS.
 
-    The signing keys come from `healthgate keys init FOLDER/keys`; the seal key must be kept as long as the database.
+    Of a folder that exists nothing is overwritten: what is missing is made. The signing keys come from `healthgate keys init FOLDER/keys`;
+    the seal key must be kept as long as the database.
     """
-    text = f"# Every key and its default: server/config.py\nissuer = {json.dumps(issuer)}\nuri = {json.dumps(list_uri)}\n"
-    config = parse(text, str(folder / CONFIG_FILE), folder.resolve())
-    if (folder / CONFIG_FILE).exists():
-        raise ConfigError(f"{folder / CONFIG_FILE}: exists already, expected a new folder")
+    names = name or [socket.gethostname()]
+    sections = broker_folder.sections(names[0], port, web_port)
+    head = f"# Every key and its default: server/config.py\nissuer = {json.dumps(issuer)}\nuri = {json.dumps(list_uri)}\n"
+    path = folder / CONFIG_FILE
+    config = load(path) if path.exists() else parse(head + sections, str(path), folder.resolve())
+    mask = os.umask(0o077)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        files = Path(config.broker.files) if config.broker.files else folder / "broker"
+        made = broker_folder.prepare(Path(config.keys), files, names, port, time.time())
         if not config.seal_file.exists():
             create_seal(config.seal_file)
             config.seal_file.parent.chmod(0o700)
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+            made.append(config.seal_file)
+        if not path.exists():
+            path.write_text(head + sections, encoding="utf-8")
+            made.append(path)
     except OSError as wrong:
         raise ConfigError(f"{folder}: cannot be made: {wrong.strerror}") from None
-    with opened(folder / CONFIG_FILE):
-        typer.echo(
-            f"{folder / CONFIG_FILE}: ready; signing keys: healthgate keys init {folder / 'keys'} --issuer {issuer} --list-uri {list_uri}"
-        )
+    finally:
+        os.umask(mask)
+    with opened(path):
+        for each in made:
+            typer.echo(f"{each}: made")
+    typer.echo(f"{path}: ready")
+    if not config.broker.ca:
+        typer.echo(f"{path} is as it was: units and broker know each other by passwords there. For certificates it is to say:\n{sections}")
+    if not (Path(config.keys) / "root.pub.pem").exists():
+        typer.echo(f"next, the signing keys: healthgate keys init {folder / 'keys'} --issuer {issuer} --list-uri {list_uri}")
+
+
+@app.command("certificate")
+@in_one_line
+def certificate(
+    name: Annotated[list[str] | None, typer.Option(help="Name or address of this machine; without it those of the last one.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Make the certificates of broker, pages and bridge anew, for the keys that they have: every two years, or for another name."""
+    found = load(config)
+    folder = Path(found.broker.files)
+    if not found.broker.files:
+        raise ConfigError(f"{config}: broker.files: expected the folder of a broker whose files this server writes")
+    for path in broker_folder.renew(Path(found.keys), folder, name or [], time.time()):
+        typer.echo(f"{path}: made anew")
+    told = mosquitto.reload(folder)
+    typer.echo("the broker was told" if told is None else told.why)
+    typer.echo("start the server and its pages again: systemctl restart healthgate-server healthgate-web")
 
 
 @app.command("run")

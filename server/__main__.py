@@ -13,14 +13,18 @@ from functools import partial
 from pathlib import Path
 
 from healthcode.terms import Use
+from server import authority
+from server.admissions import Admissions
 from server.answers import Answers
 from server.audit_heads import AuditHeads
+from server.authority import Authority
 from server.config import Config, load
 from server.intake import Intake
-from server.keys import Signers, TrustFiles, load_roots
+from server.keys import WARNING_S, Signers, TrustFiles, load_roots
 from server.lists import Publisher
 from server.mqtt_bridge import Bridge
 from server.office import STARTING_ERRORS, Office, open_office
+from server.renewals import Renewals
 from server.resets import ClockResets
 from server.rounds import Parts
 
@@ -35,8 +39,10 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     trust = TrustFiles(folder, roots)
     signers = Signers(folder, lambda: trust.current.ring, now)
 
+    files = config.broker.files
+
     def find_warnings() -> list[str]:
-        return [*trust.warnings(now()), *signers.warnings(config.uris)]
+        return [*trust.warnings(now()), *signers.warnings(config.uris), *ending_certificates(config, now())]
 
     def rule(limit: int) -> int:
         """Those whose ruling is due, and beside them those whom an import names: neither waits for the other."""
@@ -69,7 +75,25 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,
+        renewals=Renewals(Admissions(store, now), partial(find_authority, folder), Path(files) if files else None),
     )
+
+
+def find_authority(folder: Path) -> Authority | None:
+    """The fleet's authority in the keys folder; None where units are known by passwords."""
+    return Authority.load(folder) if (folder / authority.KEY_FILE).exists() else None
+
+
+def ending_certificates(config: Config, at: float) -> list[str]:
+    """A line for each of the server's own certificates that ends within a month."""
+    if not config.broker.ca:
+        return []
+    paths = {Path(config.broker.certificate), *([Path(config.broker.files) / "server.crt"] if config.broker.files else [])}
+    return [
+        f"{path} ends in {days:.0f} days: healthgate server certificate"
+        for path in sorted(paths)
+        if (days := (authority.ends(authority.read_certificate(path)) - at) / 86_400) < WARNING_S / 86_400
+    ]
 
 
 def serve(config: Config, stop: threading.Event) -> int:

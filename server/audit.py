@@ -82,6 +82,11 @@ class Action(StrEnum):
     APP_ENABLED = "app.enabled"
     APP_PERSON = "app.person"
     APP_PERSON_ENDED = "app.person_ended"
+    UNIT_EXPECTED = "unit.expected"
+    UNIT_ENROLLED = "unit.enrolled"
+    UNIT_RETIRED = "unit.retired"
+    OPERATOR_ADDED = "operator.added"
+    OPERATOR_ENDED = "operator.ended"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class Broker(Section, frozen=True):
     """The MQTT broker. The session outlives the connection by `session_s`, so that events wait for a server that is down.
 
     It has the name `client_id`: by default that of the user in docs/operations.md, where the broker takes the one for the other.
+    With `ca` it speaks TLS and shows `certificate` with `key` (PEM). `files` is the folder of the broker's own files, whose access rules
+    this server writes; empty where somebody else does. `name` is how units reach it, empty for `host`.
     """
 
     host: Name = "127.0.0.1"
@@ -41,6 +43,16 @@ class Broker(Section, frozen=True):
     session_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 604_800
     backoff_max_s: Annotated[int, Meta(ge=1, le=600)] = 30
     in_flight: Annotated[int, Meta(ge=1, le=5000)] = 500
+    ca: Annotated[str, Meta(max_length=400)] = ""
+    certificate: Annotated[str, Meta(max_length=400)] = ""
+    key: Annotated[str, Meta(max_length=400)] = ""
+    files: Annotated[str, Meta(max_length=400)] = ""
+    name: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9.:-]*$")] = ""
+
+    @property
+    def told(self) -> str:
+        """The name or address that units are told."""
+        return self.name or self.host
 
 
 class Intake(Section, frozen=True):
@@ -171,23 +183,34 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
         raise ConfigError(f"{name}: further_uris: expected lists that differ from uri and from each other")
     if bool(config.web.certificate) != bool(config.web.key):
         raise ConfigError(f"{name}: web.certificate and web.key: expected both or neither")
+    if len({bool(config.broker.ca), bool(config.broker.certificate), bool(config.broker.key)}) > 1:
+        raise ConfigError(f"{name}: broker.ca, broker.certificate and broker.key: expected all three or none")
     try:
         ZoneInfo(config.web.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(f"{name}: web.zone = {config.web.zone!r}: expected a zone of the tz database, Asia/Shanghai") from None
     if folder is None:
         return config
-    password, certificate, key = config.broker.password_file, config.web.certificate, config.web.key
+
+    def full(path: str) -> str:
+        return str(folder / path) if path else ""
+
+    broker, web = config.broker, config.web
     return msgspec.structs.replace(
         config,
-        policy=str(folder / config.policy) if config.policy else "",
+        policy=full(config.policy),
         data=str(folder / config.data),
         keys=str(folder / config.keys),
         roots=[str(folder / root) for root in config.roots],
-        broker=msgspec.structs.replace(config.broker, password_file=str(folder / password) if password else ""),
-        web=msgspec.structs.replace(
-            config.web, certificate=str(folder / certificate) if certificate else "", key=str(folder / key) if key else ""
+        broker=msgspec.structs.replace(
+            broker,
+            password_file=full(broker.password_file),
+            ca=full(broker.ca),
+            certificate=full(broker.certificate),
+            key=full(broker.key),
+            files=full(broker.files),
         ),
+        web=msgspec.structs.replace(web, certificate=full(web.certificate), key=full(web.key)),
     )
 
 

@@ -25,13 +25,18 @@ SAME_MS = 5_000
 """Being heard again so soon is no news worth a row."""
 
 
+RETIRED = "retired"
+"""The server's own word of a unit."""
+
+
 class Presence(StrEnum):
-    """Whether a unit is there. UNKNOWN: never heard, or the server was not listening; it is not taken for alive."""
+    """Whether a unit is there. UNKNOWN: never heard, or the server was not listening; it is not taken for alive. RETIRED: none of ours."""
 
     ONLINE = "online"
     OFFLINE = "offline"
     SILENT = "silent"
     UNKNOWN = "unknown"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Heard:
 class UnitState:
     """A unit as it was last known. `since_ms`: since when its presence is so; `status_ms`: when its numbers came, None where nobody knows.
 
-    `word` is online or offline, what the unit or its last will said last; empty before.
+    `word` is online or offline, what the unit or its last will said last; empty before; or retired, which the server says.
     """
 
     unit: str
@@ -126,6 +131,11 @@ def judge(state: UnitState, listening_ms: int | None, at_ms: int) -> UnitState:
     return replace(state, presence=presence, since_ms=since_ms)
 
 
+def retire(state: UnitState, at_ms: int) -> UnitState:
+    """`state` of a unit that was retired at `at_ms`: what it last said of itself does not count any more."""
+    return UnitState(state.unit, Presence.RETIRED, at_ms, RETIRED, at_ms, state.heard_ms, state.info)
+
+
 def is_news(before: UnitState, after: UnitState) -> bool:
     """Whether `after` is worth storing: more than being heard again a moment later."""
     if replace(after, heard_ms=before.heard_ms) != before:
@@ -146,6 +156,8 @@ def _alive(state: UnitState, at_ms: int) -> UnitState:
 
 
 def _presence(state: UnitState, listening_ms: int | None, at_ms: int) -> tuple[Presence, int]:
+    if state.word == RETIRED:
+        return Presence.RETIRED, state.word_ms
     if state.word == "offline":
         return Presence.OFFLINE, state.word_ms
     if state.heard_ms is None:

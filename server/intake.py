@@ -128,7 +128,7 @@ class Intake:
         """
         with self._store.write() as tx:
             at_ms = to_ms(self._now())
-            return [_watermark(tx, unit, at_ms) for unit in (_every_unit(tx) if units is None else units)]
+            return [_watermark(tx, unit, at_ms) for unit in (events.units_in_service(tx) if units is None else units)]
 
     def _take(self, messages: Sequence[Incoming]) -> Taken:
         with self._store.write() as tx:
@@ -269,10 +269,6 @@ def _conflict(tx: Connection, row: EventRow, work: _Work) -> None:
     message = Incoming(topics.up(row.unit, "events"), row.body.encode())
     work.refuse(message, row.unit, f"event {event_name(row)} is held with other content", row.boot_id, row.seq)
     events.raise_alert(tx, "event_conflict", row.unit, f"event {event_name(row)} came again with other content", row.received_ms)
-
-
-def _every_unit(tx: Connection) -> list[str]:
-    return [known.unit for known in events.list_units(tx)]
 
 
 def _watermark(tx: Connection, unit: str, at_ms: int) -> Watermark:

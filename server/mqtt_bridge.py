@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -145,6 +146,8 @@ class Bridge:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=mqtt.MQTTv5, manual_ack=True)
         if broker.username:
             client.username_pw_set(broker.username, _read_password(broker.password_file))
+        if broker.ca:
+            client.tls_set_context(tls_context(broker))
         client.will_set(topics.BRIDGE_STATE, b"offline", qos=1, retain=True)
         client.reconnect_delay_set(1, broker.backoff_max_s)
         client.on_connect = self._on_connect
@@ -293,6 +296,18 @@ def _warn_now_and_then(times: int, what: str, whom: str) -> None:
     """One line for the first, second, fourth... of its kind: a flood must not fill the log either."""
     if times & (times - 1) == 0:
         log.warning("%s: %s (%d so far)", ascii(whom[:120])[1:-1], what, times)
+
+
+def tls_context(broker: Broker) -> ssl.SSLContext:
+    """What a connection to the broker needs, from the files that the configuration names; ConfigError where they cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=broker.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(broker.certificate, broker.key)
+    except (OSError, ValueError) as wrong:
+        where = f"broker.ca {broker.ca}, broker.certificate {broker.certificate}, broker.key {broker.key}"
+        raise ConfigError(f"{where}: {wrong}: expected files in PEM that belong together") from None
+    return context
 
 
 def _read_password(path: str) -> str | None:

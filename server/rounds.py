@@ -4,7 +4,7 @@
     settle      watermarks that had to wait, because their unit was told much (`server.receipts`)
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
     due         that the bridge listens, and who has fallen silent; another trust list, what is retained, deltas and heads of each list,
-                other issuers' heads, resets of clocks, the audit log's head
+                other issuers' heads, resets of clocks, the audit log's head, units' certificates
     rule_due    colours that time alone changes, and what else becomes due in the registry, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
@@ -30,6 +30,7 @@ from server.intake import Incoming, Intake, Taken
 from server.keys import Trusted, TrustFiles
 from server.lists import Compacted, ListError, Publication, Publisher
 from server.receipts import Receipts
+from server.renewals import Renewals
 from server.resets import ClockResets
 from server.store import Store, publication, to_ms
 
@@ -60,6 +61,7 @@ class Parts:
     ack_key: Callable[[], Signer]
     warnings: Callable[[], list[str]]
     now: Callable[[], float]
+    renewals: Renewals | None = None
 
 
 class Rounds:
@@ -127,6 +129,8 @@ class Rounds:
             self._say(self._foreign.due(at))
             self._say(parts.resets.due(at))
             self._say(parts.audit.due(at))
+        if parts.renewals is not None and is_connected:
+            self._say(parts.renewals.due(at))
 
     def leave(self) -> None:
         """The bridge ends: from now on nobody knows who is there."""
@@ -185,6 +189,8 @@ class Rounds:
         self._foreign.again()
         self._parts.resets.again()
         self._parts.audit.again()
+        if self._parts.renewals is not None:
+            self._parts.renewals.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours])

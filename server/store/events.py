@@ -79,6 +79,11 @@ def list_units(connection: Connection) -> list[UnitRow]:
     return [UnitRow(**row._mapping) for row in rows]
 
 
+def units_in_service(connection: Connection) -> list[str]:
+    """Every unit that is not retired, by name."""
+    return [str(unit) for (unit,) in connection.execute(text("SELECT unit FROM units WHERE retired_ms IS NULL ORDER BY unit"))]
+
+
 def find_unit(connection: Connection, unit: str) -> UnitRow | None:
     """A unit that the server knows."""
     row = connection.execute(
@@ -88,8 +93,8 @@ def find_unit(connection: Connection, unit: str) -> UnitRow | None:
 
 
 def known_units(connection: Connection, units: Collection[str]) -> frozenset[str]:
-    """Those of `units` that the server knows."""
-    query = text("SELECT unit FROM units WHERE unit IN :units").bindparams(bindparam("units", expanding=True))
+    """Those of `units` that the server knows and that are not retired."""
+    query = text("SELECT unit FROM units WHERE unit IN :units AND retired_ms IS NULL").bindparams(bindparam("units", expanding=True))
     return frozenset(str(unit) for (unit,) in connection.execute(query, {"units": sorted(units)})) if units else frozenset()
 
 

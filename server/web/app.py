@@ -12,11 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from healthcode import admission
 from healthcode.cose import Signer
 from healthcode.trust import KeyRing
 from server.office import Office
 from server.store.sql import text
-from server.web import desk, desk_imports, desk_jobs, desk_policy, entrance, portal, portal_appeal, static_files
+from server.web import desk, desk_imports, desk_jobs, desk_policy, entrance, fleet_door, portal, portal_appeal, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
@@ -34,6 +35,7 @@ LIMITS: dict[str, int] = {
     desk_imports.PATH: desk_imports.MOST_BYTES,
     desk_policy.PATH: desk_policy.MOST_BYTES,
     portal_appeal.PATH: portal_appeal.MOST_BYTES,
+    admission.PATH: admission.MOST_BYTES,
 }
 """Most bytes of a request's body by the beginning of its path, where a room takes more than `guard.LEAST_LIMIT`."""
 
@@ -48,6 +50,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.include_router(entrance.make_router(files))
     app.include_router(portal.make_router())
     app.include_router(desk.make_router())
+    app.include_router(fleet_door.make_router())
     app.mount(ROOT, serve_api(services))
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
@@ -55,7 +58,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.add_exception_handler(desk_jobs.JobGone, desk_jobs.tell_gone)
     for kind in (StarletteHTTPException, RequestValidationError, SQLAlchemyError, Exception):
         app.add_exception_handler(kind, _tell)
-    app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API], too_large=_tell_too_large)
+    app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API, admission.PATH], too_large=_tell_too_large)
     return app
 
 

@@ -13,12 +13,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from healthcode import admission
 from server.web.api.problems import Problem, tell
 
 LEAST_LIMIT = 64 * 1024
 """Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
 MOST_DRAINED = 32 * 1024 * 1024
 """Bytes of a body that is too long which are read and dropped: a browser shows no answer before it has sent what it has."""
+NAMELESS = ("/health", admission.PATH)
+"""Paths that are served under every name."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -55,7 +58,8 @@ class Guard:
     """Wraps the application. `limits` gives the most bytes of a body by the beginning of the path, the longest that fits counts;
     `too_large` answers people who send more.
 
-    With `origin` (https://...) requests must be made to that host, and browsers are told to come by TLS alone.
+    With `origin` (https://...) requests must be made to that host, and browsers are told to come by TLS alone. `strangers` are the
+    beginnings of paths where programs ask, without cookies: of units, which may know the server by another name, too.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Guard:
     def _find_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request goes no further. A browser says where a form was filled in; what is none says nothing and needs a token."""
         host = headers.get("host", "")
-        if self._host and host != self._host and scope["path"] != "/health":
+        if self._host and host != self._host and scope["path"] not in NAMELESS:
             return PlainTextResponse(f"expected a request to {self._host}\n", 421)
         if scope["method"] in _SAFE or scope["path"].startswith(self._strangers):
             return None

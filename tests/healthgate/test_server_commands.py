@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner, Result
 
 from healthcode import token
@@ -22,6 +23,7 @@ from healthcode.token import HealthCode
 from healthcode.trust import KeyRing
 from healthgate import account, keyring_files, proposal, resident, server
 from server import store
+from server.authority import names_of, read_certificate, spki_of
 from server.config import load
 from server.lists import make_pair
 from server.office import open_office
@@ -64,11 +66,48 @@ def signed(folder: Path, name: str) -> list[str]:
     return ["--by", name, "--password-file", str(secret)]
 
 
-def test_init_makes_a_folder_once(folder: Path) -> None:
-    assert (folder / "keys" / "seal.key").stat().st_mode & 0o777 == 0o600
-    again = run_server("init", str(folder))
-    assert again.exit_code == 2
-    assert "exists already" in again.stderr
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file that `server init` and `keys init` have made, but the database."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "data" not in path.parts}
+
+
+def test_init_overwrites_nothing_and_makes_what_is_missing(folder: Path) -> None:
+    before = contents(folder)
+    secrets = {path for path in before if path.suffix in (".key", ".pem") and not path.name.endswith(".pub.pem")}
+    assert {path.name for path in secrets} >= {"seal.key", "fleet-ca.pem", "bridge.pem", "server.key", "root.pem"}
+    assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+    again = run_server("init", str(folder), "--name", "another.example")
+    assert (again.exit_code, contents(folder)) == (0, before)
+    (folder / "broker" / "server.crt").unlink()
+    (folder / "broker" / "acl").unlink()
+    assert run_server("init", str(folder)).exit_code == 0
+    assert contents(folder).keys() == before.keys()
+    same = {path for path in before if path.name != "server.crt"}
+    assert {path: contents(folder)[path] for path in same} == {path: before[path] for path in same}
+
+
+def test_init_of_a_folder_with_passwords_makes_what_certificates_need_and_says_what_to_change(folder: Path) -> None:
+    """A server from before."""
+    for path in [*(folder / "broker").glob("*.*"), folder / "broker" / "acl", *(folder / "keys").glob("fleet-ca.*")]:
+        path.unlink()
+    text = 'issuer = "CN-HB"\nuri = "https://hb.example/s/1"\n[broker]\nusername = "bridge"\n'
+    (folder / "server.toml").write_text(text)
+    told = run_server("init", str(folder), "--name", "hub.example")
+    assert told.exit_code == 0
+    assert (folder / "server.toml").read_text() == text
+    assert 'name = "hub.example"\nca = "broker/ca.crt"' in told.stdout
+    assert (folder / "broker" / "server.crt").exists()
+
+
+def test_the_server_s_certificates_are_made_anew_for_the_same_keys(folder: Path) -> None:
+    before = contents(folder)
+    done = run_server("certificate", "--config", str(folder / "server.toml"), "--name", "hub.example", "--name", "10.0.0.7")
+    assert done.exit_code == 0, done.output
+    assert "names no process" in done.stdout, "no broker runs"
+    assert {path.name for path in before if contents(folder)[path] != before[path]} == {"server.crt", "bridge.crt"}
+    made = read_certificate(folder / "broker" / "server.crt")
+    assert names_of(made) == ["hub.example", "10.0.0.7", "localhost", "127.0.0.1"]
+    assert spki_of(made) == spki_of(x509.load_pem_x509_certificate(before[folder / "broker" / "server.crt"]))
 
 
 def test_a_resident_from_registration_to_revocation(folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""Where new units knock: POST /fleet/enrol, for programs alone. Who has no secret learns nothing here, not even which units there are."""
+
+from __future__ import annotations
+
+import logging
+from math import ceil
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from healthcode.admission import MOST_BYTES, PATH, EnrolAnswer, EnrolRequest
+from healthcode.messages import BadPayload, decode, encode
+from server import mosquitto
+from server.admissions import Admissions, EnrolFault, Refused
+from server.authority import Authority
+from server.keys import KeyFileError, load_roots
+from server.office import Office
+from server.web.services import services_of
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    EnrolFault.BAD_REQUEST: 400,
+    EnrolFault.UNKNOWN: 403,
+    EnrolFault.USED: 409,
+    EnrolFault.ENDED: 410,
+    EnrolFault.WAIT: 429,
+}
+_MEDIA = "application/problem+json"
+
+
+def make_router() -> APIRouter:
+    """The one address."""
+    router = APIRouter()
+    router.add_api_route(PATH, enrol, methods=["POST"], include_in_schema=False)
+    return router
+
+
+async def enrol(request: Request) -> Response:
+    """The certificate of a unit that has the secret, with all that it needs to come on line; or one line that says why not."""
+    body = await request.body()
+    address = request.client.host if request.client is not None else ""
+    outcome = await run_in_threadpool(admit, services_of(request).office, body, address)
+    if isinstance(outcome, EnrolAnswer):
+        return Response(encode(outcome), media_type="application/json")
+    status = STATUS.get(outcome.fault, 400)
+    headers = {"retry-after": str(ceil(outcome.wait_s))} if outcome.wait_s else None
+    log.warning("enrolment refused: %s", outcome.fault.value)
+    told = {"type": "about:blank", "status": status, "title": outcome.detail, "fault": outcome.fault.value}
+    return JSONResponse(told, status, headers, media_type=_MEDIA)
+
+
+def admit(office: Office, body: bytes, address: str) -> EnrolAnswer | Refused:
+    """What the office answers to a request, with the broker told of the new unit."""
+    try:
+        asked = decode(body, EnrolRequest, MOST_BYTES)
+    except BadPayload as wrong:
+        return Refused(EnrolFault.BAD_REQUEST, f"expected a request of `healthgate edge enrol`: {str(wrong)[:200]}")
+    config = office.config
+    try:
+        authority, roots = Authority.load(Path(config.keys)), load_roots(config.roots)
+    except KeyFileError as wrong:
+        log.warning("enrolment: %s", wrong)
+        return Refused(EnrolFault.UNKNOWN, "this server enrols no units")
+    admissions = Admissions(office.store, office.now)
+    outcome = admissions.admit(asked, address, authority, roots, config.broker.told, config.broker.port)
+    if isinstance(outcome, EnrolAnswer) and config.broker.files:
+        tell_broker(Path(config.broker.files), admissions)
+    return outcome
+
+
+def tell_broker(files: Path, admissions: Admissions) -> None:
+    """Has the broker read who is let in. What cannot be done now the server's bridge tries again, and says."""
+    try:
+        told = mosquitto.apply(files, *admissions.members())
+    except OSError as wrong:
+        log.warning("access rules: %s: %s", wrong.filename, wrong.strerror)
+        return
+    if told is not None:
+        log.warning("%s", told.why)
