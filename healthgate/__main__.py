@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ COMMANDS = {
     "code": Command("healthgate.code", "Write, read and show health codes.", "edge"),
     "scan": Command("healthgate.scan", "Read the QR codes in image files and folders.", "edge"),
     "simulate": Command("healthgate.simulate", "A town under virtual time, with faults drawn from a seed; finds what breaks it.", "server"),
+    "completion": Command("healthgate.completion", "What bash, zsh or fish loads to complete commands and names of units.", "edge"),
     "bench": Command("healthgate.bench", "Measure the reader against its peers, and an idle gate.", "bench"),
 }
 
@@ -45,6 +47,10 @@ OURS = ("healthgate", "edge", "server", "healthcode")
 
 def main() -> None:
     """Entry point of the `healthgate` command: hands the rest of the line to the command's own typer app."""
+    if "_HEALTHGATE_COMPLETE" in os.environ:
+        from healthgate.completion import VARIABLE, answer
+
+        sys.exit(answer({name: (command.module, command.summary) for name, command in COMMANDS.items()}, os.environ[VARIABLE]))
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("", "-h", "--help", "help"):
         print_help()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from healthgate import fleet_enrol
+from healthgate import fleet_enrol, fleet_live, fleet_show
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
 
@@ -18,3 +18,7 @@ app.command()(fleet_enrol.enrol)
 app.command()(fleet_enrol.retire)
 app.command()(fleet_enrol.operator)
 app.command()(fleet_enrol.access)
+app.command("ls")(fleet_show.ls)
+app.command("show")(fleet_show.show)
+app.command("watch")(fleet_live.watch)
+app.command("events")(fleet_live.show_events)

@@ -1,0 +1,141 @@
+"""How units are said to people, and as JSON to programs: presence with a shape and a word, ages in the unit that fits."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from healthcode.alerts import ALERTS, Weight
+from healthcode.messages import Lane
+from healthgate.cells import cell
+from healthgate.times import rfc3339
+from server.fleet_rank import Need, need_of
+from server.fleet_state import Presence, UnitState
+from server.fleet_watch import Seen, Unit
+
+SHAPES = {Presence.ONLINE: "●", Presence.SILENT: "◌", Presence.OFFLINE: "○", Presence.UNKNOWN: "?"}
+_STYLES = {Presence.ONLINE: "green", Presence.SILENT: "bold red", Presence.OFFLINE: "bold red", Presence.UNKNOWN: "yellow"}
+_ALERT_STYLES = {Weight.STOPS: "bold red", Weight.ALARM: "bold magenta", Weight.WARNS: "yellow"}
+_ALERT_SHAPES = {Weight.STOPS: "✖", Weight.ALARM: "▲", Weight.WARNS: "!"}
+RESTING = "locked"
+"""The stage of a lane that waits for somebody."""
+OLD_LISTS_S = 300.0
+"""Lists are stated anew every 30 s: one this old says that news does not get through."""
+
+
+def age(seconds: float | None) -> str:
+    """So long, in the largest unit that leaves two digits at most; a dash for None."""
+    if seconds is None:
+        return "-"
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def order(units: tuple[Unit, ...]) -> list[Unit]:
+    """The worst first, then by name."""
+    return sorted(units, key=lambda unit: (need_of(unit.state), unit.unit))
+
+
+def presence(state: UnitState, at_ms: int) -> Text:
+    """Shape, word, and since when where it is not there."""
+    words = f"{SHAPES[state.presence]} {state.presence.value}"
+    if state.heard_ms is None and state.presence is Presence.UNKNOWN:
+        words = f"{SHAPES[state.presence]} never heard"
+    elif state.presence is not Presence.ONLINE and state.since_ms:
+        words += f" {age((at_ms - state.since_ms) / 1000)}"
+    return Text(words, style=_STYLES[state.presence])
+
+
+def alerts(state: UnitState) -> Text:
+    """The alerts by name, the worst first, each with its shape; dim where they are those of a unit that is gone."""
+    names = sorted(state.alerts, key=lambda name: (list(Weight).index(weight_of(name)), name))
+    gone = state.presence is not Presence.ONLINE
+    parts = [Text(f"{_ALERT_SHAPES[weight_of(name)]} {name}", style="dim" if gone else _ALERT_STYLES[weight_of(name)]) for name in names]
+    return Text("  ").join(parts)
+
+
+def weight_of(name: str) -> Weight:
+    """How bad an alert is; one that this program does not know warns."""
+    return ALERTS[name].weight if name in ALERTS else Weight.WARNS
+
+
+def table(seen: Seen) -> Table:
+    """The fleet as a table. What a unit said before it went is dim."""
+    made = Table(box=None, pad_edge=False)
+    for name in ("unit", "state", "lane", "light", "lists", "clock", "sensor", "camera", "waiting", "passes", "alerts"):
+        made.add_column(name, no_wrap=name in ("unit", "state"), justify="right" if name in ("lists", "waiting", "passes") else "left")
+    for unit in order(seen.units):
+        state, status, lane = unit.state, unit.state.status, unit.state.lane
+        gone = unit.is_gone
+        lists = Text(age(status.list_age_s if status else None), style=_old(status.list_age_s if status else None))
+        made.add_row(
+            cell(unit.unit),
+            presence(state, seen.at_ms),
+            lane_words(lane),
+            lane.signal if lane else "-",
+            lists,
+            _works(status.clock_trusted if status else None),
+            _works(status.sensor_ok if status else None),
+            _works(status.camera_ok if status else None),
+            str(status.outbox_pending) if status else "-",
+            str(status.passes) if status else "-",
+            alerts(state),
+            style="dim" if gone else "",
+        )
+    return made
+
+
+def lane_words(lane: Lane | None) -> str:
+    """The lane's mode, and its stage where that says more."""
+    if lane is None:
+        return "-"
+    return lane.mode.value if lane.stage in (lane.mode.value, RESTING) else f"{lane.mode.value}, {lane.stage}"
+
+
+def summary(seen: Seen) -> str:
+    """How many units there are of each kind, in one line."""
+    needs = [need_of(unit.state) for unit in seen.units]
+    words = {
+        Need.GONE: "gone",
+        Need.STOPPED: "stopped",
+        Need.ALARM: "with an alarm",
+        Need.WARNING: "with a warning",
+        Need.UNKNOWN: "unknown",
+        Need.WELL: "well",
+    }
+    told = ", ".join(f"{needs.count(need)} {word}" for need, word in words.items() if need in needs)
+    listens = "" if seen.listening_ms is not None else "; the server does not listen: this is as it was"
+    return f"{len(seen.units)} {'unit' if len(seen.units) == 1 else 'units'}: {told or 'none is known yet'}{listens}"
+
+
+def as_dict(unit: Unit, at_ms: int) -> dict[str, object]:
+    """A unit for programs: `need` is the word of how much it needs somebody, `as_of` when what it says was so."""
+    state = unit.state
+    return {
+        "unit": unit.unit,
+        "site": unit.site,
+        "note": unit.note,
+        "state": state.presence.value,
+        "since": rfc3339(state.since_ms / 1000),
+        "need": need_of(state).name.lower(),
+        "as_of": None if state.heard_ms is None else rfc3339((at_ms if not unit.is_gone else state.heard_ms) / 1000),
+        "software": None if state.info is None else state.info.software,
+        "hardware": None if state.info is None else state.info.hardware,
+        "boot_id": None if state.info is None else state.info.boot_id,
+        "lane": msgspec.to_builtins(state.lane),
+        "status": msgspec.to_builtins(state.status),
+        "alerts": [msgspec.to_builtins(alert) for _, alert in sorted(state.alerts.items())],
+    }
+
+
+def _works(number: int | None) -> Text:
+    if number is None:
+        return Text("-")
+    return Text("✓", style="green") if number else Text("✖", style="bold red")
+
+
+def _old(seconds: float | None) -> str:
+    return "bold red" if seconds is not None and seconds >= OLD_LISTS_S else ""
