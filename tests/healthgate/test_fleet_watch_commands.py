@@ -15,7 +15,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from healthcode import topics
-from healthcode.messages import Alert, AnyEvent, EventBatch, LaneEvent, Message, PassageEvent, PassEvent, ReleaseEvent, UnitEvent, UnitStatus, encode, stamp
+from healthcode.messages import (
+    Alert,
+    AnyEvent,
+    EventBatch,
+    LaneEvent,
+    Message,
+    PassageEvent,
+    PassEvent,
+    ReleaseEvent,
+    UnitEvent,
+    UnitStatus,
+    encode,
+    stamp,
+)
 from healthcode.terms import ClockState, Decision, LaneMode, PassageOutcome, Reason
 from healthcode.trust import KeyRing
 from healthgate import fleet, keyring_files, server
@@ -55,7 +68,18 @@ def office(folder: Path) -> Iterator[Office]:
 AT = stamp(1_584_345_600)
 CERTAIN = ClockState.TRUSTED
 EVENTS: list[AnyEvent] = [
-    PassEvent(seq=1, at=AT, clock=CERTAIN, decision=Decision.ADMIT, reason=Reason.GREEN, code="HB1:SECRET", list=URI, index=4711, body_c=36.6, ms=412),
+    PassEvent(
+        seq=1,
+        at=AT,
+        clock=CERTAIN,
+        decision=Decision.ADMIT,
+        reason=Reason.GREEN,
+        code="HB1:SECRET",
+        list=URI,
+        index=4711,
+        body_c=36.6,
+        ms=412,
+    ),
     PassageEvent(seq=2, at=AT, clock=CERTAIN, outcome=PassageOutcome.USED, grant=1, list=URI, index=4711),
     ReleaseEvent(seq=3, at=AT, clock=CERTAIN, by="staff", note="pram"),
     LaneEvent(seq=4, at=AT, clock=CERTAIN, mode=LaneMode.FREE, until=stamp(1_584_349_200), note="li: market day"),
@@ -72,7 +96,7 @@ def told(unit: str, events: list[AnyEvent]) -> Incoming:
 
 
 def hear(office: Office, *messages: Incoming) -> None:
-    assert Intake(office.store, office.registry, lambda: KeyRing([]), time.time, 10).take(messages).refused == 0
+    assert Intake(office.store, office.registry, lambda: KeyRing(0, []), time.time, 10).take(messages).refused == 0
 
 
 def run(folder: Path, *args: str) -> Result:
@@ -143,7 +167,9 @@ def test_events_are_followed_as_they_come(folder: Path, office: Office) -> None:
     found: list[str] = []
     until = time.monotonic() + 60
     while len(found) < 3 and time.monotonic() < until:
-        found = run(folder, "events", "hall-2", "--most", "100", "--follow", "--every", "0.1", "--seconds", "0.3", "--json").output.splitlines()
+        found = run(
+            folder, "events", "hall-2", "--most", "100", "--follow", "--every", "0.1", "--seconds", "0.3", "--json"
+        ).output.splitlines()
     speaker.join()
     assert [json.loads(line)["what"] for line in found] == ["word_1", "word_2", "word_3"]
 
@@ -179,5 +205,7 @@ def test_the_shell_completes_commands_and_units(folder: Path, office: Office) ->
     assert complete("fleet", "show", "hal") == {"hall-1", "hall-2", "hall-3"}
     assert complete("fleet", "show", "y", where=folder.parent) == set()
     assert not (folder.parent / "data").exists(), "completing makes no database"
-    script = subprocess.run([sys.executable, "-m", "healthgate", "completion", "bash"], capture_output=True, text=True, timeout=120, check=True)
+    script = subprocess.run(
+        [sys.executable, "-m", "healthgate", "completion", "bash"], capture_output=True, text=True, timeout=120, check=True
+    )
     assert "_HEALTHGATE_COMPLETE=complete_bash" in script.stdout
