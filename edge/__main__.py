@@ -30,20 +30,24 @@ from edge.drivers.camera import CameraFault, open_camera
 from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient, WorldLost
 from edge.feeds import CameraFeed, CameraStuck, Device, SensorFeed
-from edge.files import keep_secret
+from edge.files import keep_secret, measure_disk
 from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
 from edge.hours import Hours
 from edge.identity import check_identity, open_identity
 from edge.link import Link
+from edge.logring import LogRing
 from edge.loudness import volume_of
 from edge.modes import Modes
+from edge.oncefile import OnceFile
+from edge.orders import Orders, Tools
 from edge.outbox import Outbox, OutboxFault
 from edge.parts import Inbox, Keeps
-from edge.releasedoor import ReleaseDoor
+from edge.releasedoor import ReleaseDoor, wish
 from edge.rootfiles import load_roots
 from edge.scan import MissingReader
 from edge.scan_child import ReaderProcess
+from edge.selftest import Selftest, Tested
 from edge.sensor_files import SensorHeld, SensorLock, calibration_path, open_power_file, read_calibration
 from edge.status import Reporter
 from edge.thermal import Bus, SensorFault, Thermometer, open_bus
@@ -162,10 +166,25 @@ class Parts:
     reporter: Reporter
     door: Door
     releases: ReleaseDoor
+    orders: Orders
 
 
-def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
-    """Runs the unit until `stop` is set. Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off.
+class _End:
+    """How a command ends the process: in order, as SIGTERM does, with `status`."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.status = 0
+        self._stop = stop
+
+    def __call__(self, status: int) -> None:
+        self.status = status
+        self._stop.set()
+
+
+def run(config: Config, stop: threading.Event, notifier: Notifier, ring: LogRing) -> int:
+    """Runs the unit until `stop` is set; the process's exit status, REBOOT where a command wants the machine to start anew.
+
+    Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off.
 
     A loop that no longer comes round ends the process from within (`edge.watchdog`).
     """
@@ -210,6 +229,8 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
             resend_s=config.link.resend_s,
             letter=ResetLetter(data),
             identity=open_identity(config),
+            once=OnceFile(data / "commands"),
+            disk=lambda: measure_disk(data),
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
         certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))
@@ -225,12 +246,27 @@ def run(config: Config, stop: threading.Event, notifier: Notifier) -> None:
         hours = Hours(data / "hours.json")
         reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data), hours, time.monotonic())
         releases = ReleaseDoor(data, config.updates.folder, config.updates.run, time.monotonic())
-        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data), releases)
+        end = _End(stop)
+        tools = Tools(
+            clock.now,
+            link.respond,
+            end,
+            ring.lines,
+            link.refresh,
+            sensor,
+            calibration_path(config),
+            reboot=lambda: None if hardware.world is None else hardware.world.journal({"reboot": True}),
+            update=lambda release, transaction, by: wish(data, config.updates.folder, release, transaction, by) or "",
+        )
+        tested = Tested(cache, outbox, clock, gate, camera, sensor, link.round_trip_ms)
+        orders = Orders(config, unit, tools, Selftest(unit, tested, link.respond))
+        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data), releases, orders)
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         undo.callback(watchdog.ending)
         undo.callback(gate.close)  # before all that may take its time to end
         serve(config, parts, watchdog, stop)
     log.info("gate %s is down, relay off", config.unit)
+    return end.status
 
 
 def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Event) -> None:
@@ -253,6 +289,7 @@ def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Even
         turned_at = at
         parts.camera.check(at)
         parts.door.attend(at, parts.unit.ask_mode)
+        parts.orders.attend(at)
         parts.reporter.report(at, parts.link)
         works = parts.unit.devices.works
         for news in parts.releases.attend(at, camera=works.get(Device.CAMERA, False), sensor=works.get(Device.SENSOR, False)):
@@ -293,12 +330,14 @@ def main(path: Path) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(sys.__stderr__ or sys.stderr)  # systemd's SIGABRT, too, leaves in the log where all threads stand
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    ring = LogRing()
+    logging.getLogger().addHandler(ring)
     notifier = Notifier.from_environment(os.environ, os.getpid())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(configuration.load(path), stop, notifier)
+        return run(configuration.load(path), stop, notifier, ring)
     except STARTING_ERRORS as wrong:
         for line in str(wrong).splitlines():
             log.error("%s", line)
@@ -306,7 +345,6 @@ def main(path: Path) -> int:
     except CameraStuck as wrong:
         log.error("%s: the service is to start the unit again", wrong)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

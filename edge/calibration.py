@@ -16,7 +16,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edge.screening import Reading
+from edge.config import ScreeningPolicy
+from edge.mlx90614 import correct_emissivity, seen_of
+from edge.screening import Reading, SensorState
 
 POINTS_C = (35.0, 37.0, 39.0)
 """Temperatures of the black body."""
@@ -111,6 +113,39 @@ def judge(kept: Kept, sensor: str, at: float, due_days: float) -> Applied | Refu
     if left < WARN_DAYS:
         return Applied(kept.offset_c, f"the calibration of {kept.at:%Y-%m-%d} ends in {left:.0f} days")
     return Applied(kept.offset_c)
+
+
+WARM_UP_S = 1800.0
+"""Since its power a sensor takes half an hour until it is worth calibrating, whatever the unit waits for before it screens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """The sensor is not ready for `left_s` seconds yet (0.0: until its surroundings stand still); `detail` is one line."""
+
+    left_s: float
+    detail: str
+
+
+def find_cold(state: SensorState, ambient_c: float, policy: ScreeningPolicy) -> Cold | None:
+    """Why a sensor in `state`, in air of `ambient_c`, is not worth calibrating now; None where it is."""
+    needed = max(WARM_UP_S, policy.warm_up_s)
+    if state.powered_s < needed:
+        detail = f"the sensor has had power for {state.powered_s / 60:.0f} min, expected {needed / 60:.0f}"
+        return Cold(needed - state.powered_s, detail)
+    if state.ambient_drift_c_per_min > policy.ambient_drift_c_per_min:
+        drift = state.ambient_drift_c_per_min
+        return Cold(0.0, f"the air at the sensor moves by {drift:.2f} C a minute, expected at most {policy.ambient_drift_c_per_min}")
+    if not policy.ambient_low_c <= ambient_c <= policy.ambient_high_c:
+        span = f"{policy.ambient_low_c:g} to {policy.ambient_high_c:g} C"
+        return Cold(0.0, f"the air at the sensor has {ambient_c:.1f} C, expected {span}")
+    return None
+
+
+def without_correction(reading: Reading, offset_c: float, emissivity: float, black_body: float) -> Reading:
+    """A reading of skin of `emissivity`, which `offset_c` was added to, as one of a surface of emissivity `black_body`, and uncorrected."""
+    seen_c = seen_of(reading.skin_c - offset_c, reading.ambient_c, emissivity)
+    return Reading(correct_emissivity(seen_c, reading.ambient_c, black_body), reading.ambient_c, reading.at)
 
 
 @dataclass(frozen=True, slots=True)

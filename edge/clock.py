@@ -139,6 +139,11 @@ class Clock:
             return self._keeper.doubt(mono)
 
     @property
+    def system_ahead_s(self) -> float:
+        """How far the operating system's clock is ahead of `now`."""
+        return self._system() - self.now()
+
+    @property
     def floor(self) -> float | None:
         """Below which it cannot be."""
         return self._keeper.floor

@@ -300,6 +300,18 @@ class Updates(Section, frozen=True):
     ] = "/run/healthgate"
 
 
+class Commands(Section, frozen=True):
+    """What operators may have this unit do from afar, beyond what every unit does."""
+
+    reboot: Annotated[
+        bool,
+        Meta(
+            description="Whether the command `reboot` ends the unit with status 77, upon which its service starts the machine anew; "
+            "only where the service does that, as that of `deploy/` does."
+        ),
+    ] = False
+
+
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
@@ -335,6 +347,7 @@ class Config(Section, frozen=True):
     board: Board = Board()
     watchdog: Watchdog = Watchdog()
     updates: Updates = Updates()
+    commands: Commands = Commands()
 
 
 PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))

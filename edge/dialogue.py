@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import cast
@@ -18,14 +18,29 @@ from typing import cast
 from edge.cache import Cache, CacheFault, TrustTaken
 from edge.clock import Clock, ResetLetter
 from edge.clocktalk import ClockTalk
+from edge.commandtalk import CommandTalk
 from edge.dispatch import Dispatch
 from edge.identity import CertificateFault, Identity
-from edge.linkwords import EventsDone, ListChanged, News, Publish, Reconnect, Requested, Resubscribe, RootsChanged, Saying, TrustChanged
+from edge.linkwords import (
+    Disk,
+    EventsDone,
+    ListChanged,
+    News,
+    Publish,
+    Reconnect,
+    Requested,
+    Resubscribe,
+    RootsChanged,
+    Saying,
+    TrustChanged,
+)
+from edge.oncefile import OnceFile
 from edge.outbox import Outbox, OutboxFault, StaleWatermark
 from edge.sync import Sync
 from edge.syncwords import TRUST, Adopt, Apply, Ask, Drop, Forget, Ignored, Keep, Output, Position, Swap, Timing
 from edge.timekeeping import AnswerOutcome
 from healthcode import signed, topics
+from healthcode.commands import UNSIGNED
 from healthcode.messages import (
     MAX_CHAIN,
     MAX_HEAD,
@@ -38,6 +53,7 @@ from healthcode.messages import (
     Head,
     Info,
     Request,
+    Response,
     RootChain,
     SyncAnswer,
     TimeAnswerEnvelope,
@@ -50,7 +66,7 @@ from healthcode.messages import (
 from healthcode.roots import RotationFault, describe_root
 from healthcode.signed import SignedFault
 from healthcode.status import DeltaFault
-from healthcode.terms import ClockState
+from healthcode.terms import ClockState, CommandFault, CommandName
 from healthcode.topics import DownTopic, ListTopic
 
 LOG = logging.getLogger(__name__)
@@ -61,8 +77,9 @@ PURGE_EVERY_S = 3600.0
 FUTURE_S = 60.0
 """How far ahead of this unit's time `as_of` may lie, where the unit knows the time: as far as two clocks may differ (DESIGN, Time)."""
 MAX_ANSWER = MAX_SIGNED + MAX_HEAD
-OPEN_COMMANDS = ("identify", "selftest")
-"""Commands that need no signature: they show something and change nothing."""
+TEST_EVERY_S = 5.0
+"""How often a selftest is made at most: it writes to the card, and anybody who reaches the broker may ask for it."""
+TESTED_BEFORE = f"BUSY: a selftest was made less than {TEST_EVERY_S:.0f} s ago"
 
 
 class Dialogue:
@@ -81,10 +98,13 @@ class Dialogue:
         timing: Timing | None = None,
         letter: ResetLetter | None = None,
         identity: Identity | None = None,
+        once: OnceFile | None = None,
+        disk: Callable[[], Disk] | None = None,
     ) -> None:
         """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded.
 
         `letter` is where somebody at the unit may leave a reset of the clock; `identity` takes certificates where the broker wants one.
+        `once` remembers commands; a unit without it obeys none; `disk` measures the disk for a selftest.
         """
         self.counts: Counter[str] = Counter()
         self.news: list[News] = []
@@ -96,7 +116,10 @@ class Dialogue:
         self._clock = clock
         self._clocktalk = ClockTalk(info.unit, clock, partial(cache.read_rooted, kind=ClockReset), letter, self._complain)
         self._identity = identity
+        self._commandtalk = None if once is None else CommandTalk(info.unit, clock, cache.keys, once)
+        self._disk = disk
         self._is_connected = False
+        self._tested_at = float("-inf")
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
         self._flush_due = at + FLUSH_EVERY_S
         self._purge_due = at
@@ -183,11 +206,32 @@ class Dialogue:
                 return self._reset_clock(payload, at)
             case DownTopic(unit=self._unit, channel="certificate"):
                 return self._certificate(payload)
-            case DownTopic(unit=self._unit, channel="request", name=name) if name in OPEN_COMMANDS and not is_retained:
-                self.news.append(Requested(name, decode(payload, Request, MAX_HEAD).transaction, at))
+            case DownTopic(unit=self._unit, channel="request", name=name) if name in UNSIGNED and not is_retained:
+                return self._request(name, payload, at)
+            case DownTopic(unit=self._unit, channel="request", name=name) if self._commandtalk is not None and not is_retained:
+                news, answer = self._commandtalk.hear(name, payload, at)
+                self.news += [] if news is None else [news]
+                return [] if answer is None else [answer]
             case _:
                 self._complain("unexpected_topic", f"{topic[:120]!r}: expected one that this unit reads")
         return []
+
+    def refresh(self, at: float) -> list[Saying]:
+        """Somebody wants the newest now: what is retained comes again, and what is missing is asked for without further waiting."""
+        return [Resubscribe(), *self._do(self._sync.connected(at), at)] if self._is_connected else []
+
+    def _request(self, name: str, payload: bytes, at: float) -> list[Saying]:
+        """A request that needs no signature. For a selftest the disk is measured here, and what is said again times the broker."""
+        transaction = decode(payload, Request, MAX_HEAD).transaction
+        if name != CommandName.SELFTEST:
+            self.news.append(Requested(name, transaction, at))
+            return []
+        if at < self._tested_at + TEST_EVERY_S:
+            answer = Response(status="error", transaction=transaction, data={"fault": CommandFault.BUSY.value}, error=TESTED_BEFORE)
+            return [Publish(topics.up(self._unit, "response", name), encode(answer))]
+        self._tested_at = at
+        self.news.append(Requested(name, transaction, at, None if self._disk is None else self._disk()))
+        return [Publish(topics.up(self._unit, "state"), b"online", retain=True)]
 
     def _head(self, payload: bytes, at: float) -> list[Saying]:
         keys = self._cache.keys(self._clock.now())

@@ -39,6 +39,10 @@ class Exchange:
         self._dialogue.wake()
         return self._dialogue.tick(at)
 
+    def refresh(self, at: float) -> list[Saying]:
+        """Somebody wants the newest heads and lists now."""
+        return [*self._dialogue.refresh(at), *self._dialogue.tick(at)]
+
     def tick(self, at: float) -> list[Saying]:
         """Nothing has happened for a while."""
         return self._dialogue.tick(at)

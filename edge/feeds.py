@@ -143,6 +143,7 @@ class CameraFeed:
         self._restarts_untold = 0
         self._restart_told_at = float("-inf")
         self._turned_at = float("inf")
+        self._framed_at = float("-inf")
         self._silence_told = False
         self._stopping = threading.Event()
         self._camera: Camera | None = None
@@ -167,6 +168,10 @@ class CameraFeed:
         if not self._good and not self._silence_told and at - self._turned_at > SILENT_S and not self._stopping.is_set():
             self._silence_told = True
             self._post(DeviceLost(Device.CAMERA, f"the driver has not answered for {SILENT_S:.0f} s", at, Trouble.FROZEN.value))
+
+    def frame_age_s(self, at: float) -> float | None:
+        """How old the newest frame is at `at`, monotonic seconds; None where there was none yet."""
+        return max(0.0, at - self._framed_at) if self.frames else None
 
     @property
     def last_turn(self) -> float | None:
@@ -210,7 +215,7 @@ class CameraFeed:
             for frame in camera.frames():
                 if self._stopping.is_set():
                     break
-                self._turned_at = time.monotonic()
+                self._turned_at = self._framed_at = time.monotonic()
                 self.frames += 1
                 self._take(camera, frame)
         finally:
@@ -290,6 +295,11 @@ class SensorFeed:
     def last_turn(self) -> float:
         """When its thread last came round, with a reading or a fault; monotonic seconds."""
         return self._turned_at
+
+    @property
+    def thermometer(self) -> Thermometer:
+        """What it reads: its identity, its errors, its calibration. Only its own thread may read temperatures."""
+        return self._thermometer
 
     def start(self) -> None:
         """Begins."""

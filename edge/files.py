@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from edge.linkwords import Disk
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,20 @@ def keep_secret(path: Path, make: Callable[[], bytes]) -> bytes:
         return held
     write_atomically(path, fresh, mode=0o600)
     return fresh
+
+
+def measure_disk(folder: Path, calls: Calls = CALLS) -> Disk:
+    """What a small file takes in `folder`, as an event does, and the room that is left."""
+    path = folder / "disk.test"
+    began = time.perf_counter()
+    try:
+        write_atomically(path, b"0" * 512, calls, mode=0o600)
+        took_ms = (time.perf_counter() - began) * 1000
+        calls.unlink(path)
+        room = os.statvfs(folder)
+    except OSError as wrong:
+        return Disk(round((time.perf_counter() - began) * 1000, 1), 0.0, f"{folder}: {wrong.strerror}")
+    return Disk(round(took_ms, 1), round(room.f_bavail * room.f_frsize / 1e6, 1))
 
 
 def make_folder(folder: Path, calls: Calls = CALLS) -> None:

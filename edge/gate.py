@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gpiozero import DigitalInputDevice, DigitalOutputDevice, GPIOZeroError, PWMOutputDevice
@@ -48,6 +49,15 @@ def open_pins(config: Config, world: WorldClient | None) -> Any:
             raise GateFault('hardware = "simulated": expected a connection to the world')
         return SimulatedPins(config.pins, world)
     return open_pi_pins()
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What lines carry: the relay's, the light's three, and for how much of the time the buzzer is driven, 0 to 1."""
+
+    relay: bool
+    light: Rgb
+    buzzer: float
 
 
 class Debounce:
@@ -165,6 +175,19 @@ class Gate:
     def relay_turn(self) -> float:
         """When the thread that limits the relay's time last came round."""
         return self._relay.last_turn
+
+    @property
+    def levels(self) -> Levels:
+        """What the lines of relay, light and buzzer carry now, read back from them. GateFault where the hardware refuses."""
+        try:
+            red, green, blue = (bool(lamp.value) for lamp in self._lamps)
+            return Levels(self._relay.value, (red, green, blue), float(self._buzzer.value))
+        except self._errors as wrong:
+            raise self._fail(wrong) from None
+
+    def loudness(self, signal: Signal) -> float:
+        """How loud a signal is now, 0 to 1."""
+        return self._loudness(signal)
 
     def let_fall(self) -> None:
         """Switches the relay off and nothing else; any thread may call. Never raises."""

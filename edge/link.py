@@ -46,6 +46,8 @@ NAME_WITHIN_S = 300.0
 FIRST_BACKOFF_S = 0.5
 STEADY_S = 10.0
 """A connection that lasted this long begins the back-off anew."""
+TIMED_FOR_S = 10.0
+"""How long one message's acknowledgement is waited for, until another is timed."""
 MOST_QUEUED_BYTES = 32 * 1024 * 1024
 LAST_INPUTS = 100
 """What is queued at `stop` is still carried out, up to so many."""
@@ -95,7 +97,21 @@ class _Wake:
     pass
 
 
-_Input = _Arrived | _Accepted | _Lost | _Wake | Publish
+@dataclass(frozen=True)
+class _Refresh:
+    pass
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A message on its way, by whose acknowledgement the broker is timed; `at` monotonic seconds."""
+
+    client: mqtt.Client
+    mid: int
+    at: float
+
+
+_Input = _Arrived | _Accepted | _Lost | _Wake | _Refresh | Publish
 
 
 class Link:
@@ -127,6 +143,8 @@ class Link:
         self._since: float | None = None
         self._attempt_at = 0.0
         self._tries = 0
+        self._timed: _Timed | None = None
+        self._round_trip: tuple[float, float] | None = None
         self._last_turn = monotonic()
         self._worker = threading.Thread(target=self._work, name=f"link-{unit}", daemon=True)
 
@@ -139,6 +157,11 @@ class Link:
     def last_turn(self) -> float:
         """The monotonic time of the worker's last turn, for the watchdog; while it tries to connect it lies ahead."""
         return self._last_turn
+
+    def round_trip_ms(self, since: float) -> float | None:
+        """How long the broker took to acknowledge a message that went out at `since` (monotonic seconds) or later; None: none yet."""
+        found = self._round_trip
+        return found[1] * 1000 if found is not None and found[0] >= since else None
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -159,6 +182,10 @@ class Link:
     def wake(self) -> None:
         """There are new events in the outbox."""
         self._inputs.put(_Wake())
+
+    def refresh(self) -> None:
+        """Asks for the newest heads and lists now."""
+        self._inputs.put(_Refresh())
 
     def status(self, status: UnitStatus) -> None:
         """Publishes the unit's numbers, now or at the next connection."""
@@ -224,6 +251,8 @@ class Link:
                 self._say(self._exchange.publish(arrived, at))
             case _Wake():
                 self._say(self._exchange.wake(at))
+            case _Refresh():
+                self._say(self._exchange.refresh(at))
             case _:
                 self._say(self._exchange.tick(at))
 
@@ -237,6 +266,7 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         will = self._dialogue.will
         client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -264,7 +294,7 @@ class Link:
         client, was_up = self._client, self._since is not None
         if self._since is not None and at - self._since >= STEADY_S:
             self._tries = 0
-        self._client, self._since = None, None
+        self._client, self._since, self._timed = None, None, None
         longest = min(self._config.backoff_max_s, FIRST_BACKOFF_S * 2.0 ** min(self._tries, 16))
         self._attempt_at = at + self._random.uniform(0, longest)
         self._tries += 1
@@ -288,7 +318,12 @@ class Link:
         for saying in sayings:
             match saying:
                 case Publish(topic, payload, qos, retain):
-                    self._client.publish(topic, payload, qos=qos, retain=retain)
+                    sent_at = self._monotonic()
+                    sent = self._client.publish(topic, payload, qos=qos, retain=retain)
+                    if qos and (self._timed is None or sent_at > self._timed.at + TIMED_FOR_S):
+                        self._timed = _Timed(self._client, sent.mid, sent_at)
+                        if sent.is_published():  # before it was noted that this one is timed
+                            self._on_publish(self._client, None, sent.mid, None, None)
                 case Resubscribe():
                     self._subscribe()
                 case Reconnect():
@@ -333,6 +368,11 @@ class Link:
     def _on_disconnect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._inputs.put(_Lost(client, str(reason)))
 
+    def _on_publish(self, client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        timed = self._timed
+        if timed is not None and (timed.client, timed.mid) == (client, mid):
+            self._round_trip, self._timed = (timed.at, self._monotonic() - timed.at), None
+
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
             topic = message.topic
@@ -360,4 +400,4 @@ def _hang_up(client: mqtt.Client) -> None:
 
 def _detach(client: mqtt.Client) -> None:
     """Lets a client go: paho closes its inner pair of sockets only when nothing refers to it any more, and its callbacks refer to us."""
-    client.on_connect = client.on_disconnect = client.on_message = None
+    client.on_connect = client.on_disconnect = client.on_message = client.on_publish = None

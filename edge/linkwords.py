@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.timekeeping import AnswerOutcome
+from healthcode.messages import Command
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class Reconnect:
 
 
 Saying = Publish | Resubscribe | Reconnect
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What writing and flushing one small file took, and how much room is left; `error` is one line where it failed."""
+
+    fsync_ms: float
+    free_mb: float
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,28 @@ class ClockWasReset:
 
 @dataclass(frozen=True)
 class Requested:
-    """Somebody asks for a command that needs no signature; answer with `Link.respond`."""
+    """Somebody asks for a command that needs no signature; answer with `Link.respond`. `disk` is what a selftest found of it."""
 
     command: str
     transaction: str
+    at: float
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A command of the operator `by`, verified and remembered: carry it out once, and answer with `Link.respond`."""
+
+    command: Command
+    by: str
+    at: float
+
+
+@dataclass(frozen=True)
+class CommandRefused:
+    """Somebody asked for what does not count; the answer has gone out. `detail` is one line for people."""
+
+    detail: str
     at: float
 
 
@@ -90,4 +118,4 @@ class EventsDone:
     at: float
 
 
-News = EventsDone | ListChanged | TrustChanged | RootsChanged | ClockAnswered | ClockWasReset | Requested
+News = EventsDone | ListChanged | TrustChanged | RootsChanged | ClockAnswered | ClockWasReset | Requested | Ordered | CommandRefused

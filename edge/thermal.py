@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -96,6 +96,10 @@ class Thermometer:
         """The 16 hexadecimal digits of the sensor that was read last; "" for none yet."""
         self.words: tuple[int | None, int | None] = (None, None)
         """The raw words of the last cycle: ambient and object, None where it did not come to that."""
+        self.errors: Counter[SensorFaultKind] = Counter()
+        """How many tries failed since the start, by what was wrong."""
+        self.offset_c = 0.0
+        """What the calibration added to the last reading."""
         self._config = config
         self._pause = pause
         self._calibration = calibration
@@ -156,6 +160,10 @@ class Thermometer:
         """How long the sensor has had power and how fast its ambient reading moves."""
         return SensorState(max(0.0, at - self._powered_from), self._drift(at))
 
+    def use(self, calibration: Kept) -> None:
+        """The next readings are corrected by this calibration. Any thread may call."""
+        self._calibration = calibration
+
     def close(self) -> None:
         """Gives the bus back."""
         if self._bus:
@@ -185,7 +193,7 @@ class Thermometer:
             case Refused(detail=detail, other_sensor=other):
                 return SensorFault(SensorFaultKind.WRONG_SENSOR if other else SensorFaultKind.CALIBRATION, detail, at)
             case Applied(offset_c=offset, warning=warning):
-                self.warning = warning
+                self.warning, self.offset_c = warning, offset
         return Reading(correct_emissivity(seen, ambient, self._config.emissivity) + offset, ambient, at)
 
     def _identify(self, bus: Bus, at: float) -> SensorFault | None:
@@ -229,6 +237,7 @@ class Thermometer:
             except OSError as wrong:
                 kind = KIND_OF_ERRNO.get(wrong.errno or 0, SensorFaultKind.BUS_ERROR)
                 fault = SensorFault(kind, f"register 0x{register:02X}: {wrong}", at)
+                self.errors[kind] += 1
                 continue
             if register in IDENTITY:
                 return word
@@ -239,6 +248,7 @@ class Thermometer:
                 fault = SensorFault(SensorFaultKind.ERROR_FLAG, f"register 0x{register:02X}: 0x{word:04X} carries the error flag", at)
             else:
                 return word
+            self.errors[fault.kind] += 1
         return fault
 
     def _drift(self, at: float) -> float:

@@ -15,11 +15,21 @@ from edge.allowance import Allowance
 from edge.config import Config
 from edge.devices import Devices
 from edge.door import Answered, Asked
-from edge.feeds import Calibrated, Device, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
+from edge.feeds import Calibrated, DeviceBack, DeviceLost, FeedBroken, Obstructed, Sample
 from edge.judge import Judge
 from edge.lately import Lately
 from edge.link import LinkDown, LinkUp
-from edge.linkwords import ClockAnswered, ClockWasReset, EventsDone, ListChanged, Requested, RootsChanged, TrustChanged
+from edge.linkwords import (
+    ClockAnswered,
+    ClockWasReset,
+    CommandRefused,
+    EventsDone,
+    ListChanged,
+    Ordered,
+    Requested,
+    RootsChanged,
+    TrustChanged,
+)
 from edge.outbox import OutboxFault
 from edge.parts import Keeps, Posted
 from edge.presentation import Key, Presentation, Subject
@@ -30,12 +40,12 @@ from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
-from edge.transitions import OPENING
+from edge.transitions import OPENING, TABLE, Happening, Stage
 from edge.unusual import Concluded
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Verdict
 from healthcode.messages import AnyEvent, Response
-from healthcode.terms import ClockState, Decision, LaneMode, Reason, Screening
+from healthcode.terms import ClockState, CommandName, Decision, LaneMode, Reason, Screening
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +69,8 @@ class Unit:
         self.concluded: deque[Concluded] = deque(maxlen=CONCLUDED_KEPT)
         self.lately = Lately()
         self.devices = Devices()
+        self.asked: deque[Requested | Ordered | CommandRefused] = deque()
+        """What was asked of the unit from afar, for `edge.orders`."""
         self._config = config
         self._keeps = keeps
         self._judge = Judge(config, keeps)
@@ -151,8 +163,10 @@ class Unit:
                 self._on_device(item)
             case FeedBroken(error=error):
                 raise error
-            case Requested():
-                self._on_request(item)
+            case Requested(command=CommandName.IDENTIFY):
+                self._on_identify(item)
+            case Requested() | Ordered() | CommandRefused():
+                self.asked.append(item)
             case ListChanged(uri=uri, version=version):
                 log.info("list %s is at version %s", uri, version)
             case TrustChanged(version=version):
@@ -195,6 +209,25 @@ class Unit:
             self._step(lane.SetMode(at, asked.mode, at + asked.for_s, asked.note))
             self._keeps.modes.keep(self._state.mode, at, anew=True)
         return Answered(asked.at, self._state.mode, refused)
+
+    def release(self, note: str) -> bool:
+        """An operator opens once; whether that opened anything. `note` says who, and why."""
+        before = self._state
+        self._step(lane.CommandRelease(self._keeps.monotonic(), note))
+        return Happening.RELEASE in TABLE[before.stage] and self._state.stage is Stage.RELEASED
+
+    def identify(self, at: float) -> None:
+        """Shows and sounds the signal by which this unit is found, unless somebody is being let through."""
+        self._step(lane.Notice(at, Signal.IDENTIFY))
+
+    @property
+    def sensor(self) -> SensorState:
+        """The thermometer's state at its last reading."""
+        return self._sensor
+
+    def newest_readings(self, count: int) -> list[Reading | SensorFault]:
+        """The last `count` cycles of the thermometer, the oldest first."""
+        return list(self._readings)[-count:]
 
     def _on_sighting(self, seen: Sighting) -> None:
         shown = self._shown
@@ -312,19 +345,10 @@ class Unit:
     def _decide(self, shown: Presentation, screening: Screening, at: float) -> Verdict:
         return self._judge.decide(shown, screening, self._state, at, outbox_ok=not self._recorder.unsaved)
 
-    def _on_request(self, asked: Requested) -> None:
-        """A command that shows something and changes nothing, and so needs no signature."""
-        if asked.command == "identify":
-            self._step(lane.Notice(asked.at, Signal.IDENTIFY))
-            data: dict[str, str | int | float | bool | None] = {"stage": self._state.stage.value, "mode": self._state.mode.value}
-        else:
-            works = {device.value: self.devices.works.get(device, False) for device in Device}
-            data = {
-                **works,
-                "clock": self._keeps.clock.state().value,
-                "lists": len(self._keeps.knowledge.lists),
-                "outbox": not self._recorder.unsaved,
-            }
+    def _on_identify(self, asked: Requested) -> None:
+        """Somebody looks for this unit."""
+        self.identify(asked.at)
+        data: dict[str, str | int | float | bool | None] = {"stage": self._state.stage.value, "mode": self._state.mode.value}
         self._keeps.respond(asked.command, Response(status="ok", transaction=asked.transaction, data=data))
 
     def _on_time(self, item: ClockAnswered) -> None:

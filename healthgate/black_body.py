@@ -7,22 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from edge.calibration import Calibration, Point, Refused, Waiting, conclude, take_point
+from edge.calibration import Calibration, Cold, Point, Refused, Waiting, conclude, find_cold, take_point
 from edge.config import Config
 from edge.thermal import Reading, SensorFault, Thermometer
 
-WARM_UP_S = 1800.0
-"""Since its power a sensor takes half an hour until it is worth calibrating, whatever the unit waits for before it screens."""
 MOST_FAULTS = 10
 """Failed cycles in a row after which there is no sense in going on."""
-
-
-@dataclass(frozen=True)
-class Cold:
-    """The sensor is not ready for `left_s` seconds yet (0.0: until its surroundings stand still); `detail` is one line."""
-
-    left_s: float
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -120,26 +110,12 @@ class Bench:
             if isinstance(found, SensorFault):
                 self._tell(Cold(0.0, f"{found.kind.value}: {found.detail}"))
                 continue
-            cold = self._cold(found)
+            cold = find_cold(self._thermometer.state(found.at), found.ambient_c, self._config.screening)
             if cold is None:
                 return None
             if not self._plan.patient:
                 return Refused(cold.detail)
             self._tell(cold)
-
-    def _cold(self, found: Reading) -> Cold | None:
-        state, policy = self._thermometer.state(found.at), self._config.screening
-        needed = max(WARM_UP_S, policy.warm_up_s)
-        if state.powered_s < needed:
-            detail = f"the sensor has had power for {state.powered_s / 60:.0f} min, expected {needed / 60:.0f}"
-            return Cold(needed - state.powered_s, detail)
-        if state.ambient_drift_c_per_min > policy.ambient_drift_c_per_min:
-            drift = state.ambient_drift_c_per_min
-            return Cold(0.0, f"the air at the sensor moves by {drift:.2f} C a minute, expected at most {policy.ambient_drift_c_per_min}")
-        if not policy.ambient_low_c <= found.ambient_c <= policy.ambient_high_c:
-            span = f"{policy.ambient_low_c:g} to {policy.ambient_high_c:g} C"
-            return Cold(0.0, f"the air at the sensor has {found.ambient_c:.1f} C, expected {span}")
-        return None
 
     def _point(self, black_body_c: float) -> Point | Refused:
         readings: deque[Reading] = deque(maxlen=self._plan.samples)

@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from edge.calibration import POINTS_C, Calibration, Refused
+from edge.calibration import POINTS_C, Calibration, Cold, Refused
 from edge.config import Config
 from edge.sensor_files import calibration_path, open_power_file, read_calibration, write_calibration
 from edge.thermal import Reading, Thermometer
-from healthgate.black_body import Asked, Bench, Cold, Plan, Step, Taken, Time, Watched
+from healthgate.black_body import Asked, Bench, Plan, Step, Taken, Time, Watched
 from healthgate.thermometer import describe_part, distance, hold_hardware, load_config
 
 USER = "healthgate edge calibrate"

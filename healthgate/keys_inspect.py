@@ -214,5 +214,6 @@ NAMES = {
     "TrustHead": "head of the trust list",
     "ClockReset": "reset of a clock",
     "Command": "command of an operator",
+    "Desired": "configuration of a unit",
 }
 """What people call each kind."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.orders import REBOOT
 from edge.watchdog import END_S, INTERPRETER_S, TURN_S
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -65,6 +66,16 @@ def test_the_walls_stand_in_their_order() -> None:
     assert 600 <= burst * pause_s < 3600, "an operator has ten minutes to mend it; and it is reached within the hour that is counted"
     assert settings("healthgate-watchdog.conf")["RuntimeWatchdogSec"] == ["14"]
     assert "dtparam=watchdog=on" in (DEPLOY / "config.txt").read_text().splitlines()
+
+
+def test_the_status_of_a_reboot_reboots_and_no_other_does() -> None:
+    service = settings("healthgate-edge.service")
+    assert service["RestartPreventExitStatus"] == service["SuccessExitStatus"] == [str(REBOOT)]
+    (after,) = [line for line in service["ExecStopPost"] if "reboot" in line]
+    script = after.removeprefix("+/bin/sh -c ").strip("'").replace("$$", "$").replace("systemctl reboot", "echo rebooted")
+    for status in ("0", "1", "2", str(REBOOT), "KILL", ""):
+        done = subprocess.run(["/bin/sh", "-c", script], env={"EXIT_STATUS": status}, capture_output=True, text=True, check=True)
+        assert done.stdout == ("rebooted\n" if status == str(REBOOT) else "")
 
 
 def test_the_unit_may_ask_whether_the_clock_follows_a_time_server_and_may_lock_its_reader_in() -> None:

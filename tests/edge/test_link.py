@@ -288,6 +288,29 @@ def test_state_status_alerts_and_answers(unit: Unit, server: Server) -> None:
     server.wait_for_state(b"online", b"offline")
 
 
+def test_the_broker_s_answer_to_a_selftest_is_timed_and_a_refresh_brings_what_is_retained(unit: Unit, server: Server) -> None:
+    unit.link.start()
+    unit.wait_for_version(0)
+    server.publish(topics.down("north", "request", "selftest"), encode(Request(transaction="t1")))
+    asked = unit.wait_for(lambda news: isinstance(news, Requested))
+    poll(lambda: unit.link.round_trip_ms(asked.at) is not None)
+    took_ms = unit.link.round_trip_ms(asked.at)
+    assert took_ms is not None
+    assert 0 < took_ms < LIMIT_S * 1000
+    assert unit.link.round_trip_ms(time.monotonic()) is None, "of what goes out later nothing is known yet"
+    before = unit.link.counts["sync_OLD"]
+    unit.link.refresh()
+    poll(lambda: unit.link.counts["sync_OLD"] > before)
+
+
+def poll(predicate: Callable[[], bool]) -> None:
+    """Waits for what no message tells."""
+    until = time.monotonic() + LIMIT_S
+    while not predicate():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_connection_that_breaks_leaves_the_last_will(unit: Unit, server: Server) -> None:
     unit.link.start()
     server.wait_for_state(b"online")

@@ -441,17 +441,12 @@ def test_a_closed_lane_refuses(bench: Bench, mode: LaneMode, reason: Reason) -> 
     assert bench.pulses() == 0
 
 
-def test_identify_and_selftest_are_answered(bench: Bench) -> None:
-    bench.give(DeviceBack(Device.CAMERA, bench.at))
-    bench.give(DeviceLost(Device.SENSOR, "NO_ANSWER: no answer", bench.at))
+def test_identify_is_answered(bench: Bench) -> None:
     bench.give(Requested("identify", "t1", bench.at))
     assert bench.unit.state.light is Signal.IDENTIFY
-    bench.give(Requested("selftest", "t2", bench.at))
-    (what, identified), (which, tested) = bench.answers
+    ((what, identified),) = bench.answers
     assert (what, identified.status, identified.transaction) == ("identify", "ok", "t1")
     assert identified.data == {"stage": "locked", "mode": "controlled"}
-    assert (which, tested.status, tested.transaction) == ("selftest", "ok", "t2")
-    assert tested.data == {"camera": True, "sensor": False, "clock": "trusted", "lists": 1, "outbox": True}
 
 
 def test_a_device_lost_and_back_is_said_once_each_and_shown(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -13,16 +13,21 @@ import msgspec
 from edge import lane
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile
-from edge.config import Config, Pins, ScreeningPolicy
+from edge.config import Commands, Config, Pins, ScreeningPolicy
+from edge.drivers.camera import open_camera
 from edge.drivers.simulated_pins import SimulatedPins
+from edge.drivers.simulated_sensor import SimulatedBus
 from edge.drivers.world import WorldClient
-from edge.feeds import Sample
+from edge.feeds import CameraFeed, Sample, SensorFeed
 from edge.gate import Gate
 from edge.modes import Modes
+from edge.orders import Orders, Tools
 from edge.outbox import Outbox
 from edge.parts import Keeps, Posted
-from edge.scan import Crowd, Sighting
+from edge.scan import Crowd, Reader, Sighting
 from edge.screening import Reading, SensorFault, SensorFaultKind, SensorState
+from edge.selftest import Selftest, Tested
+from edge.thermal import Thermometer
 from edge.unit import Unit
 from healthcode import token
 from healthcode.cose import SoftwareKey
@@ -108,6 +113,11 @@ class Bench:
         self.clock_is_off_s = 0.0
         self.answers: list[tuple[str, Response]] = []
         self.relay_at_append: list[bool] = []
+        self.ended: list[int] = []
+        self.synced: list[float] = []
+        self.update: Callable[[str, str, str], str] = lambda _version, _transaction, _by: "nobody updates this unit"
+        self.commands = Commands(reboot=True)
+        self.round_trip_ms: float | None = 3.5
         self._most_rows = most_rows
         self._screening = screening
         self._boots = count(1)
@@ -129,7 +139,9 @@ class Bench:
             roots=("root",),
             world=str(self.folder / "w"),
             screening=self._screening,
+            commands=self.commands,
         )
+        self.bus = SimulatedBus(self.client, seed=1)
         self.inputs: queue.SimpleQueue[lane.Input] = queue.SimpleQueue()
         self.outbox = SlowOutbox(self.folder / "outbox.sqlite", f"{number:032x}", most_rows=self._most_rows)
         self.disk = Disk(self.folder / "outbox.sqlite")
@@ -159,8 +171,27 @@ class Bench:
             CERTIFICATE_KEY,
         )
         self.unit = Unit(self.config, keeps)
+        self.orders = self._orders()
         self.unit.start("test")
         self.outbox.bench = self
+
+    def _orders(self) -> Orders:
+        """What carries out commands: around the same unit, with a thermometer and a camera that nobody runs. `ended` notes how it ends."""
+        self.sensor = SensorFeed(Thermometer(self.bus, self.config.sensor, self.at, 7200.0, lambda _: None), 1.0, lambda _: None)
+        self.camera = CameraFeed(lambda: open_camera(self.config.camera, self.client), Reader(self.config.camera.stages), lambda _: None)
+        tested = Tested(self.cache, self.outbox, self.clock, self.gate, self.camera, self.sensor, lambda _: self.round_trip_ms)
+        tools = Tools(
+            lambda: self.wall,
+            lambda *said: self.answers.append(said),
+            self.ended.append,
+            lambda count: [f"line {number}" for number in range(count)],
+            lambda: self.synced.append(self.at),
+            self.sensor,
+            self.folder / "calibration.json",
+            reboot=lambda: self.client.journal({"reboot": True}),
+            update=self.update,
+        )
+        return Orders(self.config, self.unit, tools, Selftest(self.unit, tested, lambda *said: self.answers.append(said)))
 
     @property
     def wall(self) -> float:
@@ -193,6 +224,7 @@ class Bench:
         """Something happens, and the loop takes it in."""
         self.unit.handle(item)
         self.unit.tick()
+        self.orders.attend(self.at)
 
     def see(self, *texts: str) -> None:
         """A frame that shows `texts`."""
@@ -221,6 +253,15 @@ class Bench:
         while self.at < until:
             self.at = min(until, self.at + 0.1)
             self.unit.tick()
+
+    def run(self, seconds: float) -> None:
+        """The deciding thread's loop for so long: a turn every 20 ms, light and sound too."""
+        until = self.at + seconds
+        while self.at < until:
+            self.at = min(until, self.at + 0.02)
+            self.unit.tick()
+            self.gate.tick(self.at)
+            self.orders.attend(self.at)
 
     def walk(self) -> None:
         """Somebody goes through the beam."""

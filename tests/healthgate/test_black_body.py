@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.calibration import Applied, Calibration, Refused, judge
+from edge.calibration import WARM_UP_S, Applied, Calibration, Cold, Refused, judge
 from edge.config import Config, ScreeningPolicy, Sensor
 from edge.drivers.simulated_sensor import IDENTITY, SimulatedBus
 from edge.drivers.world import WorldClient
 from edge.thermal import Reading, Thermometer
-from healthgate.black_body import WARM_UP_S, Asked, Bench, Cold, Plan, Step, Taken, Time, Watched
+from healthgate.black_body import Asked, Bench, Plan, Step, Taken, Time, Watched
 from healthgate.world import World
 
 NOW = 1_600_000_000.0
