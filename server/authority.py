@@ -31,6 +31,8 @@ RENEW_AFTER = 2 / 3
 """Of its life: then a certificate is made anew."""
 EARLIER_S = 3600
 """How long before it was made a certificate begins, for clocks that differ."""
+_LONGEST_NAME = 64
+"""Letters of a common name (RFC 5280, appendix A.1); what a server is reached under stands elsewhere in its certificate, whole."""
 BRIDGE = "bridge"
 CONSOLE = "console"
 """The accounts of the server's own process, and of commands on its folder."""
@@ -100,7 +102,7 @@ class Authority:
 
     def server(self, key: ec.EllipticCurvePublicKey, names: Sequence[str], at: float, days: float = SERVER_DAYS) -> x509.Certificate:
         """A certificate for a server that is reached under these names and addresses."""
-        return self._sign(key, names[0], at, days, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._sign(key, names[0][:_LONGEST_NAME], at, days, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def _sign(
         self, key: ec.EllipticCurvePublicKey, name: str, at: float, days: float, use: x509.ObjectIdentifier, names: Sequence[str]
