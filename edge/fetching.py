@@ -33,7 +33,7 @@ PATH = "/fleet/releases"
 
 
 class Cut(Exception):
-    """The server was not reached, or did not send what it should have; the text is one line."""
+    """The server was not reached, did not send what it should have, or the disk did not take it; the text is one line."""
 
 
 class Server:
@@ -74,8 +74,7 @@ class Server:
         except Cut as wrong:
             return Failed(Fate.AGAIN, f"{name}: {wrong}")
         except OSError as wrong:
-            why = "the disk is full" if wrong.errno in (errno.ENOSPC, errno.EDQUOT) else wrong.strerror
-            return Failed(Fate.AGAIN, f"{name}: {path}: {why}")
+            return Failed(Fate.AGAIN, f"{name}: {path}: {wrong.strerror}")
         return self._check(release, path)
 
     def _go_on(self, release: Release, path: Path, held: int) -> None:
@@ -89,16 +88,19 @@ class Server:
                 held = 0
             else:
                 raise Cut(f"{self._address} answers {answer.status}, expected the bundle")
-            file = self._calls.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if held else os.O_TRUNC), 0o600)
+            with _as_disk(path):
+                file = self._calls.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if held else os.O_TRUNC), 0o600)
             try:
-                for piece in _pieces(answer):
+                while piece := answer.read(PIECE):
                     held += len(piece)
                     if held > release.size:
                         raise Cut(f"the server sends more than the {release.size} bytes of the bundle")
                     left = memoryview(piece)
-                    while left:
-                        left = left[self._calls.write(file, left) :]
-                self._calls.fsync(file)
+                    with _as_disk(path):
+                        while left:
+                            left = left[self._calls.write(file, left) :]
+                with _as_disk(path):
+                    self._calls.fsync(file)
             finally:
                 os.close(file)
         if held < release.size:
@@ -131,13 +133,16 @@ class Server:
             connection.request("GET", path, headers={"accept": "application/octet-stream", **(headers or {})})
             yield connection.getresponse()
         except (OSError, http.client.HTTPException) as wrong:
-            if isinstance(wrong, OSError) and wrong.filename is not None:
-                raise  # of the file that is written, and not of the network
             raise Cut(f"{self._address}: {getattr(wrong, 'strerror', None) or wrong or type(wrong).__name__}") from None
         finally:
             connection.close()
 
 
-def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    while piece := answer.read(PIECE):
-        yield piece
+@contextmanager
+def _as_disk(path: Path) -> Iterator[None]:
+    """What goes wrong in here is the disk's fault, and not the network's."""
+    try:
+        yield
+    except OSError as wrong:
+        why = "the disk is full" if wrong.errno in (errno.ENOSPC, errno.EDQUOT) else wrong.strerror
+        raise Cut(f"{path}: {why}") from None

@@ -25,6 +25,7 @@ COMMANDS = {
     "edge": Command("healthgate.edge", "Run a gate unit, or check its configuration.", "edge"),
     "server": Command("healthgate.server", "Run the server: bridge, lists, issuer.", "server"),
     "fleet": Command("healthgate.fleet", "The units as operators handle them: enrol, govern, watch.", "server"),
+    "release": Command("healthgate.release", "Build, sign and publish what gates run.", "release"),
     "keys": Command("healthgate.keys", "Make, show, recognise and withdraw keys.", "edge"),
     "audit": Command("healthgate.audit", "The log of changes and views: does it hold, what is in it.", "server"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),

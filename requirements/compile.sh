@@ -15,8 +15,9 @@ compile() { # FILE, then uv's options
         --custom-compile-command requirements/compile.sh --output-file "$file" "$@" pyproject.toml >/dev/null
 }
 
-compile requirements/dev.txt --extra edge --extra server --extra postgres --extra video --extra bench --extra test --extra dev "$@"
+compile requirements/dev.txt --extra edge --extra server --extra postgres --extra video --extra release --extra bench --extra test --extra dev "$@"
 compile requirements/edge.txt --extra edge --constraints requirements/dev.txt "$@"
 compile requirements/server.txt --extra server --constraints requirements/dev.txt "$@"
 compile requirements/bench.txt --extra edge --extra bench --constraints requirements/dev.txt "$@"
-compile requirements/test.txt --extra edge --extra server --extra video --extra test --constraints requirements/dev.txt "$@"
+compile requirements/release.txt --extra edge --extra server --extra release --constraints requirements/dev.txt "$@"
+compile requirements/test.txt --extra edge --extra server --extra video --extra release --extra test --constraints requirements/dev.txt "$@"

@@ -137,7 +137,8 @@ class Config(Section, frozen=True):
     """The whole of the server's configuration. `database` is an SQLAlchemy URL; empty means SQLite in the data folder.
 
     `uri` is our status list. When it is full, the next resident goes on the first of `further_uris` that has room. A list takes 16 MiB.
-    `policy` is a file with the rules by which a colour follows; empty: those in server/policy.toml.
+    `policy` is a file with the rules by which a colour follows; empty: those in server/policy.toml. `releases` is the folder of what units
+    fetch.
     """
 
     issuer: IssuerId
@@ -148,6 +149,7 @@ class Config(Section, frozen=True):
     roots: Annotated[list[Name], Meta(min_length=1, max_length=4)] = msgspec.field(default_factory=lambda: ["keys/root.pub.pem"])
     database: Annotated[str, Meta(max_length=400)] = ""
     policy: Annotated[str, Meta(max_length=400)] = ""
+    releases: Name = "releases"
     broker: Broker = Broker()
     intake: Intake = Intake()
     lists: Lists = Lists()
@@ -200,6 +202,7 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
         config,
         policy=full(config.policy),
         data=str(folder / config.data),
+        releases=str(folder / config.releases),
         keys=str(folder / config.keys),
         roots=[str(folder / root) for root in config.roots],
         broker=msgspec.structs.replace(

@@ -12,8 +12,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "test": ["edge", "server", "video", "test"]}
-FILES["dev"] = ["edge", "server", "video", "bench", "test", "dev"]
+FILES = {"edge": ["edge"], "server": ["server"], "bench": ["edge", "bench"], "release": ["edge", "server", "release"]}
+FILES["test"] = ["edge", "server", "video", "release", "test"]
+FILES["dev"] = ["edge", "server", "video", "release", "bench", "test", "dev"]
 
 
 def pins(name: str) -> list[Requirement]:

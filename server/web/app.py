@@ -17,7 +17,7 @@ from healthcode.cose import Signer
 from healthcode.trust import KeyRing
 from server.office import Office
 from server.store.sql import text
-from server.web import desk, desk_imports, desk_jobs, desk_policy, entrance, fleet_door, portal, portal_appeal, static_files
+from server.web import desk, desk_imports, desk_jobs, desk_policy, entrance, fleet_door, portal, portal_appeal, releases, static_files
 from server.web.api.application import MOST_BYTES, ROOT, serve_api, tell_wrong
 from server.web.guard import Guard, TooLarge
 from server.web.pages import Pages, show
@@ -51,6 +51,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.include_router(portal.make_router())
     app.include_router(desk.make_router())
     app.include_router(fleet_door.make_router())
+    app.include_router(releases.make_router())
     app.mount(ROOT, serve_api(services))
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)

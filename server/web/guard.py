@@ -20,8 +20,8 @@ LEAST_LIMIT = 64 * 1024
 """Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
 MOST_DRAINED = 32 * 1024 * 1024
 """Bytes of a body that is too long which are read and dropped: a browser shows no answer before it has sent what it has."""
-NAMELESS = ("/health", admission.PATH)
-"""Paths that are served under every name."""
+NAMELESS = ("/health", admission.PATH, "/fleet/releases/")
+"""Beginnings of paths that are served under every name: units may know the server by an address."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -119,7 +119,7 @@ class Guard:
     def _find_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request goes no further. A browser says where a form was filled in; what is none says nothing and needs a token."""
         host = headers.get("host", "")
-        if self._host and host != self._host and scope["path"] not in NAMELESS:
+        if self._host and host != self._host and not scope["path"].startswith(NAMELESS):
             return PlainTextResponse(f"expected a request to {self._host}\n", 421)
         if scope["method"] in _SAFE or scope["path"].startswith(self._strangers):
             return None
