@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 
-from edge import config as configuration
+from edge import overrides
 from edge.board import Board
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile, ResetLetter, is_synchronised
@@ -33,6 +33,7 @@ from edge.feeds import CameraFeed, CameraStuck, Device, SensorFeed
 from edge.files import keep_secret, measure_disk
 from edge.foreign import KEY_BYTES
 from edge.gate import Gate, GateFault, open_pins
+from edge.governor import Governor
 from edge.hours import Hours
 from edge.identity import check_identity, open_identity
 from edge.link import Link
@@ -42,6 +43,7 @@ from edge.modes import Modes
 from edge.oncefile import OnceFile
 from edge.orders import Orders, Tools
 from edge.outbox import Outbox, OutboxFault
+from edge.overrides import Started
 from edge.parts import Inbox, Keeps
 from edge.releasedoor import ReleaseDoor, wish
 from edge.rootfiles import load_roots
@@ -167,6 +169,7 @@ class Parts:
     door: Door
     releases: ReleaseDoor
     orders: Orders
+    governor: Governor
 
 
 class _End:
@@ -181,13 +184,14 @@ class _End:
         self._stop.set()
 
 
-def run(config: Config, stop: threading.Event, notifier: Notifier, ring: LogRing) -> int:
+def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRing) -> int:
     """Runs the unit until `stop` is set; the process's exit status, REBOOT where a command wants the machine to start anew.
 
     Raises one of STARTING_ERRORS where it cannot begin; whatever ends it, the relay is off.
 
     A loop that no longer comes round ends the process from within (`edge.watchdog`).
     """
+    config = started.config
     roots = check(config)
     data = Path(config.data)
     boot_id = secrets.token_hex(16)
@@ -219,6 +223,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier, ring: LogRing
         cache.load(clock.now())
         random = Random(secrets.randbits(64))
         info = describe(config, boot_id, clock.now())
+        governor = Governor(started, time.monotonic())
         dialogue = Dialogue(
             info,
             cache=cache,
@@ -231,6 +236,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier, ring: LogRing
             identity=open_identity(config),
             once=OnceFile(data / "commands"),
             disk=lambda: measure_disk(data),
+            desired=governor.hear,
         )
         link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
         certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))
@@ -260,7 +266,7 @@ def run(config: Config, stop: threading.Event, notifier: Notifier, ring: LogRing
         )
         tested = Tested(cache, outbox, clock, gate, camera, sensor, link.round_trip_ms)
         orders = Orders(config, unit, tools, Selftest(unit, tested, link.respond))
-        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data), releases, orders)
+        parts = Parts(unit, inbox, gate, camera, sensor, link, reporter, Door(data), releases, orders, governor)
         unit.start(info.software if outbox.damaged is None else f"{info.software}; a damaged outbox was set aside at {outbox.damaged}")
         undo.callback(watchdog.ending)
         undo.callback(gate.close)  # before all that may take its time to end
@@ -294,7 +300,8 @@ def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Even
         works = parts.unit.devices.works
         for news in parts.releases.attend(at, camera=works.get(Device.CAMERA, False), sensor=works.get(Device.SENSOR, False)):
             parts.unit.note(*news)
-        if parts.releases.is_to_end(at, idle=parts.unit.is_idle):
+        is_to_end = parts.governor.attend(at, parts.unit, parts.link)
+        if is_to_end or parts.releases.is_to_end(at, idle=parts.unit.is_idle):
             stop.set()
         watchdog.say(parts.reporter.summary)
 
@@ -323,6 +330,8 @@ def loop(unit: Unit, inbox: Inbox, gate: Gate, stop: threading.Event, report: Ca
 def main(path: Path) -> int:
     """The process: configuration from `path`, log to the standard error, an orderly end on SIGTERM and SIGINT. Its exit status.
 
+    It also ends in order to begin anew with another configuration from afar: whoever runs it starts it again.
+
     Whatever it writes is for its account alone: the outbox holds who passed and with which fever. No core is dumped, whatever ends it:
     what a certificate says is in the memory and is not to reach a disk.
     """
@@ -336,11 +345,15 @@ def main(path: Path) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    started = None
     try:
-        return run(configuration.load(path), stop, notifier, ring)
+        started = overrides.start(path)
+        return run(started, stop, notifier, ring)
     except STARTING_ERRORS as wrong:
         for line in str(wrong).splitlines():
             log.error("%s", line)
+        if started is not None:
+            started.overrides.fail(str(wrong))
         return 2
     except CameraStuck as wrong:
         log.error("%s: the service is to start the unit again", wrong)

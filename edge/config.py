@@ -312,6 +312,18 @@ class Commands(Section, frozen=True):
     ] = False
 
 
+class Trial(Section, frozen=True):
+    """The watch over a configuration that was set from afar: it falls back to the last good one where a device that worked is lost."""
+
+    length_s: Annotated[
+        float, Meta(ge=5, le=3600, description="How long a configuration from afar is on trial before it counts as good.")
+    ] = 300.0
+    lost_s: Annotated[
+        float,
+        Meta(ge=1, le=600, description="How long a camera or thermometer that worked before may be gone in a trial, its start included."),
+    ] = 30.0
+
+
 class Config(Section, frozen=True):
     """The whole of a unit's configuration."""
 
@@ -348,6 +360,7 @@ class Config(Section, frozen=True):
     watchdog: Watchdog = Watchdog()
     updates: Updates = Updates()
     commands: Commands = Commands()
+    trial: Trial = Trial()
 
 
 PIN_NAMES = tuple(f"pins.{field.name}" for field in msgspec.structs.fields(Pins))

@@ -119,6 +119,12 @@ RULES: tuple[Rule, ...] = (
         lambda c: bool(c.link.ca) or not c.link.certificate,
     ),
     Rule(
+        ("trial.lost_s", "trial.length_s"),
+        "less than {}",
+        "because a device that is lost must end a trial before its time",
+        lambda c: c.trial.lost_s < c.trial.length_s,
+    ),
+    Rule(
         ("world", "hardware"),
         "the path of a world's socket",
         'because hardware = "simulated" has its pins and its sensor in a world',

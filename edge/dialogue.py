@@ -50,6 +50,7 @@ from healthcode.messages import (
     ClockReset,
     Delta,
     DeltaAnswer,
+    Desired,
     Head,
     Info,
     Request,
@@ -100,11 +101,13 @@ class Dialogue:
         identity: Identity | None = None,
         once: OnceFile | None = None,
         disk: Callable[[], Disk] | None = None,
+        desired: Callable[[Desired], None] | None = None,
     ) -> None:
         """`at` is the monotonic time, as everywhere here; wall time comes from `clock`. The cache has been loaded.
 
         `letter` is where somebody at the unit may leave a reset of the clock; `identity` takes certificates where the broker wants one.
-        `once` remembers commands; a unit without it obeys none; `disk` measures the disk for a selftest.
+        `once` remembers commands; a unit without it obeys none; `disk` measures the disk for a selftest;
+        `desired` hears of configurations that name this unit.
         """
         self.counts: Counter[str] = Counter()
         self.news: list[News] = []
@@ -118,6 +121,7 @@ class Dialogue:
         self._identity = identity
         self._commandtalk = None if once is None else CommandTalk(info.unit, clock, cache.keys, once)
         self._disk = disk
+        self._desired = desired
         self._is_connected = False
         self._tested_at = float("-inf")
         self._missed = False  # something was refused as being of the future, perhaps because our time was behind
@@ -206,6 +210,8 @@ class Dialogue:
                 return self._reset_clock(payload, at)
             case DownTopic(unit=self._unit, channel="certificate"):
                 return self._certificate(payload)
+            case DownTopic(unit=self._unit, channel="desired") if self._desired is not None:
+                self._take_desired(payload, self._desired)
             case DownTopic(unit=self._unit, channel="request", name=name) if name in UNSIGNED and not is_retained:
                 return self._request(name, payload, at)
             case DownTopic(unit=self._unit, channel="request", name=name) if self._commandtalk is not None and not is_retained:
@@ -285,6 +291,16 @@ class Dialogue:
         self.counts["events_again"] += outcome.again
         self.news.append(EventsDone(outcome.done, outcome.again, at))
         return []
+
+    def _take_desired(self, payload: bytes, hear: Callable[[Desired], None]) -> None:
+        keys = self._cache.keys(self._clock.now())
+        found = SignedFault.UNKNOWN_KEY if keys is None else signed.read(payload, Desired, keys, self._clock.now())
+        if isinstance(found, SignedFault):
+            self._unsigned("desired", found)
+        elif found.message.unit != self._unit:
+            self._complain("desired_unit", f"configuration for unit {found.message.unit}: expected {self._unit}")
+        else:
+            hear(found.message)
 
     def _answer(self, payload: bytes, at: float) -> list[Saying]:
         answer = signed.unpack(payload, cast("type[SyncAnswer]", SyncAnswer), MAX_ANSWER)

@@ -34,7 +34,7 @@ from edge.exchange import Exchange
 from edge.identity import tls_context
 from edge.linkwords import News, Publish, Reconnect, Resubscribe, Saying
 from healthcode import topics
-from healthcode.messages import MAX_SIGNED, Alert, Lane, Response, UnitStatus, encode
+from healthcode.messages import MAX_SIGNED, Alert, Lane, Reported, Response, UnitStatus, encode
 
 LOG = logging.getLogger(__name__)
 
@@ -198,6 +198,10 @@ class Link:
     def alert(self, name: str, alert: Alert | None) -> None:
         """Raises an alert, or clears it with None."""
         self._inputs.put(Publish(topics.up(self._unit, "alert", name), b"" if alert is None else encode(alert), retain=True))
+
+    def reported(self, said: Reported) -> None:
+        """Says what became of the configuration from afar."""
+        self._inputs.put(Publish(topics.up(self._unit, "reported"), encode(said), retain=True))
 
     def respond(self, command: str, response: Response) -> None:
         """Answers a request."""

@@ -109,6 +109,19 @@ class Unit:
             found["lane_mode"] = self._keeps.modes.trouble
         return found
 
+    @property
+    def working(self) -> dict[str, bool]:
+        """What is known of each device: whether it works."""
+        return {device.value: works for device, works in self.devices.works.items()}
+
+    def may_end(self, *, patient: bool) -> bool:
+        """Whether nobody loses by a new start now: the lane is empty, there is no fire, and it is not `free`, which ends with the process.
+
+        If `patient`, nobody stands in front of it either, who would have to show the code again.
+        """
+        is_calm = not self._state.fire and self._state.mode is not LaneMode.FREE and not passage.busy(self._state)
+        return is_calm and not (patient and self._shown is not None)
+
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""
         at = self._keeps.monotonic()

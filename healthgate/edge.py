@@ -11,12 +11,16 @@ import msgspec
 import typer
 
 from edge import config as configuration
+from edge import overrides
 from edge.__main__ import check_password, check_thresholds, main
+from edge.afar import settable
 from edge.cache import held_roots
 from edge.identity import check_identity
 from edge.rootfiles import load_roots
+from edge.trial import Held
+from healthcode.desired import read_settings
 from healthcode.roots import describe_root
-from healthcode.setting_keys import example_toml
+from healthcode.setting_keys import example_toml, show
 from healthgate.calibrate import calibrate
 from healthgate.edge_clock import reset_clock
 from healthgate.edge_enrol import enrol
@@ -70,9 +74,13 @@ def roots_of(config: configuration.Config) -> list[str]:
 
 @app.command()
 def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", help="Print every key with its value.")] = False) -> None:
-    """Read a configuration and the files that it names, roots, password, certificates, and say all that is wrong; nothing is started."""
+    """Read a configuration and the files that it names, roots, password, certificates, and say all that is wrong; nothing is started.
+
+    It also says which configuration from afar stands above the file, and which keys it sets.
+    """
     try:
-        found = configuration.load(config)
+        own = overrides.own_layer(config)
+        found = configuration.parse(own.text, own.name)
     except configuration.ConfigError as wrong:
         refuse(str(wrong))
     faults = [
@@ -80,12 +88,37 @@ def check(config: ConfigFile, as_json: Annotated[bool, typer.Option("--json", he
     ]
     if faults:
         refuse("\n".join(faults))
+    path = Path(found.data) / overrides.FILE
+    held = overrides.read(path)
+    if isinstance(held, str):
+        refuse(f"{path}: {held}: expected what the unit wrote there; at its next start it puts the file aside")
+    kept, in_force = overrides.fit(held, own, found)
     if as_json:
-        typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
-    else:
-        typer.echo(f"{config}: unit {found.unit}, hardware {found.hardware}: good")
-        for line in roots_of(found):
-            typer.echo(line)
+        said = msgspec.to_builtins(in_force) | {"desired": msgspec.to_builtins(kept) | {"in_force": kept.current.version}}
+        typer.echo(json.dumps(said, indent=2))
+        return
+    typer.echo(f"{config}: unit {found.unit}, hardware {found.hardware}: good")
+    for line in [*roots_of(found), *afar_of(kept, found, in_force)]:
+        typer.echo(line)
+
+
+def afar_of(held: Held, own: configuration.Config, in_force: configuration.Config) -> list[str]:
+    """What the unit was told from afar: which version is in force, what it changes, and why a newer one is not."""
+    if not held.newest:
+        return ["from afar: nothing; the file alone counts"]
+    current = held.current
+    told = "on trial" if held.trial is not None else "in force" if current.version else "none in force"
+    lines = [f"from afar: {f'version {current.version} ' if current.version else ''}{told}, the newest is {held.newest}"]
+    if held.refused is not None:
+        lines += [f"  version {held.newest}, {held.refused.value.replace('_', ' ')}: {fault}" for fault in held.faults]
+    before, now = settable(own), settable(in_force)
+    lines += [f"  {key} = {show(now[key])}; {own_says(before[key], now[key])}" for key in read_settings(current.text)]
+    return lines
+
+
+def own_says(before: object, now: object) -> str:
+    """What the unit's own file says of a key that is set from afar."""
+    return "as the file has it" if before == now else f"the file has {show(before)}"
 
 
 @app.command()

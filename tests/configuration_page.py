@@ -4,6 +4,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
+from edge.afar import CAMERA, FROM_AFAR
 from edge.config import ALL_RULES, Config, ConfigError, parse
 from healthcode.setting_keys import Key, list_keys, list_sections
 from healthcode.settings import Rule
@@ -21,7 +22,8 @@ def key_row(key: Key) -> str:
     """One key."""
     default = "must be given" if key.default is None else f"`{key.default}`"
     bounds = re.sub(r"(matches )(.+)$", r"\1`\2`", key.bounds.removeprefix("a "))
-    return "| " + " | ".join(cell(one) for one in (f"`{key.name}`", key.unit, bounds, default, key.meaning)) + " |"
+    afar = "yes" if key.path in FROM_AFAR else ""
+    return "| " + " | ".join(cell(one) for one in (f"`{key.name}`", key.unit, bounds, default, afar, key.meaning)) + " |"
 
 
 def render_keys() -> str:
@@ -31,7 +33,7 @@ def render_keys() -> str:
     for section, kind in list_sections(Config):
         title = f"[{section}]" if section else "Above the first section"
         about = " ".join((kind.__doc__ or "").split())
-        lines += ["", f"## {title}", "", about, "", "| key | unit | bounds | default | meaning |", "|---|---|---|---|---|"]
+        lines += ["", f"## {title}", "", about, "", "| key | unit | bounds | default | from afar | meaning |", "|---|---|---|---|---|---|"]
         lines += [key_row(key) for key in keys if key.section == section]
     return "\n".join([*lines, "", ""])
 
@@ -46,7 +48,10 @@ def rule_row(alike: list[Rule]) -> str:
 
 def render_rules() -> str:
     """What keys must be together, and why."""
-    alike = [list(group) for _, group in groupby(ALL_RULES, key=lambda rule: (rule.expected, rule.because, rule.keys[0].partition(".")[0]))]
+    alike = [
+        list(group)
+        for _, group in groupby((*ALL_RULES, CAMERA), key=lambda rule: (rule.expected, rule.because, rule.keys[0].partition(".")[0]))
+    ]
     return "\n".join(["", "| key | must be | why |", "|---|---|---|", *map(rule_row, alike), "", ""])
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from healthcode.messages import (
     ChunkRequest,
     ClockReset,
     DeltaAnswer,
+    Desired,
     EventBatch,
     Info,
     Request,
@@ -41,8 +42,23 @@ from healthcode.messages import (
     stamp,
 )
 from healthcode.signed import pack
-from healthcode.terms import ClockState, Status
-from tests.edge.province import NOON, ROOT, ROOTS, STRANGER, TIME_KEY, URI, Province, chunk, same, time_answer, watermark
+from healthcode.terms import ClockState, Status, Use
+from healthcode.trust import entry_for
+from tests.edge.province import (
+    NOON,
+    ROOT,
+    ROOTS,
+    STRANGER,
+    TIME_KEY,
+    URI,
+    Province,
+    chunk,
+    list_entry,
+    same,
+    time_answer,
+    trust_list,
+    watermark,
+)
 
 BOOT = "0" * 31 + "1"
 ACK = topics.down("north", "ack")
@@ -73,6 +89,7 @@ class Unit:
             synchronised=lambda: True,
         )
         self.letter = ResetLetter(folder)
+        self.desired: Callable[[Desired], None] | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -86,6 +103,7 @@ class Unit:
             at=self.hands.mono,
             timing=Timing(jitter_s=0.0),
             letter=self.letter,
+            desired=self.desired,
         )
 
     def close(self) -> None:
@@ -383,3 +401,29 @@ def test_nothing_that_arrives_raises_or_changes_anything(
         assert unit.cache.lists[URI].version == 0
         assert unit.cache.trust is not None
         assert msgspec.structs.asdict(unit.cache.trust) == before
+
+
+def desired_by(key: SoftwareKey, unit: str = "north", version: int = 3) -> bytes:
+    return signed.write(Desired(unit=unit, version=version, at_ms=NOON * 1000, settings="[sound]\nvolume = 0.5\n"), key)
+
+
+def test_a_configuration_counts_when_its_key_may_sign_it_and_it_names_this_unit(unit: Unit) -> None:
+    key = SoftwareKey.generate()
+    entry = entry_for(key, issuer="CN-HB", use=Use.CONFIG, sign_from=0)
+    province = Province(trust=trust_list(2, list_entry(), entry))
+    heard: list[Desired] = []
+    unit.desired = heard.append
+    unit.begin()
+    unit.dialogue.connected(0.0)
+    topic = topics.down("north", "desired")
+    unit.tell(topic, desired_by(key), is_retained=True)
+    assert (heard, unit.dialogue.counts["desired_UNKNOWN_KEY"]) == ([], 1), "no trust list yet: it is asked for again with the first"
+    province.fill(unit.cache)
+    for payload in (desired_by(STRANGER), desired_by(TIME_KEY), desired_by(key, "south"), desired_by(key)[:-1], b"", b"{}"):
+        unit.tell(topic, payload, is_retained=True)
+    unit.tell(topics.down("south", "desired"), desired_by(key, "south"), is_retained=True)
+    assert heard == []
+    counts = unit.dialogue.counts
+    assert (counts["desired_UNKNOWN_KEY"], counts["desired_unit"], counts["desired_CBOR"]) == (3, 1, 2)
+    unit.tell(topic, desired_by(key), is_retained=True)
+    assert [each.version for each in heard] == [3]

@@ -1,0 +1,178 @@
+"""The unit's side of configuration from afar, while it runs: takes what is new, watches a trial, starts again, says how it stands.
+
+A configuration comes into force at the next start of the process: whatever it changes is then read where it always is, and nothing runs on
+with half of it. The unit ends in order when nobody is in the lane, and its service starts it again. The deciding thread calls `attend`;
+the link's thread only hands over what it has verified.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Mapping
+from typing import Protocol
+
+from edge import trial
+from edge.afar import settable
+from edge.feeds import Device
+from edge.overrides import Started
+from edge.trial import Given, Held, Lost, Passed, Watch
+from healthcode.desired import digest_settings
+from healthcode.messages import Desired, Reported
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 5.0
+"""After so long what the disk did not take is tried again."""
+PATIENCE_S = 600.0
+"""How long a start waits for a lane without anybody in front of it; after that it waits only until nobody is in it."""
+WHAT = "configuration"
+"""The word of the events that tell of it."""
+
+
+class Governed(Protocol):
+    """The unit, as far as it is governed."""
+
+    @property
+    def working(self) -> Mapping[str, bool]:
+        """What is known of each device: whether it works."""
+
+    def may_end(self, *, patient: bool) -> bool:
+        """Whether nothing is lost by starting again now: nobody in the lane nor, if `patient`, in front of it."""
+
+    def note(self, what: str, detail: str) -> None:
+        """Records an event of the unit."""
+
+
+class Telling(Protocol):
+    """The link, as far as it reports."""
+
+    def reported(self, said: Reported) -> None:
+        """Publishes it, now or at the next connection."""
+
+
+class Governor:
+    """One process's. `hear` may be called by any thread, all else belongs to the deciding one. Times in monotonic seconds."""
+
+    def __init__(self, started: Started, at: float) -> None:
+        self._started = started
+        self._heard: queue.SimpleQueue[Desired] = queue.SimpleQueue()
+        self._config = started.config.trial
+        self._began_at = at
+        self._watch: Watch | None = None
+        if started.overrides.held.trial is not None:
+            self._watch = Watch(at + self._config.length_s)
+        self._put_off: list[Given] = []
+        self._again_at = float("-inf")
+        self._waits_since: float | None = None
+        self._told: Held | None = None
+        self._settings = settable(started.config)
+        self._digest = digest_settings(self._settings)
+
+    def hear(self, desired: Desired) -> None:
+        """A configuration has come, verified, that names this unit."""
+        self._heard.put(desired)
+
+    def attend(self, at: float, unit: Governed, link: Telling) -> bool:
+        """What is due at `at`; whether the process is to end now, to be started again."""
+        self._take(at, unit)
+        self._look(at, unit)
+        held = self._started.overrides.held
+        if held != self._told:
+            self._told = held
+            link.reported(self._report(held))
+        return self._is_to_end(held, at, unit)
+
+    def _take(self, at: float, unit: Governed) -> None:
+        """Takes in what came, and what the disk did not take before."""
+        if not self._knows_what_works(at, unit):
+            return
+        waiting = []
+        if self._put_off and at >= self._again_at:
+            waiting, self._put_off = self._put_off, []
+        while not self._heard.empty():
+            desired = self._heard.get()
+            waiting.append(Given(desired.version, desired.settings))
+        for given in waiting:
+            self._offer(given, at, unit)
+
+    def _knows_what_works(self, at: float, unit: Governed) -> bool:
+        """A process that has just begun does not know yet which devices work: a trial that began now would watch over none."""
+        return at >= self._began_at + self._config.lost_s or all(unit.working.get(device, False) for device in Device)
+
+    def _offer(self, given: Given, at: float, unit: Governed) -> None:
+        before = self._started.overrides.held
+        if given.version <= before.newest:
+            if given.version < before.newest:
+                log.warning("configuration %d is not taken: expected a version above %d", given.version, before.newest)
+            return
+        faults = self._started.find_faults(given)
+        working = [device for device, works in unit.working.items() if works]
+        if not self._keep(trial.offered(before, given, faults, working), at):
+            self._put_off.append(given)
+            return
+        for fault in faults:
+            log.warning("configuration %d is rejected: %s", given.version, fault)
+        state = self._started.overrides.held.state(self._started.running)
+        unit.note(WHAT, f"version {given.version}: {state.value}{': ' + faults[0] if faults else ''}"[:200])
+
+    def _look(self, at: float, unit: Governed) -> None:
+        """Watches the trial that this process runs."""
+        held = self._started.overrides.held
+        if held.trial is None or held.trial.given.text != self._started.running.text:
+            self._watch = None
+        if self._watch is None or held.trial is None:
+            return
+        version = held.trial.given.version
+        match trial.look(self._watch, held.trial.worked, unit.working, at, self._config.lost_s):
+            case Watch() as watch:
+                self._watch = watch
+            case Passed() if self._keep(trial.passed(held), at):
+                unit.note(WHAT, f"version {version}: applied")
+                log.info("configuration %d has passed its trial", version)
+            case Lost(device, for_s):
+                why = f"the {device} worked before, and has not for {for_s:.0f} s"
+                fallen = trial.fallen(held, why)
+                if not self._keep(fallen, at):
+                    self._started.overrides.held = fallen  # and a start that cannot be written down takes it back once more
+                unit.note(WHAT, f"version {version}: fell back: {why}")
+                log.warning("configuration %d is taken back: %s", version, why)
+            case Passed():
+                pass
+
+    def _keep(self, held: Held, at: float) -> bool:
+        """Writes down what counts from now on; whether the disk took it. It is tried again after AGAIN_S."""
+        if at < self._again_at:
+            return False
+        try:
+            self._started.overrides.keep(held)
+        except OSError as wrong:
+            self._again_at = at + AGAIN_S
+            log.error("the configuration from afar cannot be stored: %s", wrong.strerror)
+            return False
+        return True
+
+    def _is_to_end(self, held: Held, at: float, unit: Governed) -> bool:
+        if held.current.text == self._started.running.text:
+            self._waits_since = None
+            return False
+        if self._waits_since is None:
+            self._waits_since = at
+        if not unit.may_end(patient=at - self._waits_since < PATIENCE_S):
+            return False
+        log.info(
+            "starting again with %s", f"configuration {held.current.version}" if held.current.version else "the unit's own configuration"
+        )
+        return True
+
+    def _report(self, held: Held) -> Reported:
+        running, current = self._started.running, held.current
+        return Reported(
+            unit=self._started.config.unit,
+            version=held.newest,
+            state=held.state(running),
+            in_force=current.version if current.text == running.text else running.version,
+            digest=self._digest,
+            settings=self._settings,
+            faults=list(held.faults),
+        )
