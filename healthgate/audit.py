@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,8 @@ from server.audit_heads import read_stored
 from server.keys import KeyFileError, load_roots, read_trust
 from server.office import Office
 from server.store import audit as rows
+from server.store import epidemic
+from server.store.epidemic import ImportRow
 
 app = typer.Typer(
     add_completion=False,
@@ -63,17 +66,23 @@ def show(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show entries, the newest first: who by account and role, what, about whom, why, when. Reading the log is in the log."""
+    """Show entries, the newest first: who by account and role, what, about whom, why, when. Reading the log is in the log.
+
+    Of a resident also the imports of epidemic data that say something of them: what an import turned names its number.
+    """
     about = audit.about("resident", resident) if resident else subject
     if not audit.is_word(about):
         raise typer.BadParameter(f"{about[:40]!r}: expected resident/ID, account/ID or proposal/NUMBER")
     with opened(config) as office:
         with office.store.read() as tx:
             found = rows.list_newest(tx, most, before=before, subject=about, account=account, action=action.value if action else "")
+            telling = epidemic.list_telling(tx, resident) if resident else []
         _note(office, about, len(found))
     if as_json:
         for row in found:
             typer.echo(json.dumps(_as_dict(row)))
+        for imported, facts in telling:
+            typer.echo(json.dumps(_import_as_dict(imported, facts)))
         return
     table = Table(box=None)
     for name in ("entry", "when", "who", "role", "action", "about"):
@@ -83,6 +92,8 @@ def show(
         detail = " ".join(f"{name}={value}" for name, value in json.loads(row.detail).items())
         table.add_row(str(row.entry), rfc3339(row.at_ms / 1000), cell(row.account), row.role, row.action, cell(row.subject), cell(detail))
     Console(highlight=False).print(table)
+    if telling:
+        _print_imports(telling)
 
 
 @app.command("head")
@@ -120,6 +131,35 @@ def _tell(found: Sound | Broken, kept: int, unread: int, as_json: bool) -> None:
             else:
                 typer.echo(f"healthgate audit: the log does not hold: {why}", err=True)
             raise typer.Exit(1)
+
+
+def _print_imports(telling: Sequence[tuple[ImportRow, int]]) -> None:
+    typer.echo("\nimports that say something of this resident:")
+    table = Table(box=None)
+    for name in ("import", "in force", "by", "kind", "rows", "of them"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("file, SHA-256 of what was read", overflow="fold")
+    for row, facts in telling:
+        since = rfc3339((row.in_force_ms or 0) / 1000)
+        until = "" if row.withdrawn_ms is None else f" to {rfc3339(row.withdrawn_ms / 1000)}, withdrawn by {row.withdrawn_by}"
+        told = f"{row.file} {audit.in_groups(row.digest)}"
+        table.add_row(str(row.number), since + until, cell(row.made_by), row.kind, str(row.row_count), str(facts), cell(told))
+    Console(highlight=False).print(table)
+
+
+def _import_as_dict(row: ImportRow, facts: int) -> dict[str, object]:
+    return {
+        "import": row.number,
+        "kind": row.kind,
+        "file": row.file,
+        "digest": audit.in_groups(row.digest),
+        "made_by": row.made_by,
+        "rows": row.row_count,
+        "facts_about_them": facts,
+        "in_force": rfc3339((row.in_force_ms or 0) / 1000),
+        "withdrawn": None if row.withdrawn_ms is None else rfc3339(row.withdrawn_ms / 1000),
+        "withdrawn_by": row.withdrawn_by,
+    }
 
 
 def _note(office: Office, about: str, count: int) -> None:

@@ -20,24 +20,21 @@ from server.audit import Action
 from server.charges import Refused as NotYours
 from server.charges import charge_of
 from server.colours import PENDING
+from server.deadlines import DEADLINE_S
 from server.facts import CaseClosed, CaseEnd, ContactCleared, Fact, HandReason, Isolating, Isolation, IsolationStep, TestOutcome, TestResult
 from server.proposals import Proposals
 from server.proposals import Refused as NotProposed
 from server.registry import Registry
 from server.sealing import Seal
-from server.store import Store, appeals, events, people, proposals, to_ms
+from server.store import Store, appeals, people, proposals, to_ms
 from server.store.appeals import AppealRow, PaperRow
 
-DEADLINE_S = 48 * 3600.0
-"""Within so long a request is answered, in seconds: August 2021, decided within 48 hours."""
 MOST_LETTERS = 1000
 MOST_PAPERS = 5
 MOST_PAPER_BYTES = 4 * 1024 * 1024
 """Longest paper: a page as a phone photographs it."""
 A_WEEK = 7
 """Requests about one person within seven days."""
-OVERDUE = "appeals_overdue"
-"""The alert that requests wait beyond their deadline."""
 SOURCE = "appeal"
 _KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"%PDF-": "pdf"}
 """What papers may be, by their first bytes (ITU-T T.81 B.2; PNG 5.2; ISO 32000-1, 7.5.2)."""
@@ -132,7 +129,6 @@ class Appeals:
         self._proposals = made
         self._seal = seal
         self._now = now
-        self._warned = 0
 
     def ask(self, actor: Actor, resident: str, words: str, papers: Sequence[bytes]) -> Appeal | Refused | NotYours:
         """Asks for another colour for oneself or a member of the family."""
@@ -225,19 +221,6 @@ class Appeals:
             facts = facts_of(answer, when)
             self._registry.record_many(tx, [(row.resident, fact) for fact in facts], at, actor)
             return self._found(tx, number)
-
-    def warn(self) -> bool:
-        """Raises the alert where more requests wait beyond their deadline than at the last look; whether it did."""
-        at_ms = to_ms(self._now())
-        with self._store.read() as tx:
-            overdue, first_ms = appeals.count_overdue(tx, at_ms)
-        before, self._warned = self._warned, overdue
-        if overdue <= before or first_ms is None:
-            return False
-        with self._store.write() as tx:
-            detail = f"{overdue} requests for conversion wait beyond 48 hours, the longest since {(at_ms - first_ms) // 3_600_000} h"
-            events.raise_alert(tx, OVERDUE, "", detail, at_ms)
-        return True
 
     def _found(self, tx: Connection, number: int) -> Appeal:
         row = appeals.find(tx, number)

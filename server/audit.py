@@ -52,6 +52,7 @@ class Action(StrEnum):
     CLAIM_ANSWERED = "claim.answered"
     CLAIM_DECIDED = "claim.decided"
     REVIEW_CLOSED = "review.closed"
+    REVIEWS_CLOSED = "reviews.closed"
     ACCOUNT_ADDED = "account.added"
     ACCOUNT_PASSWORD = "account.password"  # noqa: S105
     ACCOUNT_DISABLED = "account.disabled"
@@ -124,6 +125,11 @@ def about(kind: str, name: str | int) -> str:
 def is_word(text: str) -> bool:
     """Whether a subject or a value may stand in the log: a word of up to 80 letters, or an id, and no telephone or identity number."""
     return bool(_WORD.fullmatch(text)) and not _NUMBER.search(text)
+
+
+def in_groups(digest: bytes) -> str:
+    """A digest in hexadecimal as a value of the log: eight letters at a time, so that no number of a person's can be in it."""
+    return digest.hex("-", 4)
 
 
 def append(tx: Connection, who: Who, action: Action, subject: str, detail: Detail, at: float) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from server.actors import BY_RULES, Actor
 from server.charges import Refused, charge_of
-from server.contradictions import Flag, contradictions, is_well, reasons_for_review
+from server.contradictions import Flag, contradictions, is_well, left_to_people, reasons_for_review
 from server.declarations import Answers, Declaration, validate
 from server.enrolment import Details, Relation
 from server.facts import Declared, Fact, Reviewed, SetByHand
@@ -180,15 +180,18 @@ class CheckIns:
             flags = contradictions(fact, facts, policy)
             if replaced is not None and is_well(fact, policy) and not is_well(replaced, policy):
                 flags = (*flags, Flag.CORRECTED_TO_WELL)
+            left = left_to_people(fact, _newest(facts), policy)
+            if left:
+                reviews.open_review(tx, "says", " ".join(left), resident, to_ms(fact.at))
         else:
-            flags = reasons_for_review(fact, facts, policy)
+            left, flags = (), reasons_for_review(fact, facts, policy)
         if flags:
             kind = "contradiction" if has_review else "declaration"
             reviews.open_review(tx, kind, " ".join(flags), resident, to_ms(fact.at))
         elif not has_review:
             self._registry.record(tx, resident, Reviewed(fact.at, BY_RULE), fact.at, BY_RULES)
             reviews.close_declarations(tx, resident, BY_RULE, to_ms(fact.at))
-        return flags
+        return (*flags, *left)
 
     def _keep_details(self, tx: Connection, resident: str, declaration: Declaration) -> None:
         if declaration.phone or declaration.district:

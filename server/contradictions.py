@@ -41,6 +41,9 @@ class Flag(StrEnum):
     LISTED_CONTACT = "listed_contact"
     LISTED_ISOLATION = "listed_isolation"
     CORRECTED_TO_WELL = "corrected_to_well"
+    SAYS_SYMPTOMS = "says_symptoms"
+    SAYS_CONTACT = "says_contact"
+    SAYS_ISOLATION = "says_isolation"
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,27 @@ def categories(facts: Iterable[Fact], at: float, policy: Policy) -> tuple[Flag, 
 
 
 def reasons_for_review(declared: Declared, facts: Iterable[Fact], policy: Policy) -> tuple[Flag, ...]:
-    """Why an officer has to look before a code is given. What people say against themselves is no reason: the rules make it yellow."""
+    """Why an officer has to look before a code is given. What people say against themselves is no reason where the rules make it yellow."""
     facts = list(facts)
-    return contradictions(declared, facts, policy) + categories(facts, declared.at, policy)
+    return contradictions(declared, facts, policy) + categories(facts, declared.at, policy) + left_to_people(declared, None, policy)
+
+
+def left_to_people(declared: Declared, before: Declared | None, policy: Policy) -> tuple[Flag, ...]:
+    """What somebody says of themselves that changes no colour because the policy has people look first (`review`).
+
+    What the declaration `before` said already is not put before anybody again; a further symptom is.
+    """
+    rules = policy.declared
+    told = () if before is None else before.symptoms
+    was_feverish = before is not None and is_feverish(before, policy)
+    flags = []
+    if rules.symptoms == "review" and (set(declared.symptoms) - set(told) or (is_feverish(declared, policy) and not was_feverish)):
+        flags.append(Flag.SAYS_SYMPTOMS)
+    if rules.contact == "review" and declared.contact and not (before is not None and before.contact):
+        flags.append(Flag.SAYS_CONTACT)
+    if rules.isolation == "review" and declared.isolation is not (Isolating.NONE if before is None else before.isolation):
+        flags += [Flag.SAYS_ISOLATION] if declared.isolation is not Isolating.NONE else []
+    return tuple(flags)
 
 
 def is_feverish(declared: Declared, policy: Policy) -> bool:

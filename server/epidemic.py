@@ -24,10 +24,10 @@ from server import audit
 from server.actors import Who
 from server.audit import Action
 from server.colours import PENDING
-from server.contradictions import contradictions
+from server.contradictions import Flag, contradictions
 from server.epidemic_lines import MOST_BYTES, Faulty, Ignored, Layout, read_rows
 from server.epidemic_rows import Entry
-from server.facts import WORD_OF, Declared, Fact, Reviewed, SetByHand
+from server.facts import WORD_OF, Declared, Fact, Reviewed, SetByHand, TestOutcome, TestResult
 from server.persons import fingerprint
 from server.registry import Registry
 from server.rulings import SLICE, Judged
@@ -42,6 +42,8 @@ LOOK_SLICE = 1000
 """Facts of an import that are looked through at most in one step; most of them may be about people who are not registered."""
 ABANDONED_MS = 600_000
 """A staged import with which nobody has gone on for so long is forgotten: its process died."""
+_MISTAKEN = "data_mistaken"
+"""Why what an import had put before officers is closed when it is withdrawn (server.reviews.ReviewReason)."""
 MOST_FAULTS = 1000
 """Faulty cells that are told; the rest are counted."""
 _ENCODER = msgspec.json.Encoder()
@@ -182,7 +184,14 @@ class Epidemic:
             row = rows.find_import(tx, number)
             if row is None or not rows.put_in_force(tx, number, to_ms(at)):
                 return NotDone(f"import {number} is not staged: expected one that was just read")
-            detail: audit.Detail = {"kind": row.kind, "facts": row.fact_count, "new": row.new_count, "left_out": row.left_out}
+            detail: audit.Detail = {
+                "kind": row.kind,
+                "rows": row.row_count,
+                "facts": row.fact_count,
+                "new": row.new_count,
+                "left_out": row.left_out,
+                "digest": audit.in_groups(row.digest),
+            }
             audit.append(tx, who, Action.IMPORTED, audit.about("import", number), detail, at)
             return None
 
@@ -230,14 +239,16 @@ class Epidemic:
                 reached, passed = each.fact, passed + 1
             at = self._now()
             judged = self._registry.rulings.judge(tx, residents, at)
-            self._registry.rulings.enact(tx, judged, at)
+            self._registry.rulings.enact(tx, judged, at, told_by=row.number)
             changed = Counter(json.loads(row.changed or "{}"))
             changed.update(f"{before} {after}" for before, after in _changes(judged))
             flags: dict[str, str] = {}
             if row.state == "in_force":
                 found = {each.stand.resident: " ".join(_flags(each, (row.in_force_ms or 0) / 1000)) for each in judged}
                 flags = {resident: why for resident, why in found.items() if why}
-                reviews.open_many(tx, "contradiction", flags, to_ms(at))
+                reviews.open_many(tx, "contradiction", flags, to_ms(at), row.number)
+            else:
+                reviews.close_of_import(tx, row.number, residents, "rule", _MISTAKEN, to_ms(at))
             rows.advance(tx, row.number, reached, passed, json.dumps(changed), row.flagged + len(flags), is_last=is_last)
         return True
 
@@ -339,15 +350,22 @@ def _changes(judged: list[Judged]) -> list[tuple[str, str]]:
 
 
 def _flags(judged: Judged, since: float) -> tuple[str, ...]:
-    """In what the newest declaration of somebody who has a review does not agree with what was heard at `since` or later."""
+    """In what the newest declaration of somebody who has a review does not agree with what was heard at `since` or later.
+
+    And what was heard then of which the policy has people look first.
+    """
     facts = judged.facts
     if not any(isinstance(fact, Reviewed | SetByHand) for fact in facts):
         return ()
+    left = judged.policy.case.positive_test == "review" and any(
+        isinstance(fact, TestResult) and fact.outcome is TestOutcome.POSITIVE and fact.heard >= since for fact in facts
+    )
+    flags = [Flag.TEST_POSITIVE.value] if left else []
     declared = max((fact for fact in facts if isinstance(fact, Declared)), key=lambda fact: fact.at, default=None)
     if declared is None:
-        return ()
+        return tuple(flags)
     known = contradictions(declared, [fact for fact in facts if _heard(fact) < since], judged.policy)
-    return tuple(flag.value for flag in contradictions(declared, facts, judged.policy) if flag not in known)
+    return (*flags, *(flag.value for flag in contradictions(declared, facts, judged.policy) if flag not in known))
 
 
 def _heard(fact: Fact) -> float:

@@ -184,12 +184,16 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class FeverAtGate:
-    """A gate measured fever twice in the holder of a code that was valid then. `body_c` is the estimate in degrees Celsius."""
+    """A gate measured fever twice in the holder of a code that was valid then. `body_c` is the estimate in degrees Celsius.
+
+    `believed`: an officer looked at it; it counts where the policy has people look first, too.
+    """
 
     at: float
     unit: str
     body_c: float | None
     clock: ClockState
+    believed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

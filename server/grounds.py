@@ -247,7 +247,9 @@ def gate_fevers(docket: Docket, cleared: float) -> list[float]:
     """
     rules = docket.policy.gate
     fevers = docket.all(FeverAtGate)
-    if not fevers or rules.fever == "review":
+    if fevers and rules.fever == "review":
+        fevers = [fact for fact in fevers if fact.believed]
+    if not fevers:
         return []
     over = max(cleared, docket.base)
     counting = []

@@ -18,6 +18,7 @@ from server.charges import Limit
 from server.checkins import CheckIns
 from server.config import Config, ConfigError
 from server.counts import Counts
+from server.deadlines import Deadlines
 from server.dossiers import Dossiers
 from server.drafts import Drafts
 from server.epidemic import Epidemic
@@ -67,13 +68,14 @@ class Office:
     app_people: AppPeople
     replays: Replays
     appeals: Appeals
+    deadlines: Deadlines
     insight: Insight
     retention: Retention
     watch: FleetWatch
 
     def chores(self) -> bool:
-        """What time brings in the registry beside colours, a moment's work: proposals, overdue requests, deletions; whether more waits."""
-        self.appeals.warn()
+        """What time brings in the registry beside colours, a moment's work: proposals, what is overdue, deletions; whether more waits."""
+        self.deadlines.step()
         has_more = self.proposals.step()
         return self.retention.step() or has_more
 
@@ -119,7 +121,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         households,
         CheckIns(store, registry, seal, now),
         Drafts(store, seal, now, family.draft_days * 86_400.0),
-        Reviews(store, registry, now),
+        Reviews(store, registry, now, time.sleep),
         Counts(store, now),
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
@@ -128,6 +130,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         AppPeople(store, households, handovers, seal, now, config.apps.waiting),
         Replays(store, seal, now),
         Appeals(store, registry, made, seal, now),
+        Deadlines(store, now),
         Insight(store, registry, seal, now, config.privacy.passes_days),
         Retention(store, config.privacy, now),
         FleetWatch(store, now),

@@ -1,7 +1,8 @@
 """Facts are recorded and rulings follow from them: the one way in for facts, for one person and for a hundred thousand.
 
 Facts, the rulings that follow, when those are due again and the status list's waiting changes are written in the caller's transaction.
-Whole seconds rule: a ruling's `ruled_at` is the second in which it was made, and is what codes carry as iat.
+Whole seconds rule: a ruling's `ruled_at` is the second in which it was made, and is what codes carry as iat; never more than
+MOST_AHEAD_S later than that, for gates refuse codes from the future.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from server.store.rulings import PAUSED_MS, FactRow, RulingRow, StandRow
 
 SLICE = 500
 """Residents who are ruled on with one question to the database."""
+MOST_AHEAD_S = 2
+"""Several rulings on one person within a second are dated so far ahead at most; a gate takes a code that is 5 s ahead of it."""
 _DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in FACTS.items()}
 _ENCODER = msgspec.json.Encoder()
 _WHY = msgspec.json.Decoder(Sentence)
@@ -121,8 +124,11 @@ class Rulings:
             judged.append(Judged(stand, tuple(known), colour_of(known, moment, book.policy, book.outages), book.policy))
         return judged
 
-    def enact(self, tx: Connection, judged: Sequence[Judged], at: float) -> int:
-        """Puts in force what was judged at `at` in the same transaction, where it is not in force already; how many rulings are new."""
+    def enact(self, tx: Connection, judged: Sequence[Judged], at: float, told_by: int | None = None) -> int:
+        """Puts in force what was judged at `at` in the same transaction, where it is not in force already; how many rulings are new.
+
+        `told_by` is the import because of which it was judged: the log says so of everybody whom it turns.
+        """
         fresh: list[RulingRow] = []
         due: list[tuple[str, int | None]] = []
         waiting: list[Waiting] = []
@@ -136,7 +142,7 @@ class Rulings:
             if made is not None:
                 fresh.append(made)
                 if stand.colour not in (None, made.colour):
-                    turned.append(_turned(stand, made))
+                    turned.append(_turned(stand, made, told_by))
                 change = _change(stand, ruling, made.ruled_at)
                 if change is not None:
                     waiting.append(change)
@@ -180,8 +186,10 @@ def _told(resident: str, fact: Fact, who: Who) -> Entry:
     return Entry(who, Action.FACT, audit.about("resident", resident), detail)
 
 
-def _turned(stand: StandRow, made: RulingRow) -> Entry:
-    detail: audit.Detail = {"from": stand.colour or PENDING, "to": made.colour, "reason": made.rule, "policy": made.policy}
+def _turned(stand: StandRow, made: RulingRow, told_by: int | None) -> Entry:
+    detail: dict[str, str | int] = {"from": stand.colour or PENDING, "to": made.colour, "reason": made.rule, "policy": made.policy}
+    if told_by is not None:
+        detail["import"] = told_by
     return Entry(BY_RULES, Action.COLOUR, audit.about("resident", stand.resident), detail)
 
 
@@ -210,7 +218,8 @@ def _due_ms(ruling: Ruling) -> int | None:
 def _compare(stand: StandRow, ruling: Ruling, at: float, policy: int) -> RulingRow | None:
     """The ruling as it is to be stored; None where it says what the one in force says.
 
-    A fresh index that is not green gets a time one second ahead: see docs/decisions/0041.
+    A fresh index that is not green gets a time one second ahead (docs/decisions/0041), and of two rulings in one second the later one, as
+    far as MOST_AHEAD_S goes: beyond that they share a time, and gates take the stricter (0060).
     """
     is_fresh = (stand.ruled_uri, stand.ruled_idx) != (stand.uri, stand.idx)
     why, since_ms = _ENCODER.encode(ruling.why).decode(), to_ms(ruling.since)
@@ -218,7 +227,8 @@ def _compare(stand: StandRow, ruling: Ruling, at: float, policy: int) -> RulingR
         return None
     had_none = stand.colour in (None, PENDING)
     ahead = 1 if (is_fresh or had_none) and ruling.colour not in (Colour.GREEN, None) else 0
-    ruled_at = max(int(at) + ahead, 0 if stand.ruled_at is None else stand.ruled_at + (0 if had_none else 1))
+    before = stand.ruled_at or 0
+    ruled_at = max(int(at) + ahead, before, min(before + (0 if had_none else 1), int(at) + MOST_AHEAD_S))
     return RulingRow(stand.resident, stand.uri, stand.idx, ruling.word, ruling.rule.value, since_ms, why, ruled_at, to_ms(at), policy)
 
 

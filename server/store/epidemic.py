@@ -115,6 +115,19 @@ def list_imports(connection: Connection, limit: int) -> list[ImportRow]:
     return [_import(row._mapping) for row in rows]
 
 
+def list_telling(connection: Connection, resident: str) -> list[tuple[ImportRow, int]]:
+    """The imports that say or said something of a resident, the newest first, each with how many facts about them."""
+    rows = connection.execute(
+        text(
+            "SELECT w.import, count(*) FROM residents r JOIN epidemic_facts e ON e.number_hash = r.number_hash"
+            " JOIN epidemic_rows w ON w.fact = e.fact WHERE r.resident = :resident GROUP BY w.import ORDER BY w.import DESC"
+        ),
+        {"resident": resident},
+    ).all()
+    found = [(find_import(connection, int(number)), int(count)) for number, count in rows]
+    return [(row, count) for row, count in found if row is not None and row.in_force_ms is not None]
+
+
 def list_abandoned(connection: Connection, before_ms: int) -> list[int]:
     """Imports that were begun and not gone on with since `before_ms`."""
     rows = connection.execute(

@@ -244,6 +244,11 @@ def raise_alert(connection: Connection, name: str, unit: str, detail: str, at_ms
     )
 
 
+def end_alert(connection: Connection, name: str, unit: str) -> None:
+    """Forgets an alert: what it was about is over."""
+    connection.execute(text("DELETE FROM alerts WHERE name = :name AND unit = :unit"), {"name": name, "unit": unit})
+
+
 def list_alerts(connection: Connection) -> list[tuple[str, str, int, str]]:
     """(name, unit, times, detail) of every alert."""
     rows = connection.execute(text("SELECT name, unit, times, detail FROM alerts ORDER BY last_ms DESC"))

@@ -7,7 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from server.web import desk_appeals, desk_approvals, desk_audit, desk_imports, desk_numbers, desk_people, desk_policy, desk_queue
+from server.web import (
+    desk_appeals,
+    desk_approvals,
+    desk_audit,
+    desk_groups,
+    desk_imports,
+    desk_numbers,
+    desk_people,
+    desk_policy,
+    desk_queue,
+)
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
 from server.web.services import Services, services_of
@@ -19,7 +29,7 @@ def make_router() -> APIRouter:
     """The router of all pages of the desk."""
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
-    for room in (desk_queue, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers):
+    for room in (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers):
         room.add_routes(router)
     return router
 
@@ -27,5 +37,6 @@ def make_router() -> APIRouter:
 def first_page(request: Request, services: House, session: StaffSession) -> Response:
     """What waits for whom, and where everything is."""
     waiting = services.office.reviews.count(session.actor)
-    counts = {"queue": sum(waiting.values())} if isinstance(waiting, dict) else {}
+    groups = services.office.reviews.groups(session.actor)
+    counts = {"queue": sum(waiting.values()) + len(groups)} if isinstance(waiting, dict) and isinstance(groups, list) else {}
     return show_desk(request, session, "desk_first.html", "first", counts=counts)

@@ -15,6 +15,7 @@ from server.audit import Action, Broken, Sound
 from server.audit_heads import read_stored
 from server.keys import load_roots, read_trust
 from server.store import audit as rows
+from server.store import epidemic
 from server.web import desk_jobs
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
@@ -28,6 +29,7 @@ PATH = "/desk/audit"
 PAGE = 100
 KIND = "audit"
 _ID_LETTERS = 8
+_RESIDENT = audit.about("resident", "")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def audit_page(
     action: str = "",
     before: str = "",
 ) -> Response:
-    """Entries, the newest first."""
+    """Entries, the newest first; of a resident also the imports that say something of them."""
     about = subject.strip()
     about = audit.about("resident", about) if len(about) == _ID_LETTERS and about.isalnum() else about
     is_known = audit.is_word(about) and audit.is_word(account.strip())
@@ -64,6 +66,7 @@ def audit_page(
     limit = int(before) if before.isdecimal() and len(before) < 16 else None
     with services.office.store.write() as tx:
         found = rows.list_newest(tx, PAGE + 1, before=limit, **wanted) if is_known else []
+        telling = epidemic.list_telling(tx, about.removeprefix(_RESIDENT)) if is_known and about.startswith(_RESIDENT) else []
         heads = rows.list_heads(tx)
         tip = rows.find_tip(tx)
         shown = {"entries": len(found[:PAGE])}
@@ -77,6 +80,7 @@ def audit_page(
         "desk_audit.html",
         "audit",
         rows=[tell_entry(visitor.words, row) for row in found[:PAGE]],
+        telling=[(row, facts, audit.in_groups(row.digest)) for row, facts in telling],
         entries=tip.entry,
         heads=[(head.at_ms / 1000, head.entry) for head in reversed(heads[-60:])],
         actions=[each.value for each in Action],

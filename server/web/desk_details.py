@@ -22,6 +22,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "detail.reason.{}",
     ),
     "kind": ("detail.kind.{}", "queue.kind.{}"),
+    "why": ("review.{}",),
     "decision": ("queue.decide.{}", "detail.decision.{}"),
     "role": ("desk.role.{}",),
     "relation": ("relation.{}",),

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.charges import Refused
+from server.deadlines import DEADLINE_S
 from server.facts import Declared
 from server.handovers import ClaimView
 from server.identity import mask_name
 from server.reviews import DECISIONS, Decision, Mark, NoReview, ReviewKind, ReviewReason
 from server.store.reviews import ReviewRow, WaitingRow
+from server.web.desk_groups import tell_group
 from server.web.desk_pages import show_desk
 from server.web.desk_places import choose_districts, list_choices, tell_place
 from server.web.desk_rules import StaffSession, add
@@ -28,8 +30,6 @@ from server.web.visitors import Seen
 House = Annotated[Services, Depends(services_of)]
 PAGE = 50
 """Rows of a page."""
-LATE_S = 48 * 3600.0
-"""People are told that they have an answer by then."""
 GRANT, REFUSE = "grant", "refuse"
 
 
@@ -57,8 +57,9 @@ def queue_page(
     place: str = "",
     after: str = "",
     done: str = "",
+    stands: str = "",
 ) -> Response:
-    """What waits, by kind and place."""
+    """What waits, by kind and place, and what came with imports."""
     words, reviews = visitor.words, services.office.reviews
     kinds = (ReviewKind(kind),) if kind in tuple(ReviewKind) else tuple(ReviewKind)
     districts = choose_districts(words, place)
@@ -66,8 +67,8 @@ def queue_page(
     if mark is not None and mark.kind not in kinds:
         mark = None
     found = reviews.queue(session.actor, PAGE + 1, kinds=kinds, districts=districts, after=mark)
-    counts = reviews.count(session.actor)
-    if isinstance(found, Refused) or isinstance(counts, Refused):
+    counts, late, groups = reviews.count(session.actor), reviews.count_late(session.actor), reviews.groups(session.actor)
+    if isinstance(found, Refused) or isinstance(counts, Refused) or isinstance(late, Refused) or isinstance(groups, Refused):
         raise HTTPException(403)
     now = services.office.now()
     filters = _filters(kind if len(kinds) == 1 else "", place if districts else "")
@@ -87,6 +88,11 @@ def queue_page(
         is_first=mark is None,
         first=f"/desk/queue?{filters}" if filters else "/desk/queue",
         done=done if done.isdigit() else "",
+        late=late,
+        groups=[tell_group(words, row, now) for row in groups]
+        if mark is None and ReviewKind.CONTRADICTION in kinds and not districts
+        else [],
+        stands=int(stands) if stands.isdecimal() and len(stands) < 16 else 0,
     )
 
 
@@ -167,7 +173,7 @@ def _show(
         unit=row.unit,
         resident=row.resident,
         age=tell_age(words, now - row.received_ms / 1000),
-        is_late=now - row.received_ms / 1000 > LATE_S,
+        is_late=now - row.received_ms / 1000 > DEADLINE_S,
         colour=ruling.word,
         reason_now=words.explain(ruling.why),
         declared=None if declared is None else tell_fact(words, declared),
@@ -220,7 +226,7 @@ def _tell(words: Words, row: WaitingRow, now: float) -> dict[str, object]:
         "colour": row.colour,
         "since": row.received_ms / 1000,
         "age": tell_age(words, waits),
-        "is_late": waits > LATE_S,
+        "is_late": waits > DEADLINE_S,
     }
 
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from server.appeals import DEADLINE_S, MEDIA_TYPES, MOST_LETTERS, MOST_PAPER_BYTES, MOST_PAPERS, Appeal, AppealFault, Refused
+from server.appeals import MEDIA_TYPES, MOST_LETTERS, MOST_PAPER_BYTES, MOST_PAPERS, Appeal, AppealFault, Refused
 from server.charges import Refused as NotYours
+from server.deadlines import DEADLINE_S
 from server.households import Member
 from server.identity import mask_name
 from server.insight import Explained

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from healthcode.terms import Use
-from healthgate import audit, keyring_files, resident, server
+from healthgate import audit, epidemic, keyring_files, resident, server
 from server.audit_heads import AuditHeads
 from server.config import load
 from server.keys import load_roots, load_signer, read_trust
@@ -111,3 +111,20 @@ def test_what_is_no_head_is_said_in_one_line(folder: Path, tmp_path: Path, conte
 
 def test_a_telephone_number_is_no_subject(folder: Path) -> None:
     assert run(folder, "show", "--resident", "13800000000").exit_code == 2
+
+
+def test_which_import_turned_a_resident_is_told_with_its_file(folder: Path, tmp_path: Path) -> None:
+    config = ("--config", str(folder / "server.toml"))
+    path = tmp_path / "contacts.csv"
+    path.write_text(CliRunner().invoke(epidemic.app, ["example", "--kind", "close_contact"]).stdout)
+    number = path.read_text().splitlines()[1].split(",")[0]
+    who = json.loads(CliRunner().invoke(resident.app, ["add", "居民乙", "--number", number, "--json", *config]).stdout)["id"]
+    made = json.loads(CliRunner().invoke(epidemic.app, ["import", str(path), "--kind", "close_contact", "--json", *config]).stdout)
+    rows = [json.loads(line) for line in run(folder, "show", "--resident", who, "--json").stdout.splitlines()]
+    turned = next(row for row in rows if row.get("action") == "colour" and row["detail"]["to"] == "yellow")
+    (told,) = (row for row in rows if "import" in row)
+    assert turned["detail"]["import"] == told["import"] == made["import"]
+    assert (told["file"], told["rows"], told["facts_about_them"], told["withdrawn"]) == ("contacts.csv", 2, 1, None)
+    shown = run(folder, "show", "--resident", who).stdout
+    assert "imports that say something of this resident" in shown
+    assert "imports that say" not in run(folder, "show").stdout

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from healthcode.terms import Colour
 from server.actors import AT_CONSOLE, Actor, Role
-from server.appeals import MOST_PAPER_BYTES, OVERDUE, Answer, Appeal, AppealFault, Refused
+from server.appeals import MOST_PAPER_BYTES, Answer, Appeal, AppealFault, Refused
 from server.charges import Refused as NotYours
 from server.charges import Registered
 from server.facts import Case, CaseCategory, CloseContact, Fact, HandReason, Reviewed
@@ -17,7 +17,7 @@ from server.sentences import Language, sentences
 from server.store import audit as log
 from server.store import events
 from tests.server.family import actor, entry, number
-from tests.server.office import Clock
+from tests.server.office import Clock, Town
 
 DAY = 86_400.0
 JPEG, PNG, PDF = b"\xff\xd8\xff\xe0 a photo", b"\x89PNG\r\n\x1a\n a picture", b"%PDF-1.7 a document"
@@ -134,14 +134,41 @@ def test_48_hours_and_the_alert(office: Office, clock: Clock, mother: Actor, me:
     tell(office, me, CloseContact(clock(), "clinic"))
     asked(office, mother, me)
     clock.at += 48 * 3600 - 1
-    assert not office.appeals.warn()
-    clock.at += 1
-    assert office.appeals.warn()
-    assert not office.appeals.warn()
+    office.chores()
+    assert alerts(office) == []
+    clock.at += 60
+    office.chores()
     (waiting,) = office.appeals.queue(LI)  # type: ignore[misc]
     assert waiting.is_overdue
+    assert alerts(office) == [("appeals_overdue", 1, "requests for conversion: 1 wait beyond 48 hours, the longest since 0 h")]
+    clock.at += 60
+    office.chores()
+    assert alerts(office)[0][1] == 1, "told once, not each minute"
+    office.appeals.decide(LI, waiting.number, Answer.PERIOD_RUNS)
+    office.chores()
+    assert len(alerts(office)) == 1
+    clock.at += 60
+    office.chores()
+    assert alerts(office) == [], "answered: nobody need look any more"
+
+
+def test_an_alert_of_before_a_restart_ends_too(office: Office, town: Town, clock: Clock, mother: Actor, me: str) -> None:
+    tell(office, me, CloseContact(clock(), "clinic"))
+    request = asked(office, mother, me)
+    clock.at += 49 * 3600
+    office.chores()
+    assert [name for name, *_ in alerts(office)] == ["appeals_overdue"]
+    later = town.open(clock)
+    later.appeals.decide(LI, request.number, Answer.PERIOD_RUNS)
+    later.chores()
+    assert alerts(office) == []
+    later.store.close()
+
+
+def alerts(office: Office) -> list[tuple[str, int, str]]:
+    """(name, times, detail) of every alert."""
     with office.store.read() as tx:
-        assert [name for name, *_ in events.list_alerts(tx)] == [OVERDUE]
+        return [(name, times, detail) for name, _, times, detail in events.list_alerts(tx)]
 
 
 NOT_TAKEN = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,12 +16,13 @@ from server.drafts import Draft, DraftKind
 from server.facts import CloseContact, ContactCleared, Declared, Fact, Reviewed
 from server.faults import Fault, Faults
 from server.households import Member
-from server.office import Office
+from server.office import Office, open_office
 from server.reviews import Decision, NoReview, ReviewKind, ReviewReason
 from server.sentences import Language, sentences
+from server.store import events
 from server.store.reviews import ReviewRow
 from tests.server.family import actor, entry, number
-from tests.server.office import Clock, Town
+from tests.server.office import CAPACITY, Clock, Town
 
 DAY = 86_400.0
 WELL: dict[str, str | list[str]] = {
@@ -277,3 +279,111 @@ def test_drafts_are_of_one_account_sealed_bounded_and_end(office: Office, who: A
 def test_every_refusal_has_a_sentence(language: Language) -> None:
     have = set(sentences(language))
     assert {f"report.{word.value}" for word in ReportFault} | {f"household.{word.value}" for word in HouseholdFault} <= have
+
+
+@pytest.fixture
+def lenient(town: Town, clock: Clock) -> Iterator[Office]:
+    """An office whose policy has people look at what others say of themselves."""
+    (town.folder / "policy.toml").write_text('version = 2\n[declared]\nsymptoms = "review"\ncontact = "review"\nisolation = "review"\n')
+    opened = open_office(town.config('policy = "policy.toml"'), clock, CAPACITY)
+    yield opened
+    opened.store.close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "flag"),
+    [
+        ({"symptoms": ["cough"]}, Flag.SAYS_SYMPTOMS),
+        ({"temperature": "38.1"}, Flag.SAYS_SYMPTOMS),
+        ({"contact": "yes"}, Flag.SAYS_CONTACT),
+        ({"isolation": "home", "isolation_since": "2023-11-10"}, Flag.SAYS_ISOLATION),
+    ],
+)
+def test_what_the_policy_leaves_to_people_comes_before_them(
+    lenient: Office, clock: Clock, answers: dict[str, str | list[str]], flag: Flag
+) -> None:
+    """Somebody who has a code keeps its colour, and waits in the officers' queue; the same word the next day is nothing new."""
+    office = lenient
+    account = actor(office, "13800138001")
+    own = office.households.register(account, entry())
+    li = actor(office, "officer.li", Role.OFFICER)
+    assert isinstance(own, Registered)
+    assert taken(office.checkins.submit(account, own.resident, DECLARE, "report-1", WELL)).flags == ()
+    clock.at += DAY
+    assert taken(office.checkins.submit(account, own.resident, CHECK_IN, "report-2", {**TODAY, **answers})).flags == (flag,)
+    assert colour(office, own.resident) is Colour.GREEN
+    (row,) = queue(office, li)
+    assert (row.kind, row.why, row.resident) == (ReviewKind.SAYS, flag.value, own.resident)
+    assert office.reviews.decide(li, row.review, Decision.CLOSE, ReviewReason.PERSON_ASKED) is None
+    clock.at += DAY
+    assert taken(office.checkins.submit(account, own.resident, CHECK_IN, "report-3", {**TODAY, **answers})).flags == ()
+    clock.at += DAY
+    office.checkins.submit(account, own.resident, CHECK_IN, "report-4", TODAY)
+    clock.at += DAY
+    assert taken(office.checkins.submit(account, own.resident, CHECK_IN, "report-5", {**TODAY, **answers})).flags == (flag,), "again"
+
+
+def test_who_has_no_code_yet_is_not_let_in_by_rule_with_what_the_policy_leaves_to_people(lenient: Office) -> None:
+    account = actor(lenient, "13800138001")
+    own = lenient.households.register(account, entry())
+    assert isinstance(own, Registered)
+    flags = taken(
+        lenient.checkins.submit(account, own.resident, DECLARE, "report-1", {**WELL, "symptoms": ["cough"], "contact": "yes"})
+    ).flags
+    assert flags == (Flag.SAYS_SYMPTOMS, Flag.SAYS_CONTACT)
+    assert colour(lenient, own.resident) is None
+    (row,) = queue(lenient, actor(lenient, "officer.li", Role.OFFICER))
+    assert (row.kind, row.why) == (ReviewKind.DECLARATION, "says_symptoms says_contact")
+
+
+def test_a_further_symptom_comes_before_people_again(lenient: Office, clock: Clock) -> None:
+    account = actor(lenient, "13800138001")
+    own = lenient.households.register(account, entry())
+    assert isinstance(own, Registered)
+    lenient.checkins.submit(account, own.resident, DECLARE, "report-1", WELL)
+    said = []
+    for day, symptoms in enumerate((["cough"], ["cough"], ["cough", "fever"])):
+        clock.at += DAY
+        flags = taken(lenient.checkins.submit(account, own.resident, CHECK_IN, f"report-{day + 2}", {**TODAY, "symptoms": symptoms})).flags
+        said.append(flags)
+    assert said == [(Flag.SAYS_SYMPTOMS,), (), (Flag.SAYS_SYMPTOMS,)]
+
+
+def test_what_waits_longer_than_48_hours_raises_an_alert_until_it_is_decided(
+    office: Office, clock: Clock, who: Actor, own: str, officer: Actor
+) -> None:
+    """A contradiction and a claim: one alert tells of both, then of one, then ends."""
+    office.checkins.submit(who, own, DECLARE, "report-1", WELL)
+    know(office, own, CloseContact(clock() - DAY, "clinic"))
+    office.checkins.submit(who, own, CHECK_IN, "report-2", TODAY)
+    clock.at += 3600
+    office.households.register(actor(office, "13800138009"), entry())
+    assert sorted(row.kind for row in queue(office, officer)) == ["claim", "contradiction"]
+    told = []
+    for hours in (46.9, 0.2, 1.0, 10.0):
+        clock.at += hours * 3600
+        office.chores()
+        told.append((alerts(office), office.reviews.count_late(officer)))
+    one = "wait beyond 48 hours, the longest since"
+    assert told == [
+        ([], 0),
+        ([("reviews_overdue", f"reviews: contradiction 1 {one} 0 h")], 1),
+        ([("reviews_overdue", f"reviews: claim 1, contradiction 1 {one} 1 h")], 2),
+        ([("reviews_overdue", f"reviews: claim 1, contradiction 1 {one} 11 h")], 2),
+    ]
+    (flagged,) = (row for row in queue(office, officer) if row.kind == "contradiction")
+    assert office.reviews.decide(officer, flagged.review, Decision.CLOSE, ReviewReason.PERSON_ASKED) is None
+    clock.at += 60
+    office.chores()
+    assert alerts(office) == [("reviews_overdue", f"reviews: claim 1 {one} 10 h")]
+    (claim,) = queue(office, officer)
+    assert office.handovers.decide(officer, claim.claim or 0, is_granted=False) is None
+    clock.at += 60
+    office.chores()
+    assert alerts(office) == []
+
+
+def alerts(office: Office) -> list[tuple[str, str]]:
+    """(name, detail) of every alert."""
+    with office.store.read() as tx:
+        return [(name, detail) for name, _, _, detail in events.list_alerts(tx)]

@@ -13,6 +13,7 @@ from server.actors import Role
 from server.appeals import Answer
 from server.apps import Scope
 from server.colours import Rule
+from server.contradictions import Flag
 from server.enrolment import Relation
 from server.epidemic_rows import EpidemicKind
 from server.facts import FACTS, CaseCategory, CaseEnd, HandReason, TestOutcome
@@ -33,9 +34,10 @@ KINDS: list[tuple[str, list[type[StrEnum]]]] = [
     ("form", [Form]),
     ("layout", [Layout]),
     ("scopes", [Scope]),
+    ("why", [Flag]),
 ]
 WORDS = [(name, each.value) for name, kinds in KINDS for kind in kinds for each in kind] + [
-    *(("kind", kind) for kind in (*FACTS, "fever", "contradiction", "copied", "declaration", "claim")),
+    *(("kind", kind) for kind in (*FACTS, "fever", "contradiction", "says", "copied", "declaration", "claim")),
     *(("reason", reason) for reason in ("disabled", "wrong_password", "wrong_old_password")),
     *(("role", role.value) for role in Role),
     ("from", "pending"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,8 +12,10 @@ from sqlalchemy import inspect, text
 
 from healthcode.terms import Colour, Status
 from server import audit
+from server import reviews as reviews_of_server
 from server.actors import Actor, Role
-from server.charges import Registered
+from server.audit import Action
+from server.charges import Refused, Registered
 from server.checkins import ReportKind, Taken
 from server.contradictions import Flag
 from server.epidemic import ABANDONED_MS, Epidemic, KnownFile, NotDone, Plan, Preview, Staged, Unfit, changed_of
@@ -20,13 +23,15 @@ from server.epidemic_lines import Encoding, Form, Layout
 from server.epidemic_rows import EpidemicKind
 from server.facts import CloseContact, HandReason
 from server.identity import day_of, start_of
-from server.office import Office
+from server.office import Office, open_office
 from server.persons import Person
 from server.registry import Resident
+from server.reviews import Decision, Group, NoReview, ReviewReason
 from server.rounds import RULE_SLICE
-from server.store import publication
+from server.store import audit as log
+from server.store import epidemic, publication
 from tests.server.family import actor, entry, number
-from tests.server.office import URI, Clock, Town, set_colour
+from tests.server.office import CAPACITY, URI, Clock, Town, set_colour
 
 OFFICER = Actor("anna", Role.OFFICER)
 PEOPLE = [number(sequence=sequence) for sequence in range(1, 8)]
@@ -321,3 +326,112 @@ def test_nothing_of_a_number_is_in_the_database(office: Office, write: Write) ->
             for row in tx.execute(text(f"SELECT * FROM {table}")):
                 held += b" ".join(bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode() for value in row)
     assert b"close_contact" in held and not any(who.encode() in held or who[6:14].encode() in held for who in PEOPLE)
+
+
+def declared_well(office: Office, names: list[str]) -> list[str]:
+    """Residents who have declared that they are well and know of no contact."""
+    found = []
+    for place, who in enumerate(names):
+        account = actor(office, f"1380013{place:04}")
+        made = office.households.register(account, entry("self", "居民", who))
+        assert isinstance(made, Registered), made
+        assert isinstance(office.checkins.submit(account, made.resident, ReportKind.DECLARATION, "report-1", WELL), Taken)
+        found.append(made.resident)
+    return found
+
+
+def test_contradictions_of_an_import_wait_together_and_one_word_closes_them(office: Office, clock: Clock, write: Write) -> None:
+    """Of five who declared no contact the import turns four; the fifth is silenced by an officer's word of later: that one is looked at."""
+    people = declared_well(office, PEOPLE[:5])
+    clock.at += 60
+    staged = put(office, write(PEOPLE[:5]))
+    clock.at += 60
+    set_colour(office, people[4], Colour.GREEN, HandReason.CORRECTION)
+    assert office.reviews.count(OFFICER) == {}
+    assert office.reviews.queue(OFFICER, 10) == [], "nothing of the import drowns what waits one by one"
+    (line,) = office.reviews.groups(OFFICER)  # type: ignore[misc]
+    assert (line.number, line.why, line.people, line.kind) == (staged.number, "contact_denied", 5, "close_contact")
+    group = office.reviews.group(OFFICER, staged.number, "contact_denied")
+    assert isinstance(group, Group) and (group.turned, group.colours) == (4, {"green": 1, "yellow": 4})
+    before = [colour(office, who) for who in people]
+    heard: list[int] = []
+    assert office.reviews.let_stand(OFFICER, staged.number, "contact_denied", ReviewReason.CLINIC_ASKED, heard.append) == 4
+    assert heard == [4]
+    assert [colour(office, who) for who in people] == before, "nobody's colour changes by it"
+    (left,) = office.reviews.members(OFFICER, staged.number, "contact_denied", 10, turned=False)  # type: ignore[misc]
+    assert left.resident == people[4]
+    assert office.reviews.decide(OFFICER, left.review, Decision.CLOSE, ReviewReason.DATA_MISTAKEN) is None
+    assert office.reviews.groups(OFFICER) == []
+    with office.store.read() as tx:
+        (entry_,) = log.list_newest(tx, 5, action=Action.REVIEWS_CLOSED.value)
+    assert (entry_.subject, entry_.account, entry_.role) == (f"import/{staged.number}", "anna", "officer")
+    assert json.loads(entry_.detail) == {"kind": "contradiction", "why": "contact_denied", "reviews": 4, "reason": "clinic_asked"}
+
+
+def test_many_are_closed_in_slices(office: Office, clock: Clock, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews_of_server, "CLOSED_AT_ONCE", 2)
+    declared_well(office, PEOPLE[:5])
+    clock.at += 60
+    number_ = put(office, write(PEOPLE[:5])).number
+    heard: list[int] = []
+    assert office.reviews.let_stand(OFFICER, number_, "contact_denied", ReviewReason.CLINIC_ASKED, heard.append) == 5
+    assert heard == [2, 4, 5]
+    assert isinstance(office.reviews.let_stand(OFFICER, number_, "contact_denied", ReviewReason.CLINIC_ASKED), NoReview)
+
+
+def test_what_an_import_put_before_officers_goes_with_it(office: Office, clock: Clock, write: Write) -> None:
+    declared_well(office, PEOPLE[:2])
+    clock.at += 60
+    staged = put(office, write(PEOPLE[:2]))
+    assert len(office.reviews.groups(OFFICER)) == 1  # type: ignore[arg-type]
+    assert office.epidemic.withdraw(staged.number, OFFICER, "wrong town") is None
+    settle(office)
+    assert office.reviews.groups(OFFICER) == []
+    with office.store.read() as tx:
+        found = tx.execute(text("SELECT DISTINCT state, decided_by, decided_why FROM reviews")).all()
+    assert found == [("closed", "rule", "data_mistaken")]
+
+
+def test_nobody_but_officers_lets_an_import_stand(office: Office, clock: Clock, write: Write) -> None:
+    declared_well(office, PEOPLE[:1])
+    clock.at += 60
+    number_ = put(office, write(PEOPLE[:1])).number
+    for role in (Role.OPERATOR, Role.AUDITOR, Role.RESIDENT):
+        somebody = Actor("him", role)
+        assert isinstance(office.reviews.let_stand(somebody, number_, "contact_denied", ReviewReason.NO_RISK), Refused)
+        assert isinstance(office.reviews.groups(somebody), Refused)
+
+
+def test_a_positive_test_of_which_the_policy_has_people_look_first_waits_for_them(town: Town, clock: Clock, write: Write) -> None:
+    (town.folder / "policy.toml").write_text('version = 2\n[case]\npositive_test = "review"\n')
+    office = open_office(town.config('policy = "policy.toml"'), clock, CAPACITY)
+    who = add(office, PEOPLE[0])
+    put(office, write(PEOPLE[:1], header=",outcome", cells=",positive"), EpidemicKind.TEST_RESULT)
+    assert colour(office, who) is Colour.GREEN
+    assert [(row.why, row.people) for row in office.reviews.groups(OFFICER)] == [("test_positive", 1)]  # type: ignore[union-attr]
+    office.store.close()
+
+
+def test_the_log_says_whom_an_import_turned_and_what_it_was(office: Office, clock: Clock, write: Write) -> None:
+    first, second = (add(office, who) for who in PEOPLE[:2])
+    clock.at += 60
+    staged = put(office, write(PEOPLE[:3]))
+    late = add(office, PEOPLE[2])
+    with office.store.read() as tx:
+        for who in (first, second):
+            turned, *_ = log.list_newest(tx, 10, subject=f"resident/{who}", action=Action.COLOUR.value)
+            assert json.loads(turned.detail)["import"] == staged.number
+        (imported,) = log.list_newest(tx, 10, action=Action.IMPORTED.value)
+        detail = json.loads(imported.detail)
+        assert (imported.subject, imported.account, detail["rows"]) == (f"import/{staged.number}", "anna", 3)
+        for who in (first, second, late):
+            ((row, facts),) = epidemic.list_telling(tx, who)
+            assert (row.number, facts, audit.in_groups(row.digest)) == (staged.number, 1, detail["digest"])
+        assert audit.is_word(detail["digest"]) and bytes.fromhex(detail["digest"].replace("-", "")) == row.digest
+    office.epidemic.withdraw(staged.number, OFFICER, "wrong town")
+    settle(office)
+    with office.store.read() as tx:
+        back, *_ = log.list_newest(tx, 10, subject=f"resident/{first}", action=Action.COLOUR.value)
+        ((row, _),) = epidemic.list_telling(tx, first)
+    assert json.loads(back.detail)["import"] == staged.number
+    assert row.withdrawn_by == "officer anna", "who wants to know why they were yellow finds it still"

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from bench.postgres import Cluster
 from edge.outbox import Acknowledged, Outbox
 from healthcode import token, topics
 from healthcode.cose import SoftwareKey
@@ -117,8 +118,10 @@ def test_only_the_newest_boots_are_named(intake: Intake, clock: Clock) -> None:
 
 
 def test_a_restored_database_gets_back_boots_and_units_that_it_never_heard_of(
-    intake: Intake, office: Office, town: Town, clock: Clock, tmp_path: Path
+    intake: Intake, office: Office, town: Town, clock: Clock, tmp_path: Path, cluster: Cluster | None
 ) -> None:
+    if cluster is not None:
+        town.database = cluster.url()
     backup = open_office(town.config('data = "backup"'), clock, CAPACITY)
     restored = Intake(backup.store, backup.registry, town.ring, clock, 3)
     for unit in ("north", "south"):

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from healthcode import topics
+from edge.verdict import STRICTNESS, standing
+from healthcode import token, topics
 from healthcode.budget import LEAST, most
 from healthcode.cose import Signer, SoftwareKey
 from healthcode.messages import (
@@ -29,18 +30,30 @@ from healthcode.messages import (
 from healthcode.signed import Signed, read, unpack
 from healthcode.status import StatusList, read_snapshot
 from healthcode.terms import STATUS_OF_COLOUR, Colour, Status, Use
+from healthcode.token import HealthCode
 from server.__main__ import build
 from server.answers import Answers
-from server.config import Lists
+from server.config import Codes, Lists
 from server.facts import HandReason
+from server.issuer import Issuer, Pack
 from server.keys import TrustFiles, load_roots
 from server.lists import Compacted, ListError, Publication, Publisher, import_foreign, is_heavy, make_pair
 from server.office import Office, open_office
+from server.registry import Resident
 from server.store import events, publication
 from tests.server.office import CAPACITY, FOREIGN, FOREIGN_URI, ISSUER, URI, Clock, Town, entry, set_colour
 from tests.server.test_registry import add
 
 LISTS = Lists()
+
+
+def code_of(office: Office, town: Town, resident: Resident) -> HealthCode:
+    """The code that the resident's phone gets now."""
+    pack = Issuer(office.store, town.keys[Use.TOKEN], issuer=ISSUER, codes=Codes(), now=office.now).live_pack(resident.resident)
+    assert isinstance(pack, Pack)
+    code = token.read(pack.codes[0].text, town.ring(), office.now())
+    assert isinstance(code, HealthCode), code
+    return code
 
 
 def publisher(
@@ -132,6 +145,32 @@ def test_a_code_of_the_same_second_never_beats_the_list_that_knows_more(office: 
     gate.take(source.step())
     assert gate.held.get(resident.index) is Status.RED
     assert gate.held.as_of >= resident.ruled_at
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 4, 9])
+def test_of_many_rulings_in_one_second_no_gate_admits_by_an_old_code_and_the_last_code_is_right(
+    office: Office, town: Town, clock: Clock, turns: int
+) -> None:
+    """What a gate makes of every code that was issued on the way, once it has the newest list: never less strict than that list."""
+    source, gate = publisher(office, town, clock), Follower(town, clock)
+    gate.take(source.step())
+    resident = add(office.registry).resident
+    shown = []
+    for turn in range(turns):
+        colour, reason = [(Colour.RED, HandReason.CONFIRMED), (Colour.GREEN, HandReason.REVIEWED)][turn % 2]
+        shown.append(code_of(office, town, set_colour(office, resident, colour, reason)))
+        if turn == turns // 2:
+            gate.take(source.step())
+    clock.at += 1
+    gate.take(source.step())
+    found = [standing(code, {URI: gate.held}).status for code in shown]
+    strictness = [STRICTNESS[status] for status in found if status is not None]
+    newest = STRICTNESS[gate.held.get(shown[-1].index)]
+    assert len(strictness) == turns and min(strictness) >= newest
+    assert strictness[-1] == newest == STRICTNESS[STATUS_OF_COLOUR[shown[-1].colour]]
+    clock.at += 31
+    gate.take(source.step())
+    assert {standing(code, {URI: gate.held}).status for code in shown} == {gate.held.get(shown[-1].index)}, "the next head settles it"
 
 
 def test_a_red_code_on_a_fresh_index_beats_every_list_that_does_not_know_it(office: Office, town: Town, clock: Clock) -> None:

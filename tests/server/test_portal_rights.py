@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from server.actors import AT_CONSOLE, Actor, Role
-from server.appeals import DEADLINE_S, MOST_PAPER_BYTES, Answer, Appeal
+from server.appeals import MOST_PAPER_BYTES, Answer, Appeal
+from server.deadlines import DEADLINE_S
 from server.facts import Case, CaseCategory, CloseContact
 from server.fleet import Fleet
 from server.intake import Intake

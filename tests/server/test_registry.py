@@ -90,6 +90,25 @@ def test_an_officer_is_heard_although_the_clock_went_back(office: Office, clock:
     assert red.ruled_at >= resident.ruled_at
 
 
+def test_whose_colour_is_changed_again_and_again_has_a_code_that_gates_take(office: Office, town: Town, clock: Clock) -> None:
+    """Forty rulings in a second: none is of a time that gates refuse, and no later one is of an earlier time."""
+    resident = add(office.registry).resident
+    times = []
+    for turn in range(40):
+        clock.at += 0.01
+        colour, reason = [(Colour.RED, HandReason.CONFIRMED), (Colour.GREEN, HandReason.REVIEWED)][turn % 2]
+        times.append(set_colour(office, resident, colour, reason).ruled_at)
+        pack = issuer(office, town, clock).live_pack(resident)
+        assert isinstance(pack, Pack)
+        code = token.read(pack.codes[0].text, town.ring(), clock())
+        assert isinstance(code, HealthCode), (turn, code)
+        assert (code.colour, code.ruled_at) == (colour, times[-1])
+    assert times == sorted(times)
+    assert times[:2] == [int(clock()) + 1, int(clock()) + 2], "the first few are a second apart, so that a list says which is the newer"
+    clock.at += 3
+    assert set_colour(office, resident, Colour.RED, HandReason.CONFIRMED).ruled_at == int(clock())
+
+
 def test_fever_and_clearance(office: Office, clock: Clock) -> None:
     resident = add(office.registry)
     clock.at += 10

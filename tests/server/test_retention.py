@@ -113,6 +113,7 @@ def test_a_town_s_passes_go_in_slices_and_the_log_says_how_many(office: Office, 
     assert not office.retention.step()
 
 
+@pytest.mark.sqlite
 def test_free_pages_are_given_back_and_what_was_in_them_is_overwritten(office: Office, clock: Clock) -> None:
     with office.store.write() as tx:
         body = "HB1:THE CODE OF SOMEBODY" + "x" * 1500

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from server.config import ConfigError, load, parse
+from server.office import Office
 from server.sealing import Seal, SealError, create_seal, load_seal
 from server.store import Migration, Store, StoreError, list_migrations, schema_version, split_sql
 from tests.server.office import Town
@@ -66,7 +67,7 @@ def test_no_placeholder_is_left_for_any_database(dialect: str) -> None:
     for step in list_migrations():
         for statement in split_sql(step.sql, dialect):
             assert "{" not in statement
-            assert statement.startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE"))
+            assert statement.startswith(("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE"))
 
 
 def test_a_write_that_raises_is_rolled_back(tmp_path: Path) -> None:
@@ -154,8 +155,66 @@ def test_a_wrong_configuration_is_one_line_that_names_the_key(text: str, words: 
     assert str(caught.value).startswith("server.toml:")
 
 
+@pytest.mark.sqlite
 def test_paths_are_relative_to_the_file(town: Town) -> None:
     config = load(town.configure())
     assert config.keys == str(town.folder / "keys")
     assert config.database_url == f"sqlite:///{town.folder / 'data' / 'registry.sqlite'}"
     assert load(town.configure('database = "sqlite:////x/y"')).database_url == "sqlite:////x/y"
+
+
+DELETED = {
+    "claims": "(resident, account, relation, sealed, asked_ms, state) VALUES ('r', 'a', 'self', :sealed, 0, 'granted')",
+    "codes_issued": "(resident, uri, idx, form, ruling, codes, not_before, expires, issued_ms) VALUES ('r', 'u', 1, 'live', 1, 1, 0, 0, 0)",
+    "quarantine": "(why, topic, unit, boot_id, seq, received_ms, body) VALUES ('', '', '', '', 1, 0, :sealed)",
+}
+"""Tables whose rows are deleted some day and whose numbers others know."""
+
+
+@pytest.mark.parametrize("table", DELETED)
+def test_the_number_of_a_row_that_is_gone_names_no_other(office: Office, table: str) -> None:
+    key = {"claims": "claim", "codes_issued": "issue", "quarantine": "entry"}[table]
+    with office.store.write() as tx:
+        tx.execute(text("INSERT INTO residents (resident, sealed, added_ms, uri, idx) VALUES ('r', :sealed, 0, 'u', 1)"), {"sealed": b""})
+        tx.execute(
+            text(
+                "INSERT INTO accounts (account, name_hash, sealed, role, password, added_ms, password_ms)"
+                " VALUES ('a', :sealed, :sealed, 'resident', '', 0, 0)"
+            ),
+            {"sealed": b""},
+        )
+
+    def insert() -> int:
+        with office.store.write() as tx:
+            return int(tx.execute(text(f"INSERT INTO {table} {DELETED[table]} RETURNING {key}"), {"sealed": b""}).scalar_one())
+
+    seen = [insert() for _ in range(3)]
+    with office.store.write() as tx:
+        tx.execute(text(f"DELETE FROM {table}"))
+    assert insert() > max(seen)
+
+
+@pytest.mark.sqlite
+def test_claims_of_an_older_database_go_on_beyond_what_its_reviews_name(tmp_path: Path) -> None:
+    """A claim that was purged before the step: its review still names it, and no later claim may have its number."""
+    store = _open(tmp_path)
+    steps = list_migrations()
+    place = next(place for place, step in enumerate(steps) if step.name == "numbers_and_groups")
+    store.migrate(1, steps[:place])
+    with store.write() as tx:
+        tx.execute(text("INSERT INTO residents (resident, sealed, added_ms, uri, idx) VALUES ('r', '', 0, 'u', 1)"))
+        account = "INSERT INTO accounts (account, name_hash, sealed, role, password, added_ms, password_ms)"
+        tx.execute(text(account + " VALUES ('a', 'n', '', 'resident', '', 0, 0)"))
+        for number, state in ((1, "open"), (4, "granted")):
+            values = {"number": number, "state": state}
+            claim = "INSERT INTO claims (claim, resident, account, relation, sealed, asked_ms, state)"
+            tx.execute(text(claim + " VALUES (:number, 'r', 'a', 'self', '', 0, :state)"), values)
+        review = "INSERT INTO reviews (kind, why, unit, boot_id, seq, resident, at_ms, received_ms, claim)"
+        tx.execute(text(review + " VALUES ('claim', '', '', '', 0, 'r', 0, 0, 9)"))
+    store.migrate(2, steps)
+    with store.write() as tx:
+        assert tx.execute(text("SELECT claim, state FROM claims ORDER BY claim")).all() == [(1, "open"), (4, "granted")]
+        claim = "INSERT INTO claims (resident, account, relation, sealed, asked_ms, state) VALUES ('r', 'a', 'other', '', 0, 'refused')"
+        assert tx.execute(text(claim + " RETURNING claim")).scalar_one() == 10
+        assert tx.execute(text("SELECT count(*) FROM sqlite_master WHERE name IN ('claims_open', 'claims_of_resident')")).scalar_one() == 2
+    store.close()
