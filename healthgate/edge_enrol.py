@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from edge import config as configuration
 from edge.config import ConfigError
 from edge.files import write_atomically
 from edge.identity import spki_of
+from edge.releasedoor import version_of
 from healthcode.admission import EnrolAnswer, NotASecret, Secret
 from healthgate.enrol_client import NotEnrolled, Server, check, fetch
 from healthgate.errors import one_line_errors
@@ -92,7 +94,7 @@ def enrol(
         key = keep_key(places)
         answer = fetch(where, known, key)
         check(answer, known, key)
-        lines = keep(answer, places, simulated)
+        lines = keep(answer, places, simulated, where)
         if owner is not None:
             _give(places, owner)
     finally:
@@ -116,7 +118,7 @@ def keep_key(places: Places) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def keep(answer: EnrolAnswer, places: Places, world: str) -> list[str]:
+def keep(answer: EnrolAnswer, places: Places, world: str, server: Server) -> list[str]:
     """Puts everything where it belongs, gate.toml last; what was done, a line each. OSError where the disk does not take it."""
     files = {
         **{places.root(number): root for number, root in enumerate(answer.roots, 1)},
@@ -125,15 +127,19 @@ def keep(answer: EnrolAnswer, places: Places, world: str) -> list[str]:
     }
     for path, text in files.items():
         write_atomically(path, text.encode(), mode=0o600)
-    text = first_config(answer, places, world)
+    text = first_config(answer, places, world, server)
     if not places.config.exists():
         write_atomically(places.config, text.encode(), mode=0o600)
         return [*(f"{path}: written" for path in files), f"{places.config}: written"]
     return [*(f"{path}: written" for path in files), *_differences(places.config, text)]
 
 
-def first_config(answer: EnrolAnswer, places: Places, world: str) -> str:
-    """The unit's first configuration; ConfigError where a folder's name makes it none."""
+def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server, prefix: Path = Path(sys.prefix)) -> str:
+    """The unit's first configuration; ConfigError where a folder's name makes it none.
+
+    Where this is a release, in the virtual environment `prefix`, the next ones come from `server`.
+    """
+    is_release = version_of(prefix) is not None and ":" not in server.host
     roots = [str(places.root(number)) for number in range(1, len(answer.roots) + 1)]
     lines = [
         "# Written by `healthgate edge enrol`. Every key and its default: healthgate edge example",
@@ -149,6 +155,8 @@ def first_config(answer: EnrolAnswer, places: Places, world: str) -> str:
         f"ca = {_quoted(str(places.ca))}",
         f"certificate = {_quoted(str(places.certificate))}",
         f"key = {_quoted(str(places.key))}",
+        *(["", "[updates]", f"folder = {_quoted(str(prefix.parent.parent))}"] if is_release else []),
+        *([f"server = {_quoted(f'https://{server}')}", f"ca = {_quoted(str(places.ca))}"] if is_release else []),
     ]
     text = "\n".join(lines) + "\n"
     configuration.parse(text, str(places.config))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from edge.orders import REBOOT
 from edge.watchdog import END_S, INTERPRETER_S, TURN_S
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-SERVICES = ("healthgate-edge", "healthgate-server", "healthgate-web", "healthgate-broker")
+SERVICES = ("healthgate-edge", "healthgate-updates", "healthgate-server", "healthgate-web", "healthgate-broker")
 PYTHON = "/opt/healthgate/.venv/bin/python"
 
 
@@ -40,7 +42,7 @@ def test_systemd_finds_no_fault(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "room"), [("edge", "edge"), ("server", "server"), ("web", "server")])
+@pytest.mark.parametrize(("name", "room"), [("server", "server"), ("web", "server")])
 def test_what_is_started_is_a_command_of_ours(name: str, room: str, tmp_path: Path) -> None:
     (command,) = settings(f"healthgate-{name}.service")["ExecStart"]
     python, *options, module, side = command.split()[:5]
@@ -51,6 +53,37 @@ def test_what_is_started_is_a_command_of_ours(name: str, room: str, tmp_path: Pa
     assert done.returncode == 2
     assert str(tmp_path / "absent.toml") in done.stderr, "it is the file that is missing, and not the command that is wrong"
     assert "Usage" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "link", "starts"), [("edge", "current", b"x"), ("updates", "good", b"")])
+def test_a_unit_is_started_from_the_release_that_its_link_points_at(name: str, link: str, starts: bytes, tmp_path: Path) -> None:
+    (command,) = settings(f"healthgate-{name}.service")["ExecStart"]
+    for place, there in (("/opt/healthgate", "opt"), ("/run/healthgate", "run"), ("/etc/healthgate/gate.toml", "absent.toml")):
+        command = command.replace(place, str(tmp_path / there))
+    binaries = tmp_path / "opt" / "releases" / "0.1.0" / "bin"
+    binaries.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (binaries / "python").write_text(f'#!/bin/sh\necho "$0" >&2\nexec {sys.executable} "$@"\n')
+    (binaries / "python").chmod(0o755)
+    (tmp_path / "opt" / link).symlink_to("releases/0.1.0")
+    words = [word.replace("$$", "$") for word in shlex.split(command)]
+    done = subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": str(DEPLOY.parent)}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == str(binaries / "python"), "the release, and not the link, which may point elsewhere soon"
+    assert str(tmp_path / "absent.toml") in done.stderr
+    assert b"".join(path.read_bytes() for path in (tmp_path / "run").iterdir()) == starts, "the gate's starts are counted"
+
+
+def test_the_gate_may_not_write_its_own_release_and_the_updater_may() -> None:
+    gate, updater = settings("healthgate-edge.service"), settings("healthgate-updates.service")
+    assert gate["ProtectSystem"] == updater["ProtectSystem"] == ["strict"]
+    assert ("ReadWritePaths" in gate, updater["ReadWritePaths"]) == (False, ["/opt/healthgate"])
+    for each in (gate, updater):
+        assert (each["RuntimeDirectory"], each["RuntimeDirectoryPreserve"]) == (["healthgate"], ["yes"])
+    assert (updater["PrivateDevices"], "SupplementaryGroups" in updater) == (["yes"], False)
 
 
 def test_the_walls_stand_in_their_order() -> None:
