@@ -132,14 +132,14 @@ class Sessions:
             _note(tx, signed_in.session.actor, Action.SIGNED_IN, row, {}, self._now())
             return signed_in
 
-    def session(self, token: str) -> Session | None:
-        """The session of a token while it lasts."""
+    def session(self, token: str, *, is_use: bool = True) -> Session | None:
+        """The session of a token while it lasts. A page that looks on by itself is no use of it: a session nobody uses ends."""
         hashed, at = _hash(token), self._now()
         with self._store.read() as tx:
             row = accounts.find_session(tx, hashed)
         if row is None or row.disabled_ms is not None or to_ms(at) >= min(row.ends_ms, row.used_ms + row.idle_ms):
             return None
-        if to_ms(at) - row.used_ms >= TOUCH_MS:
+        if is_use and to_ms(at) - row.used_ms >= TOUCH_MS:
             with self._store.write() as tx:
                 accounts.touch_session(tx, hashed, to_ms(at))
         name = self._book.name_of(row.account, row.sealed)

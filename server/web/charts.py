@@ -73,26 +73,26 @@ def bars(rows: Sequence[Bar], title: str, people: str, words: dict[str, str]) ->
     """A bar for each place, its parts beside each other, above one axis of people."""
     most = max((row.total for row in rows), default=0)
     top = ceiling(most)
-    ticks = _ticks(top)
+    marks = ticks(top)
     legend = _legend([colour for colour, _ in rows[0].parts] if rows else [], words)
     begin = 34
     height = begin + len(rows) * _ROW + 48
     parts = [legend]
-    for tick in ticks:
+    for tick in marks:
         x = 8 + tick / top * (WIDTH - 90)
-        parts.append(_rule(x, begin, x, begin + len(rows) * _ROW))
-        parts.append(_text(x, begin + len(rows) * _ROW + 16, f"{tick:,}", "middle" if tick else "start", 13))
+        parts.append(rule(x, begin, x, begin + len(rows) * _ROW))
+        parts.append(text(x, begin + len(rows) * _ROW + 16, f"{tick:,}", "middle" if tick else "start", 13))
     for number, row in enumerate(rows):
         y = begin + number * _ROW
-        parts.append(_text(8, y + 16, row.name, "start", 14))
+        parts.append(text(8, y + 16, row.name, "start", 14))
         x = 8.0
         for colour, count in row.parts:
             width = count / top * (WIDTH - 90)
             if count:
                 parts.append(_rect(x, y + 22, width, _BAR, colour))
             x += width
-        parts.append(_text(x + 6, y + 36, f"{row.total:,}", "start", 13))
-    parts.append(_text(8 + (WIDTH - 90) / 2, height - 6, people, "middle", 14))
+        parts.append(text(x + 6, y + 36, f"{row.total:,}", "start", 13))
+    parts.append(text(8 + (WIDTH - 90) / 2, height - 6, people, "middle", 14))
     return _svg(title, height, Markup("").join(parts))
 
 
@@ -104,7 +104,8 @@ def ceiling(most: int) -> int:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= most)
 
 
-def _ticks(top: int) -> list[int]:
+def ticks(top: int) -> list[int]:
+    """Where an axis from 0 to `top` has its marks."""
     step = max(1, top // (4 if top % 4 == 0 else 5))
     return list(range(0, top + 1, step))
 
@@ -117,11 +118,11 @@ def _panel(panel: Panel, y: int, days: Sequence[date], people: str, *, is_last: 
         x = _LEFT + ((at - days[0]).days / span if days[-1] > days[0] else 0.5) * _PLOT
         return x, y + _PANEL - count / top * _PANEL
 
-    parts = [_mark(panel.colour, _LEFT + 6, y - 11), _text(_LEFT + 20, y - 6, panel.word, "start", 14, "bold")]
-    for tick in _ticks(top)[:: 2 if len(_ticks(top)) > 4 else 1]:
+    parts = [_mark(panel.colour, _LEFT + 6, y - 11), text(_LEFT + 20, y - 6, panel.word, "start", 14, "bold")]
+    for tick in ticks(top)[:: 2 if len(ticks(top)) > 4 else 1]:
         _, at_y = place(days[0], tick)
-        parts.append(_rule(_LEFT, at_y, _LEFT + _PLOT, at_y))
-        parts.append(_text(_LEFT - 8, at_y + 4, f"{tick:,}", "end", 13))
+        parts.append(rule(_LEFT, at_y, _LEFT + _PLOT, at_y))
+        parts.append(text(_LEFT - 8, at_y + 4, f"{tick:,}", "end", 13))
     parts.append(
         Markup('<text transform="translate(14 {}) rotate(-90)" font-size="13" text-anchor="middle" fill="#14202a">{}</text>').format(
             y + _PANEL / 2, people
@@ -132,11 +133,11 @@ def _panel(panel: Panel, y: int, days: Sequence[date], people: str, *, is_last: 
     shown = panel.points if len(panel.points) <= _MARKS_UP_TO else panel.points[-1:]
     parts += [_mark(panel.colour, *place(at, count)) for at, count in shown]
     last_x, last_y = place(*panel.points[-1])
-    parts.append(_text(last_x + 10, last_y + 4, f"{panel.points[-1][1]:,}", "start", 13, "bold"))
+    parts.append(text(last_x + 10, last_y + 4, f"{panel.points[-1][1]:,}", "start", 13, "bold"))
     for at in _few(days) if is_last else ():
         x, _ = place(at, 0)
-        parts.append(_rule(x, y + _PANEL, x, y + _PANEL + 5, "#14202a"))
-        parts.append(_text(x, y + _PANEL + 20, f"{at:%Y-%m-%d}", "middle", 13))
+        parts.append(rule(x, y + _PANEL, x, y + _PANEL + 5, "#14202a"))
+        parts.append(text(x, y + _PANEL + 20, f"{at:%Y-%m-%d}", "middle", 13))
     return Markup("").join(parts)
 
 
@@ -158,7 +159,7 @@ def _few(days: Sequence[date]) -> list[date]:
 def _legend(colours: Sequence[str], words: dict[str, str]) -> Markup:
     parts, x = [], 8.0
     for colour in colours:
-        parts += [_rect(x, 4, 22, 16, colour), _text(x + 28, 17, words[colour], "start", 14)]
+        parts += [_rect(x, 4, 22, 16, colour), text(x + 28, 17, words[colour], "start", 14)]
         x += 52 + 14 * len(words[colour]) * (1.0 if ord(words[colour][0]) > 0x2E80 else 0.6)
     return Markup("").join(parts)
 
@@ -183,13 +184,15 @@ def _rect(x: float, y: float, width: float, height: float, colour: str) -> Marku
     )
 
 
-def _rule(x: float, y: float, to_x: float, to_y: float, colour: str = "#c3ced5") -> Markup:
+def rule(x: float, y: float, to_x: float, to_y: float, colour: str = "#c3ced5") -> Markup:
+    """A line."""
     return Markup('<path d="M{:.1f} {:.1f}L{:.1f} {:.1f}" stroke="{}"/>').format(x, y, to_x, to_y, colour)
 
 
-def _text(x: float, y: float, text: str, anchor: str, size: int, weight: str = "normal") -> Markup:
+def text(x: float, y: float, words: str, anchor: str, size: int, weight: str = "normal") -> Markup:
+    """Words at a place; `anchor` is start, middle or end."""
     return Markup('<text x="{:.1f}" y="{:.1f}" font-size="{}" font-weight="{}" text-anchor="{}" fill="#14202a">{}</text>').format(
-        x, y, size, weight, anchor, text
+        x, y, size, weight, anchor, words
     )
 
 

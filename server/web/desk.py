@@ -12,6 +12,7 @@ from server.web import (
     desk_approvals,
     desk_audit,
     desk_groups,
+    desk_fleet,
     desk_imports,
     desk_numbers,
     desk_people,
@@ -30,6 +31,7 @@ def make_router() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
     for room in (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers):
+    for room in (desk_queue, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers, desk_fleet):
         room.add_routes(router)
     return router
 

@@ -19,6 +19,7 @@ ROOMS = {
     "policy": "/desk/policy",
     "audit": "/desk/audit",
     "numbers": "/desk/numbers",
+    "fleet": "/desk/fleet",
 }
 """The rooms in the order in which they are shown; sentences desk.room.{name}."""
 

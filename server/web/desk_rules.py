@@ -18,6 +18,9 @@ STAFF = frozenset({OFFICER, APPROVER, OPERATOR, AUDITOR})
 DECIDERS = frozenset({OFFICER, APPROVER})
 """Who looks at people and decides about one of them. What an officer proposes an approver approves: never the same person."""
 
+WATCHERS = frozenset({OPERATOR, AUDITOR})
+"""Who looks at gates; what gates say names nobody."""
+
 RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/desk"): STAFF,
     ("GET", "/desk/queue"): DECIDERS,
@@ -57,6 +60,11 @@ RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/desk/audit"): frozenset({AUDITOR}),
     ("GET", "/desk/audit/jobs/{job}"): frozenset({AUDITOR}),
     ("GET", "/desk/numbers"): STAFF,
+    ("GET", "/desk/fleet"): WATCHERS,
+    ("GET", "/desk/fleet/live"): WATCHERS,
+    ("GET", "/desk/fleet/hours"): WATCHERS,
+    ("GET", "/desk/fleet/units/{unit}"): WATCHERS,
+    ("GET", "/desk/fleet/units/{unit}/live"): WATCHERS,
 }
 """(method, path) -> roles."""
 

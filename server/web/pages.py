@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from server.sentences import Language
 from server.web.language import OWN_NAMES
-from server.web.services import Services, services_of
+from server.web.services import services_of
 from server.web.static_files import StaticFile
 from server.web.visitors import Visitor, form_token, remember_form
 
@@ -27,11 +27,17 @@ class Pages:
 
     def show(self, request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """The page `template` for the visitor of `request`."""
+        response = HTMLResponse(self.render(request, template, **context), status)
+        remember_form(services_of(request), response, visitor_of(request))
+        return response
+
+    def render(self, request: Request, template: str, **context: object) -> str:
+        """The text of `template`, a page or a part of one, for the visitor of `request`."""
         services, visitor = services_of(request), visitor_of(request)
         other = next(language for language in Language if language is not visitor.words.language)
         here = request.url.path if request.method == "GET" else "/"
         query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
-        text = self._templates.get_template(template).render(
+        return self._templates.get_template(template).render(
             say=visitor.words,
             language=visitor.words.language,
             session=visitor.session,
@@ -44,9 +50,6 @@ class Pages:
             path=request.url.path,
             **context,
         )
-        response = HTMLResponse(text, status)
-        remember_form(services, response, visitor)
-        return response
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -59,12 +62,16 @@ def visitor_of(request: Request) -> Visitor:
 
 def show(request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
     """The page `template` for the visitor of `request`."""
+    return _pages_of(request).show(request, template, status, **context)
+
+
+def render(request: Request, template: str, **context: object) -> str:
+    """A part of a page for the visitor of `request`, as text."""
+    return _pages_of(request).render(request, template, **context)
+
+
+def _pages_of(request: Request) -> Pages:
     pages = request.app.state.pages
     if not isinstance(pages, Pages):
         raise TypeError("the application has no pages")
-    return pages.show(request, template, status, **context)
-
-
-def services_in(request: Request) -> Services:
-    """The services of the application; for functions that are no dependency."""
-    return services_of(request)
+    return pages

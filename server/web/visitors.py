@@ -44,7 +44,8 @@ def see(request: Request, services: Annotated[Services, Depends(services_of)]) -
     """The visitor of a request."""
     names = services.cookies
     token = request.cookies.get(names.session, "")
-    session = services.office.sessions.session(token) if token else None
+    looks_on = "text/event-stream" in request.headers.get("accept", "")
+    session = services.office.sessions.session(token, is_use=not looks_on) if token else None
     words = services.words[choose(request.cookies.get(names.language), request.headers.get("accept-language", ""))]
     anonymous = request.cookies.get(names.form, "")
     is_new = session is None and not 20 <= len(anonymous) <= 64
