@@ -13,7 +13,7 @@ from server.fleet_watch import Unit
 
 ANY = "any"
 """Alerts: whatever they are."""
-GRAVE = (Presence.SILENT, Presence.OFFLINE, Presence.UNKNOWN, Presence.ONLINE)
+GRAVE = (Presence.SILENT, Presence.OFFLINE, Presence.UNKNOWN, Presence.ONLINE, Presence.RETIRED)
 """Presences, what has to be looked at first."""
 
 

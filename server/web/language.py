@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from server.explanations import TIMES, Sentence, Value, name_role
@@ -47,6 +48,10 @@ class Words:
     def moment(self, at: float) -> str:
         """A date and a time of day."""
         return tell_moment(self.language, at, self.zone)
+
+    def instant(self, at: float) -> str:
+        """A date and a time to the second, for logs: 2020-03-16 14:20:05."""
+        return f"{datetime.fromtimestamp(at, self.zone):%Y-%m-%d %H:%M:%S}"
 
     def _tell(self, name: str, value: Value) -> str:
         if name == "by":
