@@ -11,8 +11,8 @@ from server.web import (
     desk_appeals,
     desk_approvals,
     desk_audit,
-    desk_groups,
     desk_fleet,
+    desk_groups,
     desk_imports,
     desk_numbers,
     desk_people,
@@ -30,8 +30,8 @@ def make_router() -> APIRouter:
     """The router of all pages of the desk."""
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
-    for room in (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers):
-    for room in (desk_queue, desk_people, desk_approvals, desk_appeals, desk_imports, desk_policy, desk_audit, desk_numbers, desk_fleet):
+    deciding = (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals)
+    for room in (*deciding, desk_imports, desk_policy, desk_audit, desk_numbers, desk_fleet):
         room.add_routes(router)
     return router
 
