@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -28,9 +28,10 @@ SERVER_DAYS = 730
 UNIT_DAYS = 30
 CONSOLE_DAYS = 1
 RENEW_AFTER = 2 / 3
-"""Of its life: then a certificate is made anew."""
+"""Of its life: then a unit's certificate is made anew."""
 EARLIER_S = 3600
-"""How long before it was made a certificate begins, for clocks that differ."""
+"""How long before it was made the authority's certificate begins, for clocks that differ. Those that it signs begin with it: a clock that
+was ahead for an hour must not leave a fleet with certificates that are not good yet."""
 _LONGEST_NAME = 64
 """Letters of a common name (RFC 5280, appendix A.1); what a server is reached under stands elsewhere in its certificate, whole."""
 BRIDGE = "bridge"
@@ -80,7 +81,7 @@ class Authority:
         """A new one in the keys folder; KeyFileError where there is one already."""
         key = make_key()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "healthgate fleet")])
-        builder = _begin(name, name, key.public_key(), at, AUTHORITY_DAYS)
+        builder = _begin(name, name, key.public_key(), at - EARLIER_S, at + AUTHORITY_DAYS * 86_400)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         certificate = builder.sign(key, hashes.SHA256())
@@ -108,7 +109,8 @@ class Authority:
         self, key: ec.EllipticCurvePublicKey, name: str, at: float, days: float, use: x509.ObjectIdentifier, names: Sequence[str]
     ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _begin(subject, self.certificate.subject, key, at, days)
+        begins = min(self.certificate.not_valid_before_utc.timestamp(), at)
+        builder = _begin(subject, self.certificate.subject, key, begins, at + days * 86_400)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
@@ -199,21 +201,19 @@ def ends(certificate: x509.Certificate) -> float:
 
 
 def is_due(certificate: x509.Certificate, at: float) -> bool:
-    """Whether two thirds of a certificate's life are over."""
-    begun = certificate.not_valid_before_utc.timestamp()
-    return at >= begun + RENEW_AFTER * (ends(certificate) - begun)
+    """Whether two thirds of a unit's certificate's life are over."""
+    return at >= ends(certificate) - (1 - RENEW_AFTER) * UNIT_DAYS * 86_400
 
 
-def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, at: float, days: float) -> x509.CertificateBuilder:
-    now = datetime.fromtimestamp(int(at), UTC)
+def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begins: float, ends: float) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(seconds=EARLIER_S))
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(datetime.fromtimestamp(int(begins), UTC))
+        .not_valid_after(datetime.fromtimestamp(int(ends), UTC))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
