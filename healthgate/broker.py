@@ -23,6 +23,11 @@ pattern read {ROOT}/all/#
 
 user bridge
 topic readwrite {ROOT}/#
+
+user operator
+topic write {ROOT}/gates/+/down/request/#
+topic read {ROOT}/gates/+/up/#
+topic read {ROOT}/bridge/#
 """
 
 CONF = """\

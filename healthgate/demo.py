@@ -134,4 +134,6 @@ def print_addresses(town: Town, gates: str, cast: Cast) -> None:
     out.print(f"residents' pages: {town.pages}", markup=False)
     for account in cast.accounts:
         out.print(f"  sign in as {account.name:<9} password {account.password}   {account.whose}", markup=False)
+    command = f"./run fleet run north open --reason 'a pram' --config {town.folder / 'operator.toml'} --key {town.operator_key}"
+    out.print(f"have a gate do something, as its operator: {command}", markup=False)
     out.print()

@@ -23,11 +23,12 @@ from sqlalchemy import text
 
 from healthcode.cose import SoftwareKey
 from healthcode.status import StatusList
-from healthcode.terms import Use
+from healthcode.terms import OperatorRole, Use
 from healthcode.trust import KeyRing
 from healthgate import keyring_files
 from healthgate.broker import Broker, free_port
 from healthgate.gate_files import GateFiles
+from healthgate.keys_operators import add_operator
 from healthgate.world import World, default_socket
 from server import config as server_config
 from server.fleet import Fleet
@@ -82,8 +83,9 @@ roots = ["keys/root.pub.pem"]
 
 [broker]
 port = {port}
-username = "bridge"
+username = "{account}"
 password_file = "{password_file}"
+client_id = "{account}"
 backoff_max_s = 1
 
 [web]
@@ -161,19 +163,20 @@ class Town:
         self.other_keys = self.folder / "other-keys"
         keyring_files.init(self.keys, ISSUER, URI, now)
         keyring_files.init(self.other_keys, OTHER_ISSUER, OTHER_URI, now)
-        made = keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
+        keyring_files.recognise(self.keys, keyring_files.export(self.other_keys, now).entries, now)
+        self.operator_key = self.folder / "operator.pem"
+        operator = SoftwareKey.generate("Ed25519")
+        keyring_files.write_key(self.operator_key, operator)
+        made = add_operator(self.keys, "operator", operator.public_key, OperatorRole.MANAGER, now)
         self.enrolled = self.folder / "root.pub.pem"
         self.enrolled.write_bytes((self.keys / "root.pub.pem").read_bytes())  # what a gate is given stays, whatever root follows
         self.broker = self._make_broker(gates)
-        (self.folder / "server.toml").write_text(
-            SERVER_CONFIG.format(
-                issuer=ISSUER,
-                uri=URI,
-                port=self.broker.port,
-                password_file="bridge.password",  # noqa: S106
-                web_port=free_port(),
+        web_port = free_port()
+        for name, account in (("server", "bridge"), ("operator", "operator")):
+            settings = SERVER_CONFIG.format(
+                issuer=ISSUER, uri=URI, port=self.broker.port, account=account, password_file=f"{account}.password", web_port=web_port
             )
-        )
+            (self.folder / f"{name}.toml").write_text(settings)
         self.config = server_config.load(self.folder / "server.toml")
         write_private(self.config.seal_file, secrets.token_hex(32).encode())
         self.office = open_office(self.config)
@@ -286,7 +289,7 @@ class Town:
         return [sys.executable, "-P", "-m", *runner, *args]
 
     def _make_broker(self, gates: Sequence[str]) -> Broker:
-        passwords = {user: secrets.token_urlsafe(18) for user in ("bridge", *gates)}
+        passwords = {user: secrets.token_urlsafe(18) for user in ("bridge", "operator", *gates)}
         for user, password in passwords.items():
             write_private(self.folder / f"{user}.password", password.encode())
         return Broker(self.folder / "broker", passwords)
