@@ -487,7 +487,7 @@ class Command(Message, frozen=True):
 class TrustEntry(Message, frozen=True):
     """What one key may do. Algorithm, issuer, use and scope of whatever it signs come from here, never from the signed object.
 
-    `name` and `role` are those of the operator whose key it is, where it signs commands or configuration; empty for other keys.
+    `name` and `role` are those of the operator whose key it is, where it signs commands; empty for other keys.
     `key` is the raw public key: 65 bytes uncompressed point for ES256 (SEC 1), 32 bytes for Ed25519 (RFC 8032), the DER of a
     SubjectPublicKeyInfo for PS256, which counts for the use `dcc` alone. `kid` is the first 8 bytes of the SHA-256 of `key`; for the use
     `dcc` those of the SHA-256 of the key's own certificate, and `kinds` are the certificates that it may sign.

@@ -21,7 +21,7 @@ from healthgate.keys_shown import changed, show_trust
 from server.keys import CLOCK_MARGIN_S
 
 operators = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Keys of people who command units and set them up."
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Keys of people who command units."
 )
 in_one_line = one_line_errors("healthgate keys operator", KeysError)
 
@@ -56,7 +56,7 @@ def add(
     days: Annotated[int, typer.Option(min=1, max=7300, help="How long the key may sign.")] = Lifetimes.keys_days,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Let an operator's key sign commands and configuration, or give it another role or end, and sign the trust list anew.
+    """Let an operator's key sign commands, or give it another role or end, and sign the trust list anew.
 
     An attendant opens and sets modes, a technician keeps the machines, a manager does everything. `keys withdraw` takes a key back at once.
     """
@@ -64,7 +64,7 @@ def add(
 
 
 def add_operator(folder: Path, name: str, key: PublicKey, role: OperatorRole, at: float, *, days: int = Lifetimes.keys_days) -> TrustList:
-    """The next trust list, in which `key` signs commands and configuration for `name` with this role, `days` days from `at`.
+    """The next trust list, in which `key` signs commands for `name` with this role, until `days` days from `at`.
 
     KeysError where the name is held for another key or the key for something else.
     """
@@ -77,21 +77,11 @@ def add_operator(folder: Path, name: str, key: PublicKey, role: OperatorRole, at
     fault = find_conflict(held.entries, name, key)
     if fault:
         raise KeysError(fault)
-    entries = [
-        entry_for(
-            key,
-            issuer=own,
-            use=use,
-            sign_from=now - CLOCK_MARGIN_S,
-            sign_until=now + days * DAY_S,
-            verify_until=now + days * DAY_S + (0 if use is Use.COMMAND else DAY_S * 365 * 10),
-            name=name,
-            role=role,
-        )
-        for use in (Use.COMMAND, Use.CONFIG)
-    ]
-    left = [entry for entry in held.entries if entry.key != key.raw]
-    return write_next(folder, root, held, [*left, *entries], at)
+    end = now + days * DAY_S
+    entry = entry_for(
+        key, issuer=own, use=Use.COMMAND, sign_from=now - CLOCK_MARGIN_S, sign_until=end, verify_until=end, name=name, role=role
+    )
+    return write_next(folder, root, held, [*(each for each in held.entries if each.key != key.raw), entry], at)
 
 
 def find_conflict(entries: Sequence[TrustEntry], name: str, key: PublicKey) -> str | None:

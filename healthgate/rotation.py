@@ -23,8 +23,6 @@ from healthgate.keyring_files import DAY_S, KeysError, Lifetimes, MakeKey, open_
 from healthgate.times import rfc3339
 from server.keys import CLOCK_MARGIN_S, WARNING_S
 
-OPERATORS_USES = (Use.COMMAND, Use.CONFIG)
-"""What operators sign with keys of their own: none follows another, and each ends for itself."""
 KEPT_S = 28 * DAY_S
 """How long what a key signed counts beyond its last signature, at least: gates keep lists on disk, and may be off line for weeks."""
 
@@ -109,7 +107,7 @@ def find_warnings(trust_list: TrustList, at: float) -> list[str]:
     own = {entry.issuer for entry in trust_list.entries if entry.use is Use.ACK}
     groups: dict[tuple[str, Use], list[TrustEntry]] = {}
     for entry in trust_list.entries:
-        if entry.use not in (Use.DCC, *OPERATORS_USES):
+        if entry.use not in (Use.DCC, Use.COMMAND):
             groups.setdefault((entry.issuer, entry.use), []).append(entry)
     for (issuer, use), keys in groups.items():
         last = max(keys, key=lambda key: key.sign_until)
@@ -121,7 +119,7 @@ def find_warnings(trust_list: TrustList, at: float) -> list[str]:
             todo = next_own if issuer in own else "`keys add` when they send the next"
             days = (last.sign_until - at) / DAY_S
             lines.append(f"the {use.value} key {last.kid.hex()} of {issuer} signs for {days:.0f} days more: {todo}")
-    ending = [entry for entry in trust_list.entries if entry.use in OPERATORS_USES and entry.sign_until - at < WARNING_S]
+    ending = [entry for entry in trust_list.entries if entry.use is Use.COMMAND and entry.sign_until - at < WARNING_S]
     for name, left_s in {entry.name: entry.sign_until - at for entry in ending}.items():
         end = f"signs for {left_s / DAY_S:.0f} days more" if left_s > 0 else f"ended {-left_s / DAY_S:.0f} days ago"
         lines.append(f"the key of the operator {name} {end}: `keys operator add`, or `keys withdraw`")

@@ -44,10 +44,7 @@ def test_an_operator_makes_a_key_and_the_keeper_of_the_root_adds_it(folder: Path
     assert public.kid.hex() == made["kid"]
     shown = json.loads(run("add", folder, "chen", tmp_path / "chen.pem.pub", "--role", "attendant", "--json").stdout)
     entries = [entry for entry in shown["entries"] if entry["name"] == "chen"]
-    assert [(entry["use"], entry["role"], entry["kid"]) for entry in entries] == [
-        ("command", "attendant", made["kid"]),
-        ("config", "attendant", made["kid"]),
-    ]
+    assert [(entry["use"], entry["role"], entry["kid"]) for entry in entries] == [("command", "attendant", made["kid"])]
     told = CliRunner().invoke(app, ["show", str(folder)]).stdout
     assert "chen attendant" in told
 
@@ -63,7 +60,7 @@ def test_a_key_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
 def test_the_same_key_again_has_another_role_and_another_end(folder: Path) -> None:
     add_operator(folder, "chen", KEY.public_key, OperatorRole.ATTENDANT, NOW, days=10)
     after = add_operator(folder, "chen", KEY.public_key, OperatorRole.MANAGER, NOW, days=20)
-    assert operators(after) == [("chen", OperatorRole.MANAGER, use, KEY.public) for use in (Use.COMMAND, Use.CONFIG)]
+    assert operators(after) == [("chen", OperatorRole.MANAGER, Use.COMMAND, KEY.public)]
     assert {entry.sign_until for entry in after.entries if entry.name} == {NOW + 20 * DAY_S}
 
 
