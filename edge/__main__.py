@@ -250,7 +250,8 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
         undo.callback(sensor.stop)
         undo.callback(link.stop)
         hours = Hours(data / "hours.json")
-        reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data), hours, time.monotonic())
+        certificate = Path(config.link.certificate) if config.link.certificate else None
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data, certificate), hours, time.monotonic())
         releases = ReleaseDoor(data, config.updates.folder, config.updates.run, time.monotonic())
         end = _End(stop)
         tools = Tools(

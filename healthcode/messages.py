@@ -252,6 +252,18 @@ class Alert(Message, frozen=True):
     detail: Short = ""
 
 
+class UnitSeen(Message, frozen=True):
+    """bridge/units/{unit}: how the server sees a unit: whether it is there, since when that is so, and its alerts.
+
+    What is said of one that is not online was so when it was last heard. Empty where it is retired.
+    """
+
+    unit: UnitId
+    state: Literal["online", "offline", "silent", "unknown", "retired"]
+    since: Stamp
+    alerts: Annotated[list[Short], Meta(max_length=64)] = []
+
+
 class Response(Message, frozen=True):
     """up/response/{command}: the answer to a request."""
 

@@ -92,8 +92,13 @@ def audit_topic(issuer: str) -> str:
     return f"{ROOT}/bridge/audit/{check_id(issuer, 'issuer')}"
 
 
+def unit_seen(unit: str) -> str:
+    """The topic bridge/units/{unit}, which units do not read: how the server sees a unit."""
+    return f"{ROOT}/bridge/units/{check_id(unit)}"
+
+
 def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
-    """What a topic means; TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE and audit topics come back as they are, what is not ours is None."""
+    """What a topic means; TRUST_HEAD, TRUST_ROOTS and the bridge's topics come back as they are, what is not ours is None."""
     if topic in (TRUST_HEAD, TRUST_ROOTS, BRIDGE_STATE):
         return topic
     prefix = ROOT + "/"
@@ -102,6 +107,8 @@ def parse(topic: str) -> UpTopic | DownTopic | ListTopic | str | None:
     match topic[len(prefix) :].split("/"):
         case ["all", "lists", issuer, mark, ("head" | "delta") as channel] if ID_PATTERN.fullmatch(issuer) and _MARK.fullmatch(mark):
             return ListTopic(issuer, mark, channel)
+        case ["bridge", "units", unit] if ID_PATTERN.fullmatch(unit):
+            return topic
         case ["bridge", "audit", issuer] if ID_PATTERN.fullmatch(issuer):
             return topic
         case ["gates", unit, "up", channel] if channel in UP_PLAIN and ID_PATTERN.fullmatch(unit):

@@ -23,6 +23,7 @@ from healthgate.fleet_words import age, as_dict, lane_words, presence, weight_of
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server.config import load
+from server.fleet_state import Presence
 from server.fleet_watch import FleetWatch, Seen, Unit
 from server.store import Store, events
 
@@ -50,18 +51,19 @@ Patterns = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PATTERN]...", help="Names or patterns such as 'hall-*'.", autocompletion=complete_unit, show_default=False),
 ]
+WithRetired = Annotated[bool, typer.Option("--retired", help="Retired units too.")]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="The unit's id.", autocompletion=complete_unit, show_default=False)]
 
 
 @in_one_line
 @in_one_line_too
-def ls(patterns: Patterns = None, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def ls(patterns: Patterns = None, retired: WithRetired = False, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show every unit, or those that a PATTERN means, the worst first: whether it is there, its lane, and what is wrong with it.
 
     What a unit said before it went is dim: it was so when it was last heard.
     """
     with opened(config) as office:
-        seen = chosen(office.watch.see(), patterns)
+        seen = chosen(office.watch.see(), patterns, retired=retired)
     if as_json:
         for unit in fleet_words.order(seen.units):
             typer.echo(json.dumps(as_dict(unit, seen.at_ms)))
@@ -87,8 +89,10 @@ def show(unit: UnitName, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
         _print(found, office.watch, at_ms)
 
 
-def chosen(seen: Seen, patterns: Sequence[str] | None) -> Seen:
-    """Those units of it that the patterns mean, all where there are none. PlanError for a pattern that means none."""
+def chosen(seen: Seen, patterns: Sequence[str] | None, *, retired: bool = False) -> Seen:
+    """Those units of it that the patterns mean, all where there are none; `retired` ones too. PlanError for a pattern that means none."""
+    if not retired:
+        seen = replace(seen, units=tuple(unit for unit in seen.units if unit.state.presence is not Presence.RETIRED))
     if not patterns:
         return seen
     names = set(find_units(patterns, [unit.unit for unit in seen.units]))

@@ -14,8 +14,14 @@ from server.fleet_rank import Need, need_of
 from server.fleet_state import Presence, UnitState
 from server.fleet_watch import Seen, Unit
 
-SHAPES = {Presence.ONLINE: "●", Presence.SILENT: "◌", Presence.OFFLINE: "○", Presence.UNKNOWN: "?"}
-_STYLES = {Presence.ONLINE: "green", Presence.SILENT: "bold red", Presence.OFFLINE: "bold red", Presence.UNKNOWN: "yellow"}
+SHAPES = {Presence.ONLINE: "●", Presence.SILENT: "◌", Presence.OFFLINE: "○", Presence.UNKNOWN: "?", Presence.RETIRED: "–"}
+_STYLES = {
+    Presence.ONLINE: "green",
+    Presence.SILENT: "bold red",
+    Presence.OFFLINE: "bold red",
+    Presence.UNKNOWN: "yellow",
+    Presence.RETIRED: "dim",
+}
 _ALERT_STYLES = {Weight.STOPS: "bold red", Weight.ALARM: "bold magenta", Weight.WARNS: "yellow"}
 _ALERT_SHAPES = {Weight.STOPS: "✖", Weight.ALARM: "▲", Weight.WARNS: "!"}
 RESTING = "locked"
@@ -105,6 +111,7 @@ def summary(seen: Seen) -> str:
         Need.WARNING: "with a warning",
         Need.UNKNOWN: "unknown",
         Need.WELL: "well",
+        Need.RETIRED: "retired",
     }
     told = ", ".join(f"{needs.count(need)} {word}" for need, word in words.items() if need in needs)
     listens = "" if seen.listening_ms is not None else "; the server does not listen: this is as it was"

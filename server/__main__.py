@@ -27,6 +27,7 @@ from server.office import STARTING_ERRORS, Office, open_office
 from server.renewals import Renewals
 from server.resets import ClockResets
 from server.rounds import Parts
+from server.seen_units import SeenUnits
 
 log = logging.getLogger("server")
 
@@ -76,6 +77,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         warnings=find_warnings,
         now=now,
         renewals=Renewals(Admissions(store, now), partial(find_authority, folder), Path(files) if files else None),
+        seen=SeenUnits(office.watch, config.home_assistant.prefix if config.home_assistant.enabled else ""),
     )
 
 

@@ -86,6 +86,21 @@ class Codes(Section, frozen=True):
     paper_days: Annotated[int, Meta(ge=1, le=90)] = 28
 
 
+class HomeAssistant(Section, frozen=True):
+    """Whether units are told to Home Assistant as devices, and under which prefix it looks for them."""
+
+    enabled: bool = False
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "homeassistant"
+
+
+class Metrics(Section, frozen=True):
+    """Where Prometheus finds figures: `port` for the process `server run`, `web_port` for `server web`; 0 for none."""
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
 class Web(Section, frozen=True):
     """The residents' and officers' pages and the API for apps: `healthgate server web`.
 
@@ -158,6 +173,8 @@ class Config(Section, frozen=True):
     privacy: Privacy = Privacy()
     web: Web = Web()
     apps: Apps = Apps()
+    home_assistant: HomeAssistant = HomeAssistant()
+    metrics: Metrics = Metrics()
 
     @property
     def uris(self) -> list[str]:

@@ -17,6 +17,7 @@ class Need(IntEnum):
     WARNING = 3
     UNKNOWN = 4
     WELL = 5
+    RETIRED = 6
 
 
 _NEED_OF = {Weight.STOPS: Need.STOPPED, Weight.ALARM: Need.ALARM, Weight.WARNS: Need.WARNING}
@@ -24,6 +25,8 @@ _NEED_OF = {Weight.STOPS: Need.STOPPED, Weight.ALARM: Need.ALARM, Weight.WARNS: 
 
 def need_of(state: UnitState) -> Need:
     """What a unit needs. One that is gone needs that first, whatever it said before."""
+    if state.presence is Presence.RETIRED:
+        return Need.RETIRED
     if state.presence in (Presence.OFFLINE, Presence.SILENT):
         return Need.GONE
     if state.presence is Presence.UNKNOWN:

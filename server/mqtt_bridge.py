@@ -29,6 +29,7 @@ from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload
 from healthcode.settings import why_unread
 from server.bounded import Bounded
 from server.config import Broker, Config, ConfigError
+from server.home_assistant import ONLINE, status_topic
 from server.intake import Incoming
 from server.lists import Compacted, ListError, Publication, Publisher
 from server.rounds import Parts, Rounds
@@ -85,6 +86,7 @@ class Bridge:
         self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES, MOST_REQUESTS_EACH)
         self._too_long = 0
         self._announce = threading.Event()
+        self._tell_devices = threading.Event()
         self._connection = 0
         self._unreachable = False
         self._connection_lock = threading.Lock()
@@ -164,6 +166,8 @@ class Bridge:
             return
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         client.subscribe(topics.ALL_UP, options=options)
+        if self._config.home_assistant.enabled:
+            client.subscribe(status_topic(self._config.home_assistant.prefix), options=SubscribeOptions(qos=1))
         client.publish(topics.BRIDGE_STATE, b"online", qos=1, retain=True)
         log.info("connected to the broker %s:%d", self._config.broker.host, self._config.broker.port)
         self._unreachable = False
@@ -186,6 +190,11 @@ class Bridge:
     def _on_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         """Sorts only. An exception here would end paho's thread in silence, so whatever goes wrong is named and the message let go."""
         try:
+            if self._config.home_assistant.enabled and message.topic == status_topic(self._config.home_assistant.prefix):
+                if message.payload == ONLINE and not message.retain:
+                    self._tell_devices.set()
+                client.ack(message.mid, message.qos)
+                return
             topic = topics.parse(message.topic)
             if isinstance(topic, topics.UpTopic) and topic.channel == "sync":
                 self._ask(topic.unit, bytes(message.payload))
@@ -266,6 +275,9 @@ class Bridge:
     def _publish_due(self) -> None:
         announces = self._announce.is_set()
         self._announce.clear()
+        if self._tell_devices.is_set():
+            self._tell_devices.clear()
+            self._rounds.tell_devices()
         try:
             self._rounds.due(time.monotonic(), is_connected=self._client.is_connected(), announces=announces)
         except Exception:

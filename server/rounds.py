@@ -32,6 +32,7 @@ from server.lists import Compacted, ListError, Publication, Publisher
 from server.receipts import Receipts
 from server.renewals import Renewals
 from server.resets import ClockResets
+from server.seen_units import SeenUnits
 from server.store import Store, publication, to_ms
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Parts:
     warnings: Callable[[], list[str]]
     now: Callable[[], float]
     renewals: Renewals | None = None
+    seen: SeenUnits | None = None
 
 
 class Rounds:
@@ -131,6 +133,13 @@ class Rounds:
             self._say(parts.audit.due(at))
         if parts.renewals is not None and is_connected:
             self._say(parts.renewals.due(at))
+        if parts.seen is not None and is_connected:
+            self._say(parts.seen.due(at))
+
+    def tell_devices(self) -> None:
+        """Home Assistant is there, and is to be told every unit."""
+        if self._parts.seen is not None:
+            self._parts.seen.tell_devices()
 
     def leave(self) -> None:
         """The bridge ends: from now on nobody knows who is there."""
@@ -191,6 +200,8 @@ class Rounds:
         self._parts.audit.again()
         if self._parts.renewals is not None:
             self._parts.renewals.again()
+        if self._parts.seen is not None:
+            self._parts.seen.again()
         with self._parts.store.read() as tx:
             heads = publication.list_heads(tx)
         self._say([Publication(topics.list_topic(head.issuer, head.uri, "head"), head.body, retain=True) for head in heads if head.is_ours])

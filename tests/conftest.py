@@ -25,7 +25,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     private.stop()
 
 
-ASKED_FOR = ("fuzz", "simulation", "kernel", "arm64")
+ASKED_FOR = ("fuzz", "simulation", "kernel", "arm64", "homeassistant")
 """Marks of tests that take minutes and run only where -m names them."""
 
 

@@ -75,6 +75,7 @@ JSON: dict[str, Message] = {
         certificate_days=21.4,
     ),
     "lane": messages.Lane(since=stamp(AT), mode=LaneMode.FREE, stage="free", signal="pass", until=stamp(AT + 5400)),
+    "unit-seen": messages.UnitSeen(unit="north", state="online", since=stamp(AT), alerts=["sensor"]),
     "alert": messages.Alert(name="sensor", since=stamp(AT), detail="the thermometer does not answer at 0x5a"),
     "events": messages.EventBatch(
         unit="north",
