@@ -22,6 +22,7 @@ from server.config import Config, load
 from server.intake import Intake
 from server.keys import WARNING_S, Signers, TrustFiles, load_roots
 from server.lists import Publisher
+from server.metrics import BridgeFigures, Listener, UnitFigures, make_registry
 from server.mqtt_bridge import Bridge
 from server.office import STARTING_ERRORS, Office, open_office
 from server.renewals import Renewals
@@ -102,7 +103,17 @@ def serve(config: Config, stop: threading.Event) -> int:
     """Runs the server until `stop` is set; its exit status."""
     office = open_office(config)
     try:
-        return Bridge(config, build(office)).run(stop)
+        parts, metrics = build(office), config.metrics
+        if not metrics.port:
+            return Bridge(config, parts).run(stop)
+        registry = make_registry()
+        bridge = Bridge(config, parts, BridgeFigures(registry))
+        UnitFigures(office.watch, registry)
+        listener = Listener(registry, metrics.host, metrics.port, "metrics.port")
+        try:
+            return bridge.run(stop)
+        finally:
+            listener.close()
     finally:
         office.store.close()
 

@@ -32,6 +32,7 @@ from server.config import Broker, Config, ConfigError
 from server.home_assistant import ONLINE, status_topic
 from server.intake import Incoming
 from server.lists import Compacted, ListError, Publication, Publisher
+from server.metrics import BridgeFigures
 from server.rounds import Parts, Rounds
 from server.turns import MOST_EACH
 
@@ -78,8 +79,9 @@ class _Loop:
 class Bridge:
     """Runs until told to stop."""
 
-    def __init__(self, config: Config, parts: Parts) -> None:
+    def __init__(self, config: Config, parts: Parts, figures: BridgeFigures | None = None) -> None:
         self._config = config
+        self._figures = figures
         self._rounds = Rounds(parts, config.lists.head_period_s, self._publish)
         self._stopping = threading.Event()
         self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES)
@@ -95,6 +97,8 @@ class Bridge:
         self._client = self._make_client(config.broker)
         self._loops = [_Loop("intake", self._take_batch), _Loop("answers", self._answer_one), _Loop("lists", self._publish_due)]
         self._loops.append(_Loop("rules", self._rule_due))
+        if figures is not None:
+            figures.watch(self._client.is_connected, lambda: self._waiting.waiting_bytes, self._count_dropped)
 
     def run(self, stop: threading.Event) -> int:
         """Serves until `stop` is set; 0 then, 1 where a loop was stuck."""
@@ -224,7 +228,10 @@ class Bridge:
         incoming = [waiting.incoming for waiting in batch]
         while True:
             try:
-                self._rounds.take(incoming, lambda: self._acknowledge(batch), time.monotonic())
+                began = time.monotonic()
+                taken = self._rounds.take(incoming, lambda: self._acknowledge(batch), began)
+                if self._figures is not None:
+                    self._figures.taken(len(incoming), taken, time.monotonic() - began)
                 return
             except SQLAlchemyError as wrong:
                 log.error("the database does not take %d messages: %s", len(batch), str(wrong).splitlines()[0])
@@ -266,6 +273,11 @@ class Bridge:
         if self._rounds.dropped > dropped:
             _warn_now_and_then(self._rounds.dropped, "fetches more at once than any unit does: a request is dropped", unit)
 
+    def _count_dropped(self) -> dict[str, int]:
+        """Messages that were dropped so far, by what they were."""
+        waiting, requests = self._waiting.dropped, self._requests.dropped + self._too_long
+        return {"message": waiting, "request": requests, "fetch": self._rounds.dropped}
+
     def _rule_due(self) -> None:
         has_more = self._rounds.rule_due()
         self._stopping.wait(RULE_PAUSE_S if has_more else RULE_EVERY_S)
@@ -302,6 +314,8 @@ class Bridge:
         for item in publications:
             if self._client.is_connected():
                 self._client.publish(item.topic, item.payload, qos=1, retain=item.retain)
+                if self._figures is not None:
+                    self._figures.published()
 
 
 def _warn_now_and_then(times: int, what: str, whom: str) -> None:

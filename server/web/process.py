@@ -18,6 +18,7 @@ from healthcode.terms import Use
 from healthcode.trust import KeyRing
 from server.config import Config, ConfigError, load
 from server.keys import Signers, TrustFiles, load_roots
+from server.metrics import Listener, WebFigures, make_registry
 from server.office import STARTING_ERRORS, Office, open_office
 from server.web.app import create_app
 
@@ -53,8 +54,9 @@ def serve(config: Config) -> int:
     try:
         web = config.web
         app = create_app(office, *load_keys(office))
+        registry = make_registry() if config.metrics.web_port else None
         settings = uvicorn.Config(
-            app,
+            app if registry is None else WebFigures(app, registry),
             proxy_headers=bool(web.proxies),
             forwarded_allow_ips=list(web.proxies),
             ssl_certfile=web.certificate or None,
@@ -72,11 +74,14 @@ def serve(config: Config) -> int:
             settings.load()
         except OSError as wrong:  # an ssl.SSLError is one
             raise ConfigError(f"web.certificate {web.certificate}, web.key {web.key}: {wrong.strerror or wrong}") from None
+        figures = Listener(registry, config.metrics.host, config.metrics.web_port, "metrics.web_port") if registry is not None else None
         with _listen(web.host, web.port) as listener:
             try:
                 return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")
             finally:
                 app.state.services.jobs.close()
+                if figures is not None:
+                    figures.close()
     finally:
         office.store.close()
 
