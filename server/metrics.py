@@ -1,6 +1,6 @@
 """Figures for Prometheus, over HTTP on a port of their own: of the bridge and the web's process, and of the units through the bridge.
 
-Labels are bounded: units that the server knows, alerts of our own list, routes as the code names them. A unit's numbers are there only while
+Labels are bounded: units that the server knows, alerts of our own list, routes as the code names them. A unit has numbers only while
 it is online; of one that is gone there is that it is gone.
 """
 
