@@ -181,6 +181,12 @@ def put_password(tx: Connection, account: str, made: str, who: Who, at: float) -
     accounts.end_sessions(tx, account)
 
 
+def close_account(tx: Connection, seal: Seal, account: str, unfindable: bytes, at: float) -> None:
+    """Nobody signs in again: the name is free, nothing of it or of the password is left. The id stays, for the log names it."""
+    accounts.close(tx, account, unfindable, seal.close(b"", _context(account)), to_ms(at))
+    accounts.end_sessions(tx, account)
+
+
 def busy() -> Refused:
     """Too many hashes are being made at once."""
     return Refused(AccountFault.WAIT, "too many people are signing in: try again in a few seconds", 5.0)

@@ -57,6 +57,7 @@ class Action(StrEnum):
     ACCOUNT_PASSWORD = "account.password"  # noqa: S105
     ACCOUNT_DISABLED = "account.disabled"
     ACCOUNT_ENABLED = "account.enabled"
+    ACCOUNT_CLOSED = "account.closed"
     SIGNED_IN = "account.signed_in"
     SIGNED_OUT = "account.signed_out"
     SIGN_IN_REFUSED = "account.sign_in_refused"

@@ -16,6 +16,7 @@ from server.appeals import Appeals
 from server.apps import Apps
 from server.charges import Limit
 from server.checkins import CheckIns
+from server.closing import Closing
 from server.config import Config, ConfigError
 from server.counts import Counts
 from server.deadlines import Deadlines
@@ -57,6 +58,7 @@ class Office:
     sessions: Sessions
     handovers: HandOvers
     households: Households
+    closing: Closing
     checkins: CheckIns
     drafts: Drafts
     reviews: Reviews
@@ -119,6 +121,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Sessions(store, accounts, seal, now),
         handovers,
         households,
+        Closing(store, registry, seal, now),
         CheckIns(store, registry, seal, now),
         Drafts(store, seal, now, family.draft_days * 86_400.0),
         Reviews(store, registry, now, time.sleep),

@@ -156,30 +156,40 @@ class Sessions:
 
     def change_password(self, actor: Actor, old: str, new: str) -> SignedIn | Refused:
         """Another password by who knows the old one. Every session of the account ends; the one that comes back is new."""
+        refused = self.prove(actor, old)
+        if refused is not None:
+            return refused
+        with self._store.read() as tx:
+            row = accounts.find(tx, actor.account)
+        if row is None:
+            return Refused(AccountFault.WRONG, "the account is gone")
+        name = self._book.name_of(row.account, row.sealed)
+        made = self._book.find_bad(new, name, Role(row.role)) or self._book.passwords.make(new) or busy()
+        if isinstance(made, Refused):
+            return made
+        with self._store.write() as tx:
+            put_password(tx, row.account, made, actor, self._now())
+            return self._begin(tx, row.account, name, Role(row.role))
+
+    def prove(self, actor: Actor, password: str) -> Refused | None:
+        """Whether who is signed in knows the password of the account: asked before what cannot be undone. Attempts are counted."""
         with self._store.write() as tx:
             row = accounts.find(tx, actor.account)
             keys = [(self._key("change", actor.account), OF_NAME)]
             wait_s = throttle.attempt(tx, keys, self._now())
         if wait_s:
             return _wait(wait_s)
-        passwords = self._book.passwords
-        if row is None:
+        if row is None or row.disabled_ms is not None:
             return Refused(AccountFault.WRONG, "the account is gone")
-        is_right = passwords.check(row.password, old)
+        is_right = self._book.passwords.check(row.password, password)
         if is_right is None:
             return busy()
         if not is_right:
             self._note_refusal(row, "wrong_old_password", actor)
             return Refused(AccountFault.WRONG, "the old password is wrong")
-        name = self._book.name_of(row.account, row.sealed)
-        made = self._book.find_bad(new, name, Role(row.role)) or passwords.make(new) or busy()
-        if isinstance(made, Refused):
-            return made
         with self._store.write() as tx:
-            at = self._now()
-            throttle.succeeded(tx, keys, at, cleared=keys[0][0])
-            put_password(tx, row.account, made, actor, at)
-            return self._begin(tx, row.account, name, Role(row.role))
+            throttle.succeeded(tx, keys, self._now(), cleared=keys[0][0])
+        return None
 
     def tidy(self) -> None:
         """Forgets ended sessions and old attempts."""

@@ -36,7 +36,8 @@ class SessionRow:
     disabled_ms: int | None
 
 
-_NO_APPS = "WHERE account NOT IN (SELECT account FROM app_people) "
+_NO_APPS = "WHERE account NOT IN (SELECT account FROM app_people) AND password <> '' "
+"""Neither those that are closed."""
 _ACCOUNT = "SELECT account, sealed, role, password, added_ms, password_ms, disabled_ms FROM accounts "
 _SESSION = text(
     "SELECT a.account, a.sealed, a.role, s.began_ms, s.used_ms, s.idle_ms, s.ends_ms, a.disabled_ms"
@@ -88,6 +89,14 @@ def set_disabled(tx: Connection, account: str, disabled_ms: int | None) -> None:
     """Since when nobody may sign in to the account; None: somebody may."""
     tx.execute(
         text("UPDATE accounts SET disabled_ms = :disabled_ms WHERE account = :account"), {"account": account, "disabled_ms": disabled_ms}
+    )
+
+
+def close(tx: Connection, account: str, name_hash: bytes, sealed: bytes, at_ms: int) -> None:
+    """The account is closed: nothing finds it by name, and no password fits."""
+    tx.execute(
+        text("UPDATE accounts SET name_hash = :name_hash, sealed = :sealed, password = '', disabled_ms = :at_ms WHERE account = :account"),
+        {"account": account, "name_hash": name_hash, "sealed": sealed, "at_ms": at_ms},
     )
 
 

@@ -77,6 +77,11 @@ def delete_charge(connection: Connection, account: str, resident: str) -> None:
         connection.execute(text(f"DELETE FROM {table} WHERE account = :account AND resident = :resident"), who)  # noqa: S608
 
 
+def delete_drafts(connection: Connection, account: str) -> None:
+    """Nothing that the account has begun to fill in is left."""
+    connection.execute(text("DELETE FROM drafts WHERE account = :account"), {"account": account})
+
+
 def holders(connection: Connection, resident: str) -> list[tuple[str, str]]:
     """(account, relation) of all who look after the resident."""
     rows = connection.execute(

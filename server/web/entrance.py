@@ -50,11 +50,11 @@ def make_router(files: dict[str, StaticFile]) -> APIRouter:
     return router
 
 
-def first_page(request: Request, visitor: Seen) -> Response:
+def first_page(request: Request, visitor: Seen, closed: str = "") -> Response:
     """Who is signed in goes to their room; others read what this is."""
     if visitor.session is not None:
         return RedirectResponse(ROOMS.get(visitor.session.actor.role, DESK), 303)
-    return show(request, "welcome.html")
+    return show(request, "welcome.html", is_closed=closed == "yes")
 
 
 def sign_in_page(request: Request, visitor: Seen, next: str = "/") -> Response:  # the word in the address

@@ -8,6 +8,7 @@ from server.web import (
     forms,
     portal_appeal,
     portal_check_in,
+    portal_closing,
     portal_code,
     portal_family,
     portal_held,
@@ -22,4 +23,5 @@ def make_router() -> APIRouter:
     router = forms.make_router()
     for room in (portal_code, portal_check_in, portal_reports, portal_family, portal_history, portal_appeal, portal_held, portal_papers):
         room.add_routes(router)
+    portal_closing.add_routes(router)
     return router
