@@ -28,6 +28,7 @@ from server.handovers import HandOvers
 from server.households import Households
 from server.insight import Insight
 from server.keys import KeyFileError
+from server.policies import Policies
 from server.policy import PolicyError
 from server.proposals import Proposals
 from server.registry import Registry
@@ -66,6 +67,7 @@ class Office:
     epidemic: Epidemic
     dossiers: Dossiers
     proposals: Proposals
+    policies: Policies
     apps: Apps
     app_people: AppPeople
     replays: Replays
@@ -79,6 +81,7 @@ class Office:
         """What time brings in the registry beside colours, a moment's work: proposals, what is overdue, deletions; whether more waits."""
         self.deadlines.step()
         has_more = self.proposals.step()
+        self.policies.step()
         return self.retention.step() or has_more
 
     def tidy(self) -> None:
@@ -129,6 +132,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
         made,
+        Policies(store, registry, now),
         Apps(store, now),
         AppPeople(store, households, handovers, seal, now, config.apps.waiting),
         Replays(store, seal, now),

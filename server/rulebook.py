@@ -18,7 +18,7 @@ from server.actors import AT_CONSOLE, Who
 from server.audit import Action
 from server.colours import Outage, Rule
 from server.policy import DEFAULT, Policy, PolicyError, parse
-from server.store import rulings, to_ms
+from server.store import policies, rulings, to_ms
 
 MOST_OUTAGES = 1000
 """Outages that may be noted; every lapse looks at those since the record."""
@@ -61,17 +61,20 @@ def read_book(tx: Connection) -> Book:
     return Book(rulings.find_revision(tx), policy, outages)
 
 
-def adopt(tx: Connection, policy: Policy, at: float) -> int:
+def adopt(tx: Connection, policy: Policy, at: float, who: Who = AT_CONSOLE) -> int:
     """Puts `policy` in force, if it is newer than the one that is; how many residents are to be ruled on anew.
 
-    PolicyError where it is older, or another one with the same version.
+    PolicyError where it is older, or another one with the same version. Rules that two people put in force at the desk stay in force
+    where a configuration still names older ones.
     """
-    check_newer(tx, policy)
     newest = rulings.newest_policy(tx)
+    if newest is not None and policy.version < newest[0] and policies.is_by_officers(tx, newest[0]):
+        return 0
+    check_newer(tx, policy)
     if newest is not None and newest[0] == policy.version:
         return 0
     rulings.insert_policy(tx, policy.version, msgspec.json.encode(policy).decode(), to_ms(at))
-    audit.append(tx, AT_CONSOLE, Action.POLICY, audit.about("policy", policy.version), {}, at)
+    audit.append(tx, who, Action.POLICY, audit.about("policy", policy.version), {}, at)
     return 0 if newest is None else rulings.everybody_is_due(tx, to_ms(at))
 
 

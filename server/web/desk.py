@@ -17,6 +17,7 @@ from server.web import (
     desk_numbers,
     desk_people,
     desk_policy,
+    desk_policy_proposals,
     desk_queue,
 )
 from server.web.desk_pages import show_desk
@@ -31,7 +32,7 @@ def make_router() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
     deciding = (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals)
-    for room in (*deciding, desk_imports, desk_policy, desk_audit, desk_numbers, desk_fleet):
+    for room in (*deciding, desk_imports, desk_policy, desk_policy_proposals, desk_audit, desk_numbers, desk_fleet):
         room.add_routes(router)
     return router
 

@@ -8,9 +8,10 @@ from server.web.language import Words
 
 _COLOUR = ("colour.{}.word",)
 WAYS: dict[str, tuple[str, ...]] = {
-    "colour": _COLOUR,
     "from": _COLOUR,
     "to": _COLOUR,
+    "kind": ("detail.kind.{}", "queue.kind.{}"),
+    "colour": _COLOUR,
     "reason": (
         "hand.{}",
         "review.reason.{}",
@@ -19,9 +20,9 @@ WAYS: dict[str, tuple[str, ...]] = {
         "fact.closed.{}",
         "fact.test.{}",
         "rule_name.{}",
+        "policy.reason.{}",
         "detail.reason.{}",
     ),
-    "kind": ("detail.kind.{}", "queue.kind.{}"),
     "why": ("review.{}",),
     "decision": ("queue.decide.{}", "detail.decision.{}"),
     "role": ("desk.role.{}",),
@@ -35,14 +36,15 @@ WAYS: dict[str, tuple[str, ...]] = {
     "layout": ("detail.layout.{}",),
     "scopes": ("detail.scope.{}",),
 }
-"""Of each part of a detail whose value is a word, or some of them: the sentences that may tell it, in their order."""
+"""Of each part of a detail whose value is a word, or some of them: the sentences that may tell it, in their order. These come first."""
 
 
 def tell_detail(words: Words, detail: Mapping[str, str | int]) -> str:
     """The parts of a detail in a line; ids stay as they are."""
+    order = {name: place for place, name in enumerate(WAYS)}
     parts = [
         words("detail.part", name=words(f"detail.{name}") if f"detail.{name}" in words else name, value=_tell(words, name, value))
-        for name, value in detail.items()
+        for name, value in sorted(detail.items(), key=lambda item: order.get(item[0], len(order)))
         if value != ""
     ]
     return words("fact.between").join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.actors import Role
+from server.policies import PolicyReason, Proposed
 from server.policy import DEFAULT, Policy, PolicyError, parse
 from server.rulebook import check_newer
 from server.trial import Trial, count_people, try_policy
@@ -30,6 +32,7 @@ PATH = "/desk/policy"
 MOST_BYTES = 256 * 1024
 """A policy with every key and a remark on each has under 10 KB."""
 KIND = "policy"
+MOST_PROPOSALS = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def add_routes(router: APIRouter) -> None:
     add(router, "GET", "/desk/policy", policy_page)
     add(router, "POST", "/desk/policy", simulate)
     add(router, "GET", "/desk/policy/jobs/{job}", trial_page)
+    add(router, "POST", "/desk/policy/jobs/{job}", propose)
 
 
 def policy_page(request: Request, services: House, session: StaffSession) -> Response:
@@ -84,10 +88,34 @@ def simulate(request: Request, services: House, session: StaffSession, form: For
 
 def trial_page(request: Request, services: House, visitor: Seen, session: StaffSession, job: str) -> Response:
     """How far a trial is, and what came of it."""
-    words, found = visitor.words, desk_jobs.find(services, job, KIND)
-    waiting = desk_jobs.answer(request, words, session, found, "policy", f"{PATH}/jobs/{job}")
-    if waiting is not None:
-        return waiting
+    found = desk_jobs.find(services, job, KIND)
+    waiting = desk_jobs.answer(request, visitor.words, session, found, "policy", f"{PATH}/jobs/{job}")
+    return waiting if waiting is not None else _show_trial(request, services, visitor.words, session, found, "", "", [])
+
+
+def propose(request: Request, services: House, visitor: Seen, session: StaffSession, form: Form, job: str) -> Response:
+    """Proposes rules that were tried."""
+    found = desk_jobs.find(services, job, KIND)
+    reason, typed, words = form.text("reason"), form.text("from"), visitor.words
+    if not isinstance(found.result, Tried):
+        return RedirectResponse(f"{PATH}/jobs/{job}", 303)
+    faults = [] if reason in tuple(PolicyReason) else [Shown("reason", "policy.reason_missing")]
+    not_before = services.office.now()
+    try:
+        not_before = datetime.strptime(typed, "%Y-%m-%dT%H:%M").replace(tzinfo=words.zone).timestamp() if typed else not_before
+    except (ValueError, OverflowError):
+        faults.append(Shown("from", "policy.from_wrong"))
+    if not faults:
+        made = services.office.policies.propose(session.actor, found.result.policy, found.result.trial, PolicyReason(reason), not_before)
+        if isinstance(made, Proposed):
+            return RedirectResponse(f"{PATH}/proposals/{made.number}", 303)
+        faults.append(Shown("", "policy.wrong", {"why": str(made)}) if isinstance(made, PolicyError) else Shown("", made.key, made.params))
+    return _show_trial(request, services, words, session, found, reason, typed, faults)
+
+
+def _show_trial(
+    request: Request, services: Services, words: Words, session: StaffSession, found: Job, reason: str, typed: str, faults: list[Shown]
+) -> Response:
     tried = found.result
     if not isinstance(tried, Tried):
         raise TypeError("a trial without a result")
@@ -96,14 +124,21 @@ def trial_page(request: Request, services: House, visitor: Seen, session: StaffS
         session,
         "desk_trial.html",
         "policy",
+        status=422 if faults else 200,
         policy=tried.policy,
         held=tried.held,
         people=tried.trial.people,
         changed=tried.trial.changes.total(),
         changes=sorted(tried.trial.changes.items(), key=lambda item: -item[1]),
         rules=[(_tell_rule(words, rule), _tell_rule(words, then), count) for (rule, then), count in tried.trial.rules.most_common()],
-        differs=[(key, before, after) for key, before, after in _compare(services, tried.policy) if before != after],
+        differs=compare(services, tried.policy),
         at=found.began,
+        may_propose=tried.policy.version > tried.held,
+        hours=delay_hours(services),
+        reasons=[each.value for each in PolicyReason],
+        reason=reason,
+        faults=faults,
+        begins=typed,
     )
 
 
@@ -118,6 +153,7 @@ def _show(request: Request, services: Services, session: StaffSession, typed: st
         status=422 if faults else 200,
         policy=held,
         keys=[(key, _plain(value), _plain(dict(_walk(DEFAULT))[key])) for key, value in _walk(held)],
+        proposals=services.office.policies.list_newest(MOST_PROPOSALS),
         may_try=may(Role(session.actor.role), "POST", PATH),
         jobs=[job for job in services.jobs.list_jobs(KIND) if job.account == session.actor.account],
         typed=typed or f"version = {held.version + 1}\nname = {json.dumps(held.name, ensure_ascii=False)}\n\n[record]\nlapse_days = 5\n",
@@ -125,10 +161,17 @@ def _show(request: Request, services: Services, session: StaffSession, typed: st
     )
 
 
-def _compare(services: Services, policy: Policy) -> list[tuple[str, str, str]]:
+def delay_hours(services: Services) -> int:
+    """How long approved rules wait at least, by those in force."""
+    with services.office.store.read() as tx:
+        return services.office.registry.rulings.policy(tx).proposals.bulk_delay_hours
+
+
+def compare(services: Services, policy: Policy) -> list[tuple[str, str, str]]:
+    """(key, value in force, value by `policy`) of what differs."""
     with services.office.store.read() as tx:
         held = dict(_walk(services.office.registry.rulings.policy(tx)))
-    return [(key, _plain(held[key]), _plain(value)) for key, value in _walk(policy)]
+    return [(key, _plain(held[key]), _plain(value)) for key, value in _walk(policy) if held[key] != value]
 
 
 def _walk(policy: Policy) -> Iterator[tuple[str, object]]:

@@ -104,7 +104,7 @@ def test_what_a_policy_would_change_is_said_before_it_is_in_force(folder: Path, 
 def test_a_server_that_names_an_own_policy_rules_by_it(folder: Path) -> None:
     (folder / "own.toml").write_text("version = 5\n[contact]\ndays = 7\n")
     config = (folder / "server.toml").read_text()
-    (folder / "server.toml").write_text(f'{config}policy = "own.toml"\n')
+    (folder / "server.toml").write_text(f'policy = "own.toml"\n{config}')
     assert json.loads(run(policy.app, folder, "show", "--json").stdout)["contact"]["days"] == 7
     office = open_office(load(folder / "server.toml"))
     assert sum(iter(lambda: office.registry.rule_due(500), 0)) == 1200

@@ -19,6 +19,7 @@ from server.epidemic_rows import EpidemicKind
 from server.facts import FACTS, CaseCategory, CaseEnd, HandReason, TestOutcome
 from server.handovers import Purpose
 from server.papers import Layout
+from server.policies import PolicyReason
 from server.reviews import Decision, ReviewReason
 from server.sentences import Language, sentences
 from server.web.desk_details import tell_detail
@@ -26,7 +27,7 @@ from server.web.language import Words
 
 KINDS: list[tuple[str, list[type[StrEnum]]]] = [
     ("colour", [Colour]),
-    ("reason", [HandReason, ReviewReason, Answer, CaseCategory, CaseEnd, TestOutcome, Rule]),
+    ("reason", [HandReason, ReviewReason, Answer, CaseCategory, CaseEnd, TestOutcome, Rule, PolicyReason]),
     ("kind", [EpidemicKind]),
     ("decision", [Decision]),
     ("relation", [Relation]),
