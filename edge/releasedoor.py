@@ -57,13 +57,15 @@ class GateSays(msgspec.Struct, frozen=True):
 
 
 class UpdaterSays(msgspec.Struct, frozen=True):
-    """The updater says what it is about; `trouble` is one line, empty while all is well."""
+    """The updater says what it is about; `trouble` is one line, empty while all is well, `is_final` whether it waits for another wish."""
 
     phase: Phase
     good: ReleaseVersion
     current: ReleaseVersion
     wanted: ReleaseVersion | None = None
+    wish: Short = ""
     trouble: Short = ""
+    is_final: bool = False
 
 
 def version_of(prefix: Path) -> str | None:
@@ -129,7 +131,7 @@ def to_tell(said: UpdaterSays) -> tuple[str, str] | None:
     name = f"release {said.wanted}"
     match said.phase:
         case Phase.RESTING if said.trouble:
-            return "update_failed", said.trouble
+            return "update_refused" if said.is_final else "update_waits", said.trouble
         case Phase.RESTING if said.wanted is not None and said.wanted == said.good:
             return "update_done", f"{name} has proved itself"
         case Phase.FETCHING | Phase.TRIAL if said.wanted is not None:
@@ -164,9 +166,9 @@ class ReleaseDoor:
         self._look_for_another(at)
         said = read_updater(self._run)
         news = to_tell(said) if said is not None else None
-        if news is None or self._told.get(news[0]) == news[1]:
+        if said is None or news is None or self._told.get(news[0]) == f"{said.wish} {news[1]}":
             return []
-        self._told[news[0]] = news[1]
+        self._told[news[0]] = f"{said.wish} {news[1]}"
         try:
             write_atomically(self._data / TOLD_FILE, msgspec.json.encode(self._told))
         except OSError as wrong:

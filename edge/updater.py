@@ -195,7 +195,9 @@ class Updater:
     def _say(self) -> None:
         """Says in the run folder what it is about, where that has changed."""
         state = self._state
-        said = UpdaterSays(state.phase, state.good, state.current or state.good, state.kept.wanted, state.trouble[:200])
+        kept = state.kept
+        is_final = state.halted or kept.wanted in kept.refused
+        said = UpdaterSays(state.phase, state.good, state.current or state.good, kept.wanted, kept.wish, state.trouble[:200], is_final)
         if said == self._said:
             return
         log.info("%s%s", said.phase.value, f": {said.trouble}" if said.trouble else f": {said.wanted}" if said.wanted else "")

@@ -218,7 +218,7 @@ def test_a_fault_is_named_and_what_runs_goes_on_until_another_try_mends_it(house
     updater.turn()
     assert house.look() == (OLD, OLD)
     said = releasedoor.read_updater(house.run)
-    assert said == UpdaterSays(Phase.RESTING, OLD, OLD, NEW, "release 0.2.0: the disk is full")
+    assert said == UpdaterSays(Phase.RESTING, OLD, OLD, NEW, "w1", "release 0.2.0: the disk is full")
     house.run_on(updater, TRIAL_S + 120)
     assert house.look() == (NEW, NEW)
 
@@ -265,7 +265,7 @@ def test_the_gate_tells_each_piece_of_news_once_also_over_a_restart(house: House
             updater = house.updater()
         house.at += 5.0
     assert told == [
-        ("update_failed", "cut off"),
+        ("update_waits", "cut off"),
         ("update_trial", "release 0.2.0"),
         ("update_done", "release 0.2.0 has proved itself"),
     ]
