@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from healthgate import fleet_enrol, fleet_live, fleet_run, fleet_show
+from healthgate import fleet_enrol, fleet_live, fleet_run, fleet_show, fleet_update
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
 
@@ -23,3 +23,4 @@ app.command("show")(fleet_show.show)
 app.command("watch")(fleet_live.watch)
 app.command("events")(fleet_live.show_events)
 app.command("run")(fleet_run.run)
+app.command("update")(fleet_update.update)
