@@ -25,8 +25,8 @@ from healthcode.terms import ClockState, CommandName
 
 LASTS_S = 1.3
 """The signal that is tried has shown all it has by then, and a camera of one frame a second has given one."""
-PATIENCE_S = 5.0
-"""How long the broker's acknowledgement is waited for."""
+PATIENCE_S = 4.0
+"""How long the broker's acknowledgement is waited for: less than the time from one selftest to the next (`edge.dialogue`)."""
 AT_REST = (Stage.LOCKED, Stage.OUT_OF_SERVICE)
 MOST_LISTS = 16
 """Lists whose versions are told; an answer has room for a hundred figures."""
@@ -62,7 +62,7 @@ class Selftest:
         self._sounded = False
 
     def begin(self, asked: Requested, at: float) -> None:
-        """Somebody asks for one. While one goes on a second one takes its place: whoever asked first is not answered."""
+        """Somebody asks for one; the one before is over (`edge.dialogue.TEST_EVERY_S`)."""
         self._asked, self._began, self._frames = asked, at, self._tested.camera.frames
         self._was_dark, self._lit, self._sounded = False, DARK, False
         self._tries_signals = False

@@ -58,7 +58,7 @@ class OperatorLink:
         self._refused = ""
         client = self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
         client.on_connect = self._on_connect
-        client.on_disconnect = lambda _c, _d, _f, code, _p: self.heard.put(Lost(str(code)))
+        client.on_disconnect = self._on_disconnect
         client.on_subscribe = lambda _c, _d, _mid, codes, _p: self._codes.put(max(code.value for code in codes))
         client.on_message = self._on_message
         try:
@@ -112,6 +112,13 @@ class OperatorLink:
     def _on_connect(self, _client: mqtt.Client, _data: object, _flags: object, code: object, _properties: object) -> None:
         self._refused = str(code) if getattr(code, "is_failure", False) else ""
         self._connected.set()
+
+    def _on_disconnect(self, _client: mqtt.Client, _data: object, _flags: object, code: object, _properties: object) -> None:
+        """Where a broker refuses a certificate it says no more than this."""
+        if not self._connected.is_set():
+            self._refused = f"it ends the connection, {code}"
+            self._connected.set()
+        self.heard.put(Lost(str(code)))
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         match topics.parse(message.topic):
