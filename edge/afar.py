@@ -7,11 +7,13 @@ another one, or have it believe somebody else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from edge.config import ALL_RULES, Config, ConfigError
 from edge.thresholds import find_hole
-from healthcode.desired import read_settings
+from healthcode.desired import read_settings, write_settings
 from healthcode.messages import Setting
 from healthcode.settings import Layer, Rule, SettingsError, read_layers
 
@@ -101,6 +103,23 @@ def lay_over(own: Layer, text: str, version: int) -> Config:
     if hole:
         raise ConfigError(f"{over.name}: {hole}")
     return config
+
+
+def find_faults(text: str, version: int, known: Mapping[str, object]) -> list[str]:
+    """What is certainly wrong with the `text` of a `version` for a unit of which the keys in `known` are all that is known, a line each.
+
+    Rules and thresholds that touch what only the unit knows are left to it. `known` may be empty, or what a unit reported.
+    """
+    said = {path: value for path, value in known.items() if path in FROM_AFAR}
+    stranger = 'unit = "x"\nhardware = "pi"\ndata = "x"\nroots = ["x"]\n'
+    over = Layer(text, name_of(version), frozenset(FROM_AFAR), OTHERWISE)
+    try:
+        certain = {*said, *read_settings(text, over.name)}
+        rules = [rule for rule in (*ALL_RULES, CAMERA) if certain.issuperset(rule.keys)]
+        read_layers([Layer(stranger + write_settings(said), "reported"), over], Config, rules)
+    except SettingsError as wrong:
+        return [line for line in str(wrong).splitlines() if line.startswith(f"{over.name}:")]
+    return []
 
 
 def settable(config: Config) -> dict[str, Setting]:

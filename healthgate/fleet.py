@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from healthgate import fleet_enrol, fleet_live, fleet_run, fleet_show, fleet_update
+from healthgate import fleet_enrol, fleet_live, fleet_run, fleet_set, fleet_show, fleet_update
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
 
@@ -24,3 +24,5 @@ app.command("watch")(fleet_live.watch)
 app.command("events")(fleet_live.show_events)
 app.command("run")(fleet_run.run)
 app.command("update")(fleet_update.update)
+app.command("set")(fleet_set.set_keys)
+app.command("diff")(fleet_set.diff)

@@ -28,7 +28,7 @@ in_one_line = one_line_errors("healthgate keys", KeysError, SignerError)
 @in_one_line
 def rotate(
     folder: Annotated[Path, typer.Argument(help="The keys folder.", show_default=False)],
-    use: Annotated[Use, typer.Argument(help="Whose key: token, list, time or ack.", show_default=False)],
+    use: Annotated[Use, typer.Argument(help="Whose key: token, list, time, ack or config.", show_default=False)],
     lead_hours: Annotated[
         int | None, typer.Option(min=0, max=24 * 60, help="How long gates have to learn of the new key.", show_default="token 24, others 1")
     ] = None,

@@ -40,8 +40,9 @@ OVERLAPS: Mapping[Use, Overlap] = {
     Use.LIST: Overlap(3600),
     Use.TIME: Overlap(3600),
     Use.ACK: Overlap(3600),
+    Use.CONFIG: Overlap(3600),
 }
-"""What holds unless somebody says otherwise. What list, time and ack keys sign reaches a gate over the link, as the trust list does."""
+"""What holds unless somebody says otherwise. What all but token keys sign reaches a gate over the link, as the trust list does."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,15 @@ def rotate(
 ) -> Rotated:
     """Makes the next key of a use and the trust list in which both count; KeysError where there is none to follow, or one is on its way.
 
+    The key for configurations is the one use that may begin here: folders that are older have none.
+
     The scope is that of the key before. A code counts until its own end: verify_until outlasts the longest that the old key may sign.
     """
     now, overlap = int(at), overlap or OVERLAPS[use]
     root, held = open_trust(folder)
     own = own_issuer(folder, held)
+    if use is Use.CONFIG and not any(folder.glob(f"{use.value}*.pem")):
+        return _begin_config(folder, root, held, own, at, keys_days, make_key)
     mine = {signer.public for signer in own_signers(folder, use)}
     ours = [entry for entry in held.entries if entry.issuer == own and entry.use is use and entry.key in mine]
     if not ours:
@@ -93,6 +98,30 @@ def rotate(
         path.unlink()
         raise
     return Rotated(made, path, begins, new, tuple(entry for entry in old.values() if entry.verify_until >= now))
+
+
+def _begin_config(folder: Path, root: Signer | None, held: TrustList, own: str, at: float, keys_days: int, make_key: MakeKey) -> Rotated:
+    """The first key for configurations, in a folder that is older than they are. It signs at once: no gate waits for it."""
+    now = int(at)
+    like = next(entry for entry in held.entries if (entry.issuer, entry.use) == (own, Use.ACK))
+    signer = make_key(_algorithm_of(like))
+    sign_until = now + keys_days * DAY_S
+    new = entry_for(
+        signer,
+        issuer=own,
+        use=Use.CONFIG,
+        sign_from=now - CLOCK_MARGIN_S,
+        sign_until=sign_until,
+        verify_until=sign_until + KEPT_S,
+    )
+    path = folder / f"{Use.CONFIG.value}.pem"
+    write_key(path, signer)
+    try:
+        made = write_next(folder, root, held, [*held.entries, new], at)
+    except KeysError:
+        path.unlink()
+        raise
+    return Rotated(made, path, now, new, ())
 
 
 def find_warnings(trust_list: TrustList, at: float) -> list[str]:

@@ -19,6 +19,7 @@ from server.answers import Answers
 from server.audit_heads import AuditHeads
 from server.authority import Authority
 from server.config import Config, load
+from server.desired import DesiredTopics
 from server.intake import Intake
 from server.keys import WARNING_S, Signers, TrustFiles, load_roots
 from server.lists import Publisher
@@ -70,6 +71,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ],
         trust=trust,
         resets=ClockResets(folder, lambda: trust.current.roots),
+        desired=DesiredTopics(store, signers.find_config, now),
         audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
         watch=office.watch,
         rule_due=rule,

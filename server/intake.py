@@ -27,9 +27,11 @@ from healthcode.messages import (
     Info,
     Lane,
     PassEvent,
+    Reported,
     UnitStatus,
     Watermark,
     decode,
+    encode,
 )
 from healthcode.terms import ClockState
 from healthcode.trust import KeyRing
@@ -38,7 +40,8 @@ from server.fleet_state import AlertNews, EventsNews, Heard, Saying, StateWord
 from server.marks import Mark, advance
 from server.readings import Pass, Readings, event_name
 from server.registry import Registry
-from server.store import Store, events, to_ms
+from server.store import Store, desired, events, to_ms
+from server.store.desired import ReportedRow
 from server.store.events import EventRow, Quarantined
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,7 @@ class _Work:
     lines: list[str] = field(default_factory=list)
     batches: list[EventBatch] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
+    reported: dict[str, Reported] = field(default_factory=dict)
     happened: list[tuple[str, AnyEvent]] = field(default_factory=list)
 
     def refuse(self, message: Incoming, unit: str, why: str, boot_id: str = "", seq: int = 0) -> None:
@@ -138,6 +142,7 @@ class Intake:
             events.quarantine(tx, work.quarantined)
             at_ms = to_ms(work.at)
             fleet_book.keep(tx, work.heard, work.happened, at_ms)
+            desired.put_reported(tx, [ReportedRow(unit, at_ms, encode(said).decode()) for unit, said in work.reported.items()])
             watermarks = tuple(_watermark(tx, unit, at_ms) for unit in sorted({batch.unit for batch in work.batches}))
         for line in work.lines:
             log.warning("%s", line)
@@ -222,6 +227,10 @@ def _said(message: Incoming, topic: topics.UpTopic, work: _Work) -> Saying | Non
             info = decode(message.payload, Info, MAX_SAID)
             _speaks_for_itself(info.unit, topic.unit)
             return info
+        case "reported":
+            reported = decode(message.payload, Reported)
+            _speaks_for_itself(reported.unit, topic.unit)
+            work.reported[topic.unit] = reported
         case "status":
             return decode(message.payload, UnitStatus, MAX_SAID)
         case "lane":

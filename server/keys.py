@@ -1,8 +1,8 @@
 """The server's own keys, from files of mode 0600, and the signed trust list that says what they may do.
 
-The keys folder holds token.pem, list.pem, time.pem, ack.pem (private keys), a further {use}-{kid}.pem for each rotation, and trust.cbor and
-trust-head.cbor (signed by the root, whose private key is not here). The trust files are read again when they change, so that a withdrawn
-key is published at once; the trust list says which of a use's keys signs now.
+The keys folder holds token.pem, list.pem, time.pem, ack.pem, config.pem (private keys), a further {use}-{kid}.pem for each rotation,
+and trust.cbor and trust-head.cbor (signed by the root, whose private key is not here). The trust files are read again when they change, so
+that a withdrawn key is published at once; the trust list says which of a use's keys signs now.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ TRUST_HEAD_FILE = "trust-head.cbor"
 ROOTS_FILE = "roots.cbor"
 """The chain of rotations that leads from a unit's root to the one that signs now."""
 RESETS_FOLDER = "clock-resets"
-USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
-"""What a server signs with keys of its own."""
+USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK, Use.CONFIG)
+"""What a server signs with keys of its own; a folder that is older than configuration from afar has none for that."""
 CLOCK_MARGIN_S = 3600
 """How long before they begin to sign keys count, for clocks that differ and for what is stated before it is signed."""
 WARNING_S = 30 * 86_400
@@ -72,6 +72,12 @@ def choose(signers: Sequence[Signer], use: Use, ring: KeyRing, at: float) -> Sig
     return max(ready, key=lambda each: (each[0].epoch, each[0].sign_from))[1] if ready else signers[-1]
 
 
+def _read_all(folder: Path) -> Mapping[Use, Sequence[Signer]]:
+    """The keys of every use; none for configurations where the folder has none."""
+    is_older = not any(folder.glob(f"{Use.CONFIG.value}*.pem"))
+    return {use: [] if use is Use.CONFIG and is_older else read_signers(folder, use) for use in USES}
+
+
 class Signers:
     """The server's keys: which signs is asked anew for every object, for the trust list and the time decide it.
 
@@ -80,24 +86,32 @@ class Signers:
 
     def __init__(self, folder: Path, ring: Callable[[], KeyRing], now: Callable[[], float]) -> None:
         self._folder, self._ring, self._now = folder, ring, now
-        self._held: Mapping[Use, Sequence[Signer]] = {use: read_signers(folder, use) for use in USES}
+        self._held: Mapping[Use, Sequence[Signer]] = _read_all(folder)
         self._read_at = ring().version
+
+    def find_config(self) -> Signer | None:
+        """The key that signs configurations now; None in a folder that has none yet."""
+        self._refresh()
+        return self.signer(Use.CONFIG) if self._held[Use.CONFIG] else None
 
     def signer(self, use: Use) -> Signer:
         """The key of this use that signs now."""
+        self._refresh()
+        return choose(self._held[use], use, self._ring(), self._now())
+
+    def _refresh(self) -> None:
         ring = self._ring()
         if ring.version != self._read_at:
             self._read_at = ring.version
             try:
-                self._held = {each: read_signers(self._folder, each) for each in USES}
+                self._held = _read_all(self._folder)
             except KeyFileError as wrong:
                 log.warning("keys not read again: %s", wrong)
-        return choose(self._held[use], use, ring, self._now())
 
     def warnings(self, uris: Sequence[str]) -> list[str]:
         """What somebody should do about the keys that sign now, a line each: units would refuse what they sign, or will soon."""
         ring, at = self._ring(), self._now()
-        signers = {use: self.signer(use) for use in USES}
+        signers = {use: self.signer(use) for use, held in self._held.items() if held}
         lines = [line for uri in uris for line in find_missing(ring, signers, uri)]
         for use, signer in signers.items():
             ends = [entry.sign_until for entry in _entries(ring, signer, use)]

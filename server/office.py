@@ -20,6 +20,7 @@ from server.closing import Closing
 from server.config import Config, ConfigError
 from server.counts import Counts
 from server.deadlines import Deadlines
+from server.desired import Desires
 from server.dossiers import Dossiers
 from server.drafts import Drafts
 from server.epidemic import Epidemic
@@ -76,6 +77,7 @@ class Office:
     insight: Insight
     retention: Retention
     watch: FleetWatch
+    desires: Desires
 
     def chores(self) -> bool:
         """What time brings in the registry beside colours, a moment's work: proposals, what is overdue, deletions; whether more waits."""
@@ -141,4 +143,5 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Insight(store, registry, seal, now, config.privacy.passes_days),
         Retention(store, config.privacy, now),
         FleetWatch(store, now),
+        Desires(store, now),
     )

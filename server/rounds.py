@@ -4,7 +4,7 @@
     settle      watermarks that had to wait, because their unit was told much (`server.receipts`)
     ask         a unit asks: some of it is answered at once, the rest has its turn, by `answer`
     due         that the bridge listens, and who has fallen silent; another trust list, what is retained, deltas and heads of each list,
-                other issuers' heads, resets of clocks, the audit log's head, units' certificates
+                other issuers' heads, resets of clocks, configurations, the audit log's head, units' certificates
     rule_due    colours that time alone changes, and what else becomes due in the registry, in slices
     to_compact  a snapshot that has become due, to be made elsewhere; `compacted` takes it in
 
@@ -24,6 +24,7 @@ from healthcode.signed import write
 from healthcode.status import StatusList
 from server.answers import Answers
 from server.audit_heads import AuditHeads
+from server.desired import DesiredTopics
 from server.fleet_watch import BEAT_EVERY_S, FleetWatch
 from server.foreign import ForeignHeads
 from server.intake import Incoming, Intake, Taken
@@ -55,6 +56,7 @@ class Parts:
     publishers: Sequence[Publisher]
     trust: TrustFiles
     resets: ClockResets
+    desired: DesiredTopics
     audit: AuditHeads
     watch: FleetWatch
     rule_due: Callable[[int], int]
@@ -130,6 +132,7 @@ class Rounds:
         if is_connected:
             self._say(self._foreign.due(at))
             self._say(parts.resets.due(at))
+            self._say(parts.desired.due(at))
             self._say(parts.audit.due(at))
         if parts.renewals is not None and is_connected:
             self._say(parts.renewals.due(at))
@@ -191,12 +194,14 @@ class Rounds:
         self._say(_trust(trusted))
         for publisher in self._parts.publishers:
             publisher.reload()
+        self._parts.desired.again()
 
     def _announce(self) -> None:
         """Everything retained anew: a broker that was killed may have forgotten it."""
         self._say(_trust(self._parts.trust.current))
         self._foreign.again()
         self._parts.resets.again()
+        self._parts.desired.again()
         self._parts.audit.again()
         if self._parts.renewals is not None:
             self._parts.renewals.again()

@@ -26,6 +26,7 @@ from server.actors import AT_CONSOLE
 from server.answers import Answers
 from server.audit_heads import AuditHeads
 from server.config import Lists
+from server.desired import DesiredTopics
 from server.facts import COLOURS_OF_REASON, HandReason, SetByHand
 from server.fleet import Fleet
 from server.fleet_watch import FleetWatch
@@ -217,6 +218,7 @@ class Office:
             ],
             trust=trust,
             resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
+            desired=DesiredTopics(self.store, signers.find_config, self.now),
             audit=AuditHeads(self.store, partial(signers.signer, Use.ACK), ISSUER, self.now),
             watch=FleetWatch(self.store, self.now),
             rule_due=self.registry.rule_due,

@@ -104,14 +104,14 @@ def test_recognised_and_withdrawn(folder: Path, other: Path) -> None:
     added = keyring_files.recognise(folder, entries, NOW + 1)
     assert held(folder) == added
     assert (added.version, added.signed_at, added.expires_at) == (2, NOW + 1, NOW + 1 + 400 * DAY_S)
-    assert len(added.entries) == 6
+    assert len(added.entries) == 7
     assert keyring_files.recognise(folder, entries, NOW + 2).version == 2
     kid = load_signer(other, Use.TOKEN, KeyRing.of(held(other)), NOW).kid
     left = keyring_files.withdraw(folder, kid, NOW + 3)
     assert held(folder) == left
     assert left.version == 3
     assert [entry for entry in left.entries if entry.kid == kid] == []
-    assert len(left.entries) == 5
+    assert len(left.entries) == 6
     with pytest.raises(KeysError, match=kid.hex()):
         keyring_files.withdraw(folder, kid, NOW + 4)
     assert held(folder).version == 3
@@ -121,7 +121,7 @@ def test_a_later_epoch_replaces_an_entry_and_an_earlier_does_not(folder: Path, o
     entries = keyring_files.export(other, NOW).entries
     keyring_files.recognise(folder, entries, NOW)
     later = [msgspec.structs.replace(entry, epoch=2) for entry in entries if entry.use is Use.LIST]
-    assert len(keyring_files.recognise(folder, later, NOW).entries) == 6
+    assert len(keyring_files.recognise(folder, later, NOW).entries) == 7
     assert KeyRing.of(held(folder)).list_entries()[OTHER_URI].epoch == 2
     with pytest.raises(KeysError, match="epoch 2 is held"):
         keyring_files.recognise(folder, entries, NOW)

@@ -174,7 +174,7 @@ def test_a_key_that_ends_soon_is_warned_of_for_thirty_days(folder: Path) -> None
     signers = Signers(folder, lambda: ring[0], lambda: at[0])
     assert signers.warnings([URI]) == []
     at[0] += 2 * DAY_S
-    assert [line.split(" key ")[0] for line in signers.warnings([URI])] == ["the token", "the list", "the time", "the ack"]
+    assert [line.split(" key ")[0] for line in signers.warnings([URI])] == ["the token", "the list", "the time", "the ack", "the config"]
     assert signers.warnings([URI])[0].endswith("may sign for 29 days more: `healthgate keys rotate`")
     for use in OVERLAPS:
         rotate(folder, use, at[0])
@@ -328,3 +328,22 @@ def test_of_two_keys_that_may_sign_the_later_signs_and_a_higher_epoch_goes_befor
 def _raised(ring: KeyRing, kid: bytes) -> TrustEntry:
     (candidate,) = ring.find(kid, Use.LIST)
     return msgspec.structs.replace(candidate.entry, epoch=2)
+
+
+def test_a_folder_from_before_configurations_gets_their_key(folder: Path) -> None:
+    root = keyring_files.open_root(folder / "root.pem")
+    (folder / "config.pem").unlink()
+    before = held(folder)
+    older = [entry for entry in before.entries if entry.use is not Use.CONFIG]
+    keyring_files.sign_trust(folder, msgspec.structs.replace(before, entries=older), root)
+    ring = [KeyRing.of(held(folder))]
+    signers = Signers(folder, lambda: ring[0], lambda: float(NOW))
+    assert (signers.find_config(), signers.warnings([URI])) == (None, [])
+    done = rotation.rotate(folder, Use.CONFIG, NOW)
+    assert (done.path.name, done.begins, done.old, done.new.use) == ("config.pem", NOW, (), Use.CONFIG)
+    ring[0] = KeyRing.of(held(folder))
+    key = signers.find_config()
+    assert key is not None
+    assert key.kid == done.new.kid, "a running server takes it up by itself"
+    later = rotation.rotate(folder, Use.CONFIG, NOW + 2 * DAY_S)
+    assert (later.path.name.startswith("config-"), later.old[0].kid) == (True, key.kid)
