@@ -46,6 +46,7 @@ from edge.outbox import Outbox, OutboxFault
 from edge.overrides import Started
 from edge.parts import Inbox, Keeps
 from edge.releasedoor import ReleaseDoor, wish
+from edge.renewal import Renewal
 from edge.rootfiles import load_roots
 from edge.scan import MissingReader
 from edge.scan_child import ReaderProcess
@@ -224,6 +225,7 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
         random = Random(secrets.randbits(64))
         info = describe(config, boot_id, clock.now())
         governor = Governor(started, time.monotonic())
+        identity = open_identity(config)
         dialogue = Dialogue(
             info,
             cache=cache,
@@ -233,12 +235,14 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
             at=time.monotonic(),
             resend_s=config.link.resend_s,
             letter=ResetLetter(data),
-            identity=open_identity(config),
+            identity=identity,
             once=OnceFile(data / "commands"),
             disk=lambda: measure_disk(data),
             desired=governor.hear,
         )
-        link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random)
+        renewal = None if identity is None else Renewal(identity, config.updates.server)
+        fetch = None if renewal is None else renewal.fetch
+        link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random, fetch=fetch)
         certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))
         keeps = Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond, certificate_key)
         unit = Unit(config, keeps)

@@ -290,7 +290,7 @@ class Updates(Section, frozen=True):
         Meta(
             pattern=r"^$|^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z",
             max_length=200,
-            description="Address of the server's pages, from which releases are fetched: https:// and a name, with a port or without.",
+            description="Address of the server's pages, from which releases are fetched, and a certificate where the unit's own has ended.",
             extra={"form": "https:// with a name or an address, such as https://code.example.org, or nothing"},
         ),
     ] = ""

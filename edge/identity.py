@@ -6,6 +6,7 @@ fleet's authority, in the unit's name, and ends later than the one held.
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +61,11 @@ class Identity:
     def ends(self) -> float:
         """When the certificate ends, seconds since 1970."""
         return self._held.not_valid_after_utc.timestamp()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal."""
+        return hashlib.sha256(_spki(self._held)).hexdigest()
 
     @property
     def name(self) -> str:

@@ -33,6 +33,7 @@ from edge.dialogue import Dialogue
 from edge.exchange import Exchange
 from edge.identity import tls_context
 from edge.linkwords import News, Publish, Reconnect, Resubscribe, Saying
+from edge.renewal import AFTER_S, EVERY_S
 from healthcode import topics
 from healthcode.messages import MAX_SIGNED, Alert, Lane, Reported, Response, UnitStatus, encode
 
@@ -126,8 +127,13 @@ class Link:
         post: Callable[[LinkNews], None],
         random: Random,
         monotonic: Callable[[], float] = time.monotonic,
+        fetch: Callable[[], bool] | None = None,
+        fetch_after_s: float = AFTER_S,
     ) -> None:
-        """`post` must not block: it hands news to the deciding thread's queue."""
+        """`post` must not block: it hands news to the deciding thread's queue.
+
+        `fetch` looks for another certificate elsewhere, once there has been no connection for `fetch_after_s`; whether there is one.
+        """
         self._unit = unit
         self._config = config
         self._dialogue = dialogue
@@ -143,6 +149,9 @@ class Link:
         self._since: float | None = None
         self._attempt_at = 0.0
         self._tries = 0
+        self._fetch = fetch
+        self._fetch_after_s = fetch_after_s
+        self._fetch_at = monotonic() + fetch_after_s
         self._timed: _Timed | None = None
         self._round_trip: tuple[float, float] | None = None
         self._last_turn = monotonic()
@@ -218,6 +227,8 @@ class Link:
         self._say_goodbye()
 
     def _turn(self, at: float) -> None:
+        if self._client is None and at >= self._fetch_at:
+            self._look_for_a_certificate()
         if self._client is None and at >= self._attempt_at:
             self._connect(at)
         try:
@@ -259,6 +270,16 @@ class Link:
                 self._say(self._exchange.refresh(at))
             case _:
                 self._say(self._exchange.tick(at))
+
+    def _look_for_a_certificate(self) -> None:
+        """The broker has not let this unit in for long, perhaps because its certificate has ended."""
+        self._last_turn = self._monotonic() + NAME_WITHIN_S
+        try:
+            if self._fetch is not None and self._fetch():
+                self._tries, self._attempt_at = 0, self._monotonic()
+        finally:
+            self._last_turn = self._monotonic()
+            self._fetch_at = self._monotonic() + EVERY_S
 
     def _connect(self, at: float) -> None:
         client = mqtt.Client(
@@ -308,6 +329,7 @@ class Link:
         if client is not None:
             _hang_up(client)
         if was_up:
+            self._fetch_at = at + self._fetch_after_s
             self._exchange.lost()
             self._post(LinkDown(why, at))
 
@@ -336,12 +358,13 @@ class Link:
 
     def _begin_anew(self) -> None:
         """Another connection at once; the broker is told, so that it does not give this unit for lost."""
-        client, self._client, self._since = self._client, None, None
+        client, self._client, self._since, self._timed = self._client, None, None, None
         if client is None:
             return
         _detach(client)
         client.disconnect()
         self._tries, self._attempt_at = 0, self._monotonic()
+        self._fetch_at = self._attempt_at + self._fetch_after_s
         self._exchange.lost()
         self._post(LinkDown("reconnecting with a new certificate", self._attempt_at))
 

@@ -137,9 +137,9 @@ def keep(answer: EnrolAnswer, places: Places, world: str, server: Server) -> lis
 def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server, prefix: Path = Path(sys.prefix)) -> str:
     """The unit's first configuration; ConfigError where a folder's name makes it none.
 
-    Where this is a release, in the virtual environment `prefix`, the next ones come from `server`.
+    From `server` comes a certificate where the unit's has ended and, where this is a release, installed at `prefix`, the next.
     """
-    is_release = version_of(prefix) is not None and ":" not in server.host
+    is_release, is_named = version_of(prefix) is not None, ":" not in server.host
     roots = [str(places.root(number)) for number in range(1, len(answer.roots) + 1)]
     lines = [
         "# Written by `healthgate edge enrol`. Every key and its default: healthgate edge example",
@@ -155,8 +155,8 @@ def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server
         f"ca = {_quoted(str(places.ca))}",
         f"certificate = {_quoted(str(places.certificate))}",
         f"key = {_quoted(str(places.key))}",
-        *(["", "[updates]", f"folder = {_quoted(str(prefix.parent.parent))}"] if is_release else []),
-        *([f"server = {_quoted(f'https://{server}')}", f"ca = {_quoted(str(places.ca))}"] if is_release else []),
+        *(["", "[updates]", f"server = {_quoted(f'https://{server}')}", f"ca = {_quoted(str(places.ca))}"] if is_named else []),
+        *([f"folder = {_quoted(str(prefix.parent.parent))}"] if is_release and is_named else []),
     ]
     text = "\n".join(lines) + "\n"
     configuration.parse(text, str(places.config))

@@ -181,6 +181,7 @@ class Admissions:
         """Makes the certificates anew of which two thirds are over; the newest of every enrolled unit.
 
         That of a unit which has not been on line since its certificate ended, too: whether it is one of ours, `retire` says, and no date.
+        It fetches the new one from the pages (`find_newest`).
         """
         at = self._now()
         with self._store.read() as tx:
@@ -197,6 +198,12 @@ class Admissions:
                     made = authority.client(key, unit_account(row.unit, row.number), at, UNIT_DAYS)
                     _keep(tx, row.unit, row.number, key, made, at)
             return admissions.list_certificates(tx)
+
+    def find_newest(self, mark: bytes) -> bytes | None:
+        """The newest certificate (DER) of the unit in service whose key has this fingerprint; None where there is none."""
+        with self._store.read() as tx:
+            found = [row.certificate for row in admissions.list_certificates(tx) if fingerprint(row.spki) == mark]
+        return found[0] if found else None
 
     def members(self) -> tuple[list[Member], list[str]]:
         """Who may do something at the broker: units with their accounts, and operators' accounts."""

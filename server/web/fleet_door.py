@@ -1,8 +1,12 @@
-"""Where new units knock: POST /fleet/enrol, for programs alone. Who has no secret learns nothing here, not even which units there are."""
+"""Where units knock that the broker does not let in: POST /fleet/enrol for new ones, GET /fleet/certificate/ for those that slept too long.
+
+For programs alone. Who has neither a secret nor a unit's key learns nothing here, not even which units there are.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from math import ceil
 from pathlib import Path
 
@@ -29,11 +33,14 @@ STATUS = {
     EnrolFault.WAIT: 429,
 }
 _MEDIA = "application/problem+json"
+CERTIFICATE = "/fleet/certificate/"
+_MARK = re.compile(r"[0-9a-f]{64}")
 
 
 def make_router() -> APIRouter:
-    """The one address."""
+    """The two addresses."""
     router = APIRouter()
+    router.add_api_route(CERTIFICATE + "{mark}", certificate, include_in_schema=False)
     router.add_api_route(PATH, enrol, methods=["POST"], include_in_schema=False)
     return router
 
@@ -50,6 +57,13 @@ async def enrol(request: Request) -> Response:
     log.warning("enrolment refused: %s", outcome.fault.value)
     told = {"type": "about:blank", "status": status, "title": outcome.detail, "fault": outcome.fault.value}
     return JSONResponse(told, status, headers, media_type=_MEDIA)
+
+
+def certificate(request: Request, mark: str) -> Response:
+    """The newest certificate for the key with this fingerprint (64 hexadecimal digits), DER: it is of use to who has the key alone."""
+    office = services_of(request).office
+    found = Admissions(office.store, office.now).find_newest(bytes.fromhex(mark)) if _MARK.fullmatch(mark) else None
+    return Response(found, media_type="application/pkix-cert") if found is not None else Response(status_code=404)
 
 
 def admit(office: Office, body: bytes, address: str) -> EnrolAnswer | Refused:

@@ -20,7 +20,7 @@ LEAST_LIMIT = 64 * 1024
 """Bytes of a request's body unless a room says otherwise: a form with every field full has under 10 KB."""
 MOST_DRAINED = 32 * 1024 * 1024
 """Bytes of a body that is too long which are read and dropped: a browser shows no answer before it has sent what it has."""
-NAMELESS = ("/health", admission.PATH, "/fleet/releases/")
+NAMELESS = ("/health", admission.PATH, "/fleet/certificate/", "/fleet/releases/")
 """Beginnings of paths that are served under every name: units may know the server by an address."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(

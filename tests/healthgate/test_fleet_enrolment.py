@@ -29,6 +29,7 @@ from edge.dialogue import Dialogue
 from edge.identity import open_identity
 from edge.link import Link, LinkDown, LinkNews, LinkUp
 from edge.outbox import Outbox
+from edge.renewal import Renewal
 from healthcode import topics
 from healthcode.admission import Secret
 from healthcode.cose import SoftwareKey
@@ -432,8 +433,8 @@ class Gate:
             at=time.monotonic(),
             identity=identity,
         )
-        link = msgspec.structs.replace(config.link, backoff_max_s=1.0)
-        self.link = Link(config.unit, link, self.dialogue, post=self.news.put, random=Random(0))
+        link, fetch = msgspec.structs.replace(config.link, backoff_max_s=1.0), Renewal(identity, config.updates.server).fetch
+        self.link = Link(config.unit, link, self.dialogue, post=self.news.put, random=Random(0), fetch=fetch, fetch_after_s=0.5)
 
     def __enter__(self) -> Gate:
         self.link.start()
@@ -491,6 +492,29 @@ def test_a_certificate_is_renewed_by_itself_and_shown_at_the_next_connection(hou
             assert gate.dialogue.counts["certificate_renewed"] == 1
         with Peer(house, unit_context(house, folder)) as again:
             assert again.refused == ""
+    finally:
+        office.store.close()
+
+
+def test_a_unit_that_slept_until_its_certificate_had_ended_comes_back_by_itself(house: FleetHouse) -> None:
+    folder = house.enrol("slept")
+    office = open_office(house.config)
+    try:
+        ended = aged(office, house, folder, 40)
+        with Peer(house, unit_context(house, folder)) as refused:
+            assert refused.refused
+        assert [row.unit for row in Admissions(office.store, time.time).renew(house.authority) if row.unit == "slept"] == ["slept"]
+        with Gate(folder) as gate:
+            gate.wait(LinkUp)
+            assert certificate_of(folder) != ended
+            assert gate.dialogue.counts["attempts_failed"] >= 1
+        lost = house.enrol("lost")
+        aged(office, house, lost, 40)
+        Admissions(office.store, time.time).retire("lost")
+        identity = open_identity(edge_config.load(lost / "etc" / "gate.toml"))
+        assert identity is not None
+        assert not Renewal(identity, f"https://{house.server}").fetch(), "a retired one gets nothing"
+        assert not Renewal(identity, "").fetch()
     finally:
         office.store.close()
 
