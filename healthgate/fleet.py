@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from healthgate import fleet_enrol, fleet_live, fleet_run, fleet_set, fleet_show, fleet_update
+from healthgate import asyncapi, fleet_enrol, fleet_live, fleet_run, fleet_set, fleet_show, fleet_update
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Enrol, govern and watch the units.")
 
@@ -26,3 +26,4 @@ app.command("run")(fleet_run.run)
 app.command("update")(fleet_update.update)
 app.command("set")(fleet_set.set_keys)
 app.command("diff")(fleet_set.diff)
+app.command("asyncapi")(asyncapi.write_description)
