@@ -3,10 +3,12 @@
 import importlib
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
 import cbor2
+import msgspec
 import pytest
 import typer
 
@@ -142,3 +144,18 @@ def test_every_option_that_is_shown_exists(line: str) -> None:
         command = inner
     known = {option for parameter in command.params for option in parameter.opts}
     assert options <= known, f"{line}: {options - known}"
+
+
+def test_the_example_for_telegraf_reads_what_there_is() -> None:
+    told = tomllib.loads((ROOT / "docs" / "telegraf.conf").read_text(encoding="utf-8"))
+    (consumer,) = told["inputs"]["mqtt_consumer"]
+    unit = "north"
+    theirs = {"status": topics.up(unit, "status"), "units": topics.unit_seen(unit)}
+    assert [topic.replace("+", unit) for topic in consumer["topics"]] == list(theirs.values())
+    assert [parsing["topic"] for parsing in consumer["topic_parsing"]] == consumer["topics"]
+    for parsing, (measurement, topic) in zip(consumer["topic_parsing"], theirs.items(), strict=True):
+        assert topic.split("/")[parsing["tags"].split("/").index("unit")] == unit
+        assert topic.split("/")[parsing["measurement"].split("/").index("measurement")] == measurement
+    numbers = msgspec.to_builtins(examples.JSON["status"])
+    assert all(isinstance(value, int | float) for value in numbers.values()), "Telegraf drops texts and opens what is not flat"
+    assert set(consumer["json_string_fields"]) <= set(messages.UnitSeen.__struct_fields__)

@@ -104,4 +104,3 @@ def test_the_examples_are_what_the_document_says(name: str) -> None:
     body = json.loads(messages.encode(example))
     assert jsonschema_rs.is_valid(schema_of(document, kind), body)
     assert not jsonschema_rs.is_valid(schema_of(document, kind), {**body, "unit": "-"} if "unit" in body else [body])
-
