@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 from edge import overrides
-from edge.board import Board
+from edge.board import open_board
 from edge.cache import Cache
 from edge.clock import Clock, FloorFile, ResetLetter, is_synchronised
 from edge.config import Config, ConfigError
@@ -253,9 +253,7 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
         sensor = SensorFeed(open_thermometer(config, hardware, clock.now), config.sensor.quiet_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        hours = Hours(data / "hours.json")
-        certificate = Path(config.link.certificate) if config.link.certificate else None
-        reporter = Reporter(config, unit, cache, outbox, clock, camera, Board(config.board, data, certificate), hours, time.monotonic())
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, open_board(config), Hours(data / "hours.json"), time.monotonic())
         releases = ReleaseDoor(data, config.updates.folder, config.updates.run, time.monotonic())
         end = _End(stop)
         tools = Tools(

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from edge.config import Board as BoardConfig
+from edge.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,12 @@ class Board:
             return None, f"{self._certificate}: {wrong.strerror}"
         except ValueError:
             return None, f"{self._certificate}: expected a certificate, PEM"
+
+
+def open_board(config: Config) -> Board:
+    """The board of a unit, with the certificate that its configuration names, where it names one."""
+    file = config.link.certificate
+    return Board(config.board, Path(config.data), Path(file) if file else None)
 
 
 def _read_word(path: Path) -> str:
