@@ -46,7 +46,7 @@ from edge.outbox import Outbox, OutboxFault
 from edge.overrides import Started
 from edge.parts import Inbox, Keeps
 from edge.releasedoor import ReleaseDoor, wish
-from edge.renewal import Renewal
+from edge.renewal import fetch_from
 from edge.rootfiles import load_roots
 from edge.scan import MissingReader
 from edge.scan_child import ReaderProcess
@@ -240,9 +240,7 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
             disk=lambda: measure_disk(data),
             desired=governor.hear,
         )
-        renewal = None if identity is None else Renewal(identity, config.updates.server)
-        fetch = None if renewal is None else renewal.fetch
-        link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random, fetch=fetch)
+        link = Link(config.unit, config.link, dialogue, post=inbox.news, random=random, fetch=fetch_from(identity, config.updates.server))
         certificate_key = keep_secret(data / "certificate.key", lambda: secrets.token_bytes(KEY_BYTES))
         keeps = Keeps(cache, outbox, clock, gate, Modes(data / "mode"), time.monotonic, link.wake, link.respond, certificate_key)
         unit = Unit(config, keeps)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import logging
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from edge.identity import CertificateFault, Identity, Renewed
@@ -22,6 +23,11 @@ LIMIT_S = 15.0
 PATH = "/fleet/certificate/"
 """Then the SHA-256 of the key's SubjectPublicKeyInfo, in hexadecimal."""
 MOST_BYTES = 4096
+
+
+def fetch_from(identity: Identity | None, address: str) -> Callable[[], bool] | None:
+    """What fetches the unit's newest certificate from `address`; None for a unit without one."""
+    return None if identity is None else Renewal(identity, address).fetch
 
 
 class Renewal:
