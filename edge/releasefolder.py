@@ -124,6 +124,15 @@ class ReleaseFolder:
         self._calls.sync()  # thousands of files: one flush of everything is quicker than one each
         write_atomically(self.path(version) / WHOLE, f"{sha256.hex()}\n".encode(), self._calls)
 
+    def clear_incoming(self, kept: Path | None) -> None:
+        """Removes what is on its way but the file `kept`: what was cut off of another release is of no use to this one."""
+        with suppress(FileNotFoundError):
+            for path in sorted(self.incoming.iterdir()):
+                if path.is_dir():
+                    self._calls.rmtree(path)
+                elif path != kept:
+                    self._calls.unlink(path)
+
     def tidy(self, kept: Collection[str], *, incoming: bool = True) -> None:
         """Removes every release but those, and what was on its way."""
         with suppress(FileNotFoundError):

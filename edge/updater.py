@@ -31,7 +31,7 @@ from edge.formats import find_lost
 from edge.releasedoor import UpdaterSays
 from edge.releasefolder import ReleaseFolder, ReleaseFolderError
 from edge.rootfiles import load_roots
-from edge.updates import Failed, Fate, Fetch, Install, Job, Learn, Look, State, Test
+from edge.updates import Failed, Fate, Fetch, Install, Job, Learn, Look, Phase, State, Test
 from edge.venvs import InstallError, make, own_platform, unpack
 from healthcode import signed
 from healthcode.cose import PublicKey
@@ -67,6 +67,7 @@ class RealJobs:
                 case Learn(version=version):
                     return self._learn(version)
                 case Fetch(release=release):
+                    self._folder.clear_incoming(self._bundle(release))
                     return self._server.fetch(release, self._bundle(release))
                 case Install(release=release):
                     return self._install(release)
@@ -104,7 +105,7 @@ class RealJobs:
             is_full = "No space left" in str(wrong)
             return Failed(Fate.AGAIN if is_full else Fate.REFUSED, f"release {release.version}: {wrong}")
         self._folder.finish(release.version, release.sha256)
-        shutil.rmtree(unpacked)
+        self._folder.clear_incoming(None)
         return None
 
     def _test(self, release: Release) -> Failed | None:
@@ -149,9 +150,9 @@ class Updater:
         self._state, effects = updates.recover(current, good, own_platform(), folder.read())
         self._do(effects)
         kept = self._state.kept
-        whole = {good, self._state.current, kept.before, kept.trial.version if kept.trial else None}
+        self._is_untidy = False
         # a bundle that is wanted still stays: its fetch goes on where it was cut off
-        folder.tidy({each for each in whole if each}, incoming=kept.wanted in (None, good) or kept.wanted in kept.refused)
+        self._tidy(incoming=kept.wanted in (None, good) or kept.wanted in kept.refused)
 
     @property
     def state(self) -> State:
@@ -160,11 +161,21 @@ class Updater:
 
     def turn(self) -> bool:
         """One look, and what follows from it, the long work too; whether the process is to end. OSError where the disk fails."""
-        before = self._state
-        self._state, effects = updates.look(before, self._look())
+        before, seen = self._state, self._look()
+        self._state, effects = updates.look(before, seen)
         is_over = self._do(effects)
         self._say()
+        self._is_untidy |= self._state.kept.refused != before.kept.refused
+        if self._is_untidy and self._state.phase is Phase.RESTING and seen.seen is not None and seen.seen.version == self._state.good:
+            self._tidy(incoming=True)  # nothing runs any more from the release that was refused
+            self._is_untidy = False
         return is_over
+
+    def _tidy(self, *, incoming: bool) -> None:
+        """Removes the releases that nothing points at: the one that is good, the one on trial and the one before stay."""
+        kept = self._state.kept
+        whole = {self._state.good, self._state.current, kept.before, kept.trial.version if kept.trial else None}
+        self._folder.tidy({each for each in whole if each}, incoming=incoming)
 
     def _look(self) -> Look:
         run = self._run

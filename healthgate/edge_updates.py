@@ -13,11 +13,11 @@ import msgspec
 import typer
 
 from edge import config as configuration
-from edge import releasedoor
+from edge import overrides, releasedoor
 from edge.__main__ import check as check_files
 from edge.__main__ import own_software
 from edge.cache import held_roots
-from edge.config import ConfigError
+from edge.config import Config, ConfigError
 from edge.formats import OUTBOX, READS, WRITES
 from edge.releasefolder import ReleaseFolder, ReleaseFolderError
 from edge.rootfiles import load_roots
@@ -86,7 +86,7 @@ def ready(config: ConfigFile) -> None:
 
     The updater asks a new release before it tries it. The last line is JSON: its version, and the formats that it writes on disk.
     """
-    found = configuration.load(config)
+    found = _in_force(config)
     check_files(found)
     data = Path(found.data)
     try:
@@ -95,6 +95,19 @@ def ready(config: ConfigFile) -> None:
         raise NotReady(f"{wrong.filename}: cannot be read: {wrong.strerror}") from None
     _read_outbox(data / "outbox.sqlite")
     typer.echo(json.dumps({"version": own_software(), "writes": dict(WRITES)}))
+
+
+def _in_force(file: Path) -> Config:
+    """The configuration as the gate has it, with what was said from afar; NotReady where this release would not take that."""
+    own = overrides.own_layer(file)
+    alone = configuration.parse(own.text, own.name)
+    held = overrides.read(Path(alone.data) / overrides.FILE)
+    if isinstance(held, str):
+        return alone  # the gate puts such a file aside, whatever it runs
+    kept, found = overrides.fit(held, own, alone)
+    if kept.current.version != held.current.version:
+        raise NotReady(f"configuration {held.current.version} from afar: {' '.join(kept.faults) or 'this release does not take it'}")
+    return found
 
 
 def _read_outbox(path: Path) -> None:

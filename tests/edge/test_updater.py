@@ -240,8 +240,9 @@ def test_a_disk_that_takes_no_note_ends_the_updater_and_not_the_gate(house: Hous
 def test_a_wish_that_cannot_be_granted_is_answered_at_once(house: House) -> None:
     house.devices[NEW] = (False, True)
     ask(house)
-    house.run_on(house.updater(), DEVICE_S + 60)
+    house.run_on(house.updater(), DEVICE_S + 120)
     assert house.look() == (OLD, OLD)
+    assert releases(house) == {OLD}, "what was refused takes no room"
     again = wish(house.data, str(house.path), NEW, "w2", "li")
     assert again is not None
     assert again.startswith("release 0.2.0 is refused here: the camera worked before and has not for 120 s")
