@@ -112,7 +112,7 @@ class CheckIns:
             if before is not None:
                 return _again(before) if before.hash == told else NotTaken(ReportFault.ID_USED)
             at = self._now()
-            facts = self._registry.rulings.facts(tx, resident)
+            facts = self._registry.rulings.recent(tx, resident)
             replaced = _newest(facts) if is_correction else None
             refused = self._find_refusal(tx, resident, kind, facts, replaced, at, is_correction=is_correction)
             if refused is not None:

@@ -84,9 +84,14 @@ class Ruling:
         return PENDING if self.colour is None else self.colour.value
 
 
-def colour_of(facts: Iterable[Fact], at: float, policy: Policy, outages: Sequence[Outage] = ()) -> Ruling:
-    """The ruling at `at` (seconds since 1970). Facts later than `at` are not there yet; the order in which they are given is nothing."""
-    docket = Docket(facts, at, policy)
+def colour_of(
+    facts: Iterable[Fact], at: float, policy: Policy, outages: Sequence[Outage] = (), folded: Sequence[tuple[float, float]] = ()
+) -> Ruling:
+    """The ruling at `at` (seconds since 1970). Facts later than `at` are not there yet; the order in which they are given is nothing.
+
+    `folded` stands for old health records that are not among the facts (server.folding): the ruling is the same as with them.
+    """
+    docket = Docket(facts, at, policy, folded)
     reviewed = docket.all(Reviewed)
     if not reviewed and docket.hand is None:
         return _pending(docket)
@@ -146,11 +151,14 @@ def _green(docket: Docket, outages: Sequence[Outage]) -> Ruling:
         why = Sentence("rule.record_lapsed", {"days": docket.policy.record.lapse_days, "last": kept[-1]})
         since = max(lapses, docket.green_since)
         return Ruling(Colour.YELLOW, Rule.RECORD_LAPSED, since, None, coming, why, (Sentence("change.check_in"), ASK))
-    for place in range(len(kept) - 1, 0, -1):
-        if kept[place] <= docket.green_since:
-            break
-        if lapse_at(kept[place - 1], lapse_s, outages) < kept[place]:
-            docket.green_since = kept[place]
+    if docket.folded:
+        docket.green_since = _resumed(docket, kept, lapse_s, outages)
+    else:
+        for place in range(len(kept) - 1, 0, -1):
+            if kept[place] <= docket.green_since:
+                break
+            if lapse_at(kept[place - 1], lapse_s, outages) < kept[place]:
+                docket.green_since = kept[place]
     is_paused = lapses == NEVER
     changes = (Sentence("change.paused") if is_paused else Sentence("change.keep", {"until": lapses}),)
     due = min(docket.coming, lapses)
@@ -159,6 +167,16 @@ def _green(docket: Docket, outages: Sequence[Outage]) -> Ruling:
     if docket.hand is not None and docket.hand.colour is Colour.GREEN and since <= docket.hand.at:
         rule, why = Rule.SET_BY_HAND, by_hand(docket.hand)
     return Ruling(Colour.GREEN, rule, since, until, None if due == NEVER else due, why, changes, is_paused=is_paused)
+
+
+def _resumed(docket: Docket, kept: Sequence[float], lapse_s: float, outages: Sequence[Outage]) -> float:
+    """Since when records are without a gap, at the earliest since when nothing else was against green; some of them are folded."""
+    since, end = docket.green_since, NEVER
+    for began, until in sorted([*((one, one) for one in kept), *docket.folded]):
+        if docket.green_since < began and end < began and lapse_at(end, lapse_s, outages) < began:
+            since = began
+        end = until if end == NEVER else max(end, until)
+    return since
 
 
 def _severity(reason: Reason) -> tuple[int, float, int]:

@@ -93,9 +93,11 @@ class Reason:
 class Docket:
     """The facts about one person that count at one time, by kind, and the reasons found so far."""
 
-    def __init__(self, facts: Iterable[Fact], at: float, policy: Policy) -> None:
+    def __init__(self, facts: Iterable[Fact], at: float, policy: Policy, folded: Sequence[tuple[float, float]] = ()) -> None:
+        """`folded`: first and last of further health records without a gap (server.folding)."""
         self.at = at
         self.policy = policy
+        self.folded = folded
         self.coming = NEVER
         self.green_since = ALWAYS
         self.reasons: list[Reason] = []
@@ -135,7 +137,10 @@ class Docket:
 
 
 def records(docket: Docket) -> list[float]:
-    """When there were health records, ascending; a review or an officer's setting begins the count."""
+    """When there were health records, ascending, but for folded ones; a review or an officer's setting begins the count.
+
+    The newest is never folded, nor the first after a colour set by hand.
+    """
     kinds: tuple[type[Fact], ...] = (Declared, Cleared, Reviewed, SetByHand)
     found = [fact.at for kind in kinds for fact in docket.all(kind)]
     found += [fact.at for fact in docket.all(TestResult) if fact.outcome is TestOutcome.NEGATIVE]

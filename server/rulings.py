@@ -21,19 +21,24 @@ from server.audit import Action, Entry
 from server.colours import PENDING, Ruling, colour_of
 from server.explanations import Sentence
 from server.facts import FACTS, WORD_OF, Case, CaseClosed, Fact, SetByHand, TestResult
+from server.folding import KEEP_S, LEAST, Run, basis, find_foldable, join
 from server.policy import Policy
 from server.rulebook import Book, adopt, read_book
-from server.store import Store, publication, to_ms
+from server.store import Store, folds, publication, to_ms
 from server.store import rulings as rows
+from server.store.folds import FoldRow
 from server.store.publication import Waiting
 from server.store.rulings import PAUSED_MS, FactRow, RulingRow, StandRow
 
+FOLD_FROM = 128
+"""Somebody about whom so many facts are read has the old ones folded."""
 SLICE = 500
 """Residents who are ruled on with one question to the database."""
 MOST_AHEAD_S = 2
 """Several rulings on one person within a second are dated so far ahead at most; a gate takes a code that is 5 s ahead of it."""
 _DECODERS = {word: msgspec.json.Decoder(kind) for word, kind in FACTS.items()}
 _ENCODER = msgspec.json.Encoder()
+_RUNS = msgspec.json.Decoder(list[Run])
 _WHY = msgspec.json.Decoder(Sentence)
 _HEARD = frozenset(kind for kind in FACTS.values() if "heard" in kind.__slots__)
 
@@ -46,6 +51,19 @@ class Judged:
     facts: tuple[Fact, ...]
     ruling: Ruling
     policy: Policy
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a ruling is made of: the facts that are not folded, the runs of those that are, and the moment at which it is made."""
+
+    facts: list[Fact]
+    folded: list[Run]
+    at: float
+
+    def rule(self, book: Book, *also: Fact) -> Ruling:
+        """The ruling, with these facts too."""
+        return colour_of([*self.facts, *also] if also else self.facts, self.at, book.policy, book.outages, self.folded)
 
 
 class Rulings:
@@ -91,23 +109,22 @@ class Rulings:
     def explain(self, tx: Connection, resident: str, at: float) -> Ruling:
         """The ruling as it follows at `at` from all that is known of the resident, with what would change it."""
         book = self._book_of(tx, rows.find_revision(tx))
-        facts, at = read_facts(rows.list_facts(tx, [resident])[resident], at)
-        return colour_of(facts, at, book.policy, book.outages)
+        return self._known(tx, [resident], at, book)[resident].rule(book)
 
     def suppose(self, tx: Connection, residents: Sequence[str], also: Sequence[Fact], at: float) -> list[tuple[Ruling, Ruling]]:
         """Of each of these residents the ruling at `at`, and what it would be with these facts `also`."""
         book = self._book_of(tx, rows.find_revision(tx))
-        stored = rows.list_facts(tx, residents)
-        found = []
-        for resident in residents:
-            known, moment = read_facts(stored[resident], at)
-            now = colour_of(known, moment, book.policy, book.outages)
-            found.append((now, colour_of([*known, *also], moment, book.policy, book.outages)))
-        return found
+        known = self._known(tx, residents, at, book)
+        return [(known[resident].rule(book), known[resident].rule(book, *also)) for resident in residents]
 
     def facts(self, tx: Connection, resident: str) -> list[Fact]:
         """All that is known of the resident, in the order in which it happened."""
         return read_facts(rows.list_facts(tx, [resident])[resident], 0.0)[0]
+
+    def recent(self, tx: Connection, resident: str) -> list[Fact]:
+        """What is known of the resident without old records that say nothing (server.folding), in the order in which it happened."""
+        book = self._book_of(tx, rows.find_revision(tx))
+        return self._known(tx, [resident], 0.0, book)[resident].facts
 
     def policy(self, tx: Connection) -> Policy:
         """The policy in force."""
@@ -116,12 +133,14 @@ class Rulings:
     def judge(self, tx: Connection, residents: Sequence[str], at: float, also: int | None = None) -> list[Judged]:
         """What follows at `at` for each of at most SLICE residents, without writing it. `also`: an import taken as if it were in force."""
         stands = rows.find_stands(tx, residents)
-        facts = rows.list_facts(tx, residents, None if also is None else (also, to_ms(at)))
+        if not stands:
+            return []
+        book = self._book_of(tx, stands[0].revision)
+        found = self._known(tx, [stand.resident for stand in stands], at, book, None if also is None else (also, to_ms(at)))
         judged = []
         for stand in stands:
-            book = self._book_of(tx, stand.revision)
-            known, moment = read_facts(facts[stand.resident], at)
-            judged.append(Judged(stand, tuple(known), colour_of(known, moment, book.policy, book.outages), book.policy))
+            known = found[stand.resident]
+            judged.append(Judged(stand, tuple(known.facts), known.rule(book), book.policy))
         return judged
 
     def enact(self, tx: Connection, judged: Sequence[Judged], at: float, told_by: int | None = None) -> int:
@@ -150,7 +169,22 @@ class Rulings:
         rows.set_due(tx, due)
         publication.insert_changes(tx, waiting)
         audit.append_many(tx, turned, at)
+        for each in judged:
+            if len(each.facts) >= FOLD_FROM:
+                _fold(tx, each, at)
         return len(fresh)
+
+    def _known(
+        self, tx: Connection, residents: Sequence[str], at: float, book: Book, also: tuple[int, int] | None = None
+    ) -> dict[str, Known]:
+        stored, folded = folds.list_counting(tx, residents, basis(book.policy), also)
+        found = {}
+        for resident in residents:
+            facts, moment = read_facts(stored[resident], at)
+            fold = folded.get(resident)
+            runs = [] if fold is None else _RUNS.decode(fold.runs)
+            found[resident] = Known(facts, runs, moment if fold is None else max(moment, fold.heard_ms / 1000))
+        return found
 
     def _book_of(self, tx: Connection, revision: int) -> Book:
         if self._book.revision != revision:
@@ -161,6 +195,22 @@ class Rulings:
 def read_why(why: str) -> Sentence:
     """The stored reason of a ruling."""
     return _WHY.decode(why)
+
+
+def _fold(tx: Connection, each: Judged, at: float) -> None:
+    """Folds old records of a resident, where there are enough of them; it is done from all of their own facts anew."""
+    until, policy = at - KEEP_S, each.policy
+    if len(find_foldable(each.facts, until, policy)) < LEAST:
+        return
+    own = folds.list_own(tx, each.stand.resident)
+    facts = [_fact(row) for _, row in own]
+    places = set(find_foldable(facts, until, policy))
+    chosen = [own[place] for place in sorted(places)]
+    until_ms = max(row.at_ms for _, row in chosen)
+    kept = sum(row.at_ms <= until_ms for place, (_, row) in enumerate(own) if place not in places)
+    heard_ms = max(row.recorded_ms for _, row in chosen)
+    runs = _ENCODER.encode(join((facts[place] for place in places), policy)).decode()
+    folds.put(tx, FoldRow(each.stand.resident, basis(policy), until_ms, kept, heard_ms, runs), [number for number, _ in chosen])
 
 
 def _row(resident: str, fact: Fact, at: float, recorded_ms: int) -> FactRow:

@@ -37,7 +37,8 @@ _HOLDERS = text("SELECT uri, idx, resident FROM assignments WHERE (uri, idx) IN 
     bindparam("persons", expanding=True)
 )
 _FACT_TIMES = text(
-    "SELECT resident, at_ms FROM facts WHERE resident IN :residents AND kind = :kind AND at_ms BETWEEN :since AND :until"
+    "SELECT resident, at_ms FROM facts WHERE resident IN :residents AND folded IN (0, 1) AND at_ms BETWEEN :since AND :until"
+    " AND kind = :kind"
 ).bindparams(bindparam("residents", expanding=True))
 
 

@@ -108,14 +108,22 @@ def list_facts(connection: Connection, residents: Collection[str], also: tuple[i
     found: dict[str, list[FactRow]] = defaultdict(list)
     for row in connection.execute(_FACTS, {"residents": list(residents)}) if residents else ():
         found[row[0]].append(FactRow(*row))
+    if residents:
+        list_imported(connection, list(residents), found, also)
+    return found
+
+
+def list_imported(
+    connection: Connection, residents: list[str], found: dict[str, list[FactRow]], also: tuple[int, int] | None = None
+) -> None:
+    """Puts among the facts `found` of these residents those that imports in force say."""
     number, now_ms = also or (0, 0)
-    told = connection.execute(_IMPORTED, {"residents": list(residents), "also": number, "now_ms": now_ms}) if residents else ()
+    told = connection.execute(_IMPORTED, {"residents": residents, "also": number, "now_ms": now_ms})
     imported = [FactRow(*row) for row in told if row[3] is not None]
     for fact in imported:
         found[fact.resident].append(fact)
     for resident in {fact.resident for fact in imported}:
         found[resident].sort(key=lambda row: row.at_ms)
-    return found
 
 
 def insert_facts(connection: Connection, rows: Sequence[FactRow]) -> None:
@@ -126,7 +134,13 @@ def insert_facts(connection: Connection, rows: Sequence[FactRow]) -> None:
 
 def newest_recorded_ms(connection: Connection, resident: str) -> int:
     """When the newest of the resident's facts was recorded, 0 for none."""
-    own = connection.execute(text("SELECT coalesce(max(recorded_ms), 0) FROM facts WHERE resident = :resident"), {"resident": resident})
+    own = connection.execute(
+        text(
+            "SELECT max(heard) FROM (SELECT coalesce(max(recorded_ms), 0) AS heard FROM facts WHERE resident = :resident AND folded = 0"
+            " UNION ALL SELECT coalesce(max(heard_ms), 0) FROM folds WHERE resident = :resident) AS told"
+        ),
+        {"resident": resident},
+    )
     told = connection.execute(_IMPORTED, {"residents": [resident], "also": 0, "now_ms": 0})
     return max([int(own.scalar_one()), *(int(row[3]) for row in told if row[3] is not None)])
 

@@ -157,7 +157,7 @@ def _show(
     now = services.office.now()
     claim = services.office.handovers.look(session.actor, row.claim) if row.claim is not None else None
     with services.office.store.read() as tx:
-        facts = services.office.registry.rulings.facts(tx, row.resident)
+        facts = services.office.registry.rulings.recent(tx, row.resident)
         ruling = services.office.registry.rulings.explain(tx, row.resident, now)
     declared = max((fact for fact in facts if isinstance(fact, Declared)), key=lambda fact: fact.at, default=None)
     return show_desk(

@@ -74,7 +74,7 @@ def look_up(services: Services, resident: str) -> tuple[Ruling, list[Declared]]:
     registry, at = services.office.registry, services.office.now()
     with services.office.store.read() as tx:
         ruling = registry.rulings.explain(tx, resident, at)
-        facts = registry.rulings.facts(tx, resident)
+        facts = registry.rulings.recent(tx, resident)
     return ruling, [fact for fact in facts if isinstance(fact, Declared)]
 
 

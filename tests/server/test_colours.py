@@ -426,12 +426,12 @@ _FACT: st.SearchStrategy[Fact] = st.one_of(
     ),
     st.builds(Reviewed, _AT, _SOURCE),
 )
-_STORY = st.lists(_FACT, max_size=12)
-_LET_IN = _STORY.map(lambda facts: [*ENTERED, *facts])
-_OUTAGES = st.lists(st.tuples(st.integers(0, 120), st.integers(1, 20)), max_size=3).map(
+STORY = st.lists(_FACT, max_size=12)
+_LET_IN = STORY.map(lambda facts: [*ENTERED, *facts])
+OUTAGES = st.lists(st.tuples(st.integers(0, 120), st.integers(1, 20)), max_size=3).map(
     lambda spans: [Outage(began * DAY / 2, (began + long) * DAY / 2) for began, long in spans]
 )
-_POLICY = st.builds(
+POLICIES = st.builds(
     Policy,
     version=st.just(2),
     record=st.builds(RecordRules, lapse_days=st.integers(1, 5), gate_counts=st.booleans()),
@@ -447,7 +447,7 @@ def severity(ruling: Ruling) -> int:
     return _SEVERITY[ruling.colour]
 
 
-@given(_STORY, st.randoms(use_true_random=False), _AT, _OUTAGES, _POLICY)
+@given(STORY, st.randoms(use_true_random=False), _AT, OUTAGES, POLICIES)
 @settings(max_examples=300)
 def test_the_order_of_hearing_does_not_matter(facts: list[Fact], dice: object, at: float, outages: list[Outage], policy: Policy) -> None:
     shuffled = list(facts)
@@ -455,7 +455,7 @@ def test_the_order_of_hearing_does_not_matter(facts: list[Fact], dice: object, a
     assert colour_of(shuffled, at, policy, outages) == colour_of(facts, at, policy, outages)
 
 
-@given(_LET_IN, _AT, st.floats(0, 1, exclude_max=True), _OUTAGES, _POLICY)
+@given(_LET_IN, _AT, st.floats(0, 1, exclude_max=True), OUTAGES, POLICIES)
 @settings(max_examples=500)
 def test_nothing_changes_until_it_is_due(facts: list[Fact], at: float, part: float, outages: list[Outage], policy: Policy) -> None:
     ruling = colour_of(facts, at, policy, outages)
@@ -478,7 +478,7 @@ def test_bad_news_never_improves(facts: list[Fact], at: float, when: float) -> N
         assert severity(colour_of([*facts, worse], at, DEFAULT)) >= before
 
 
-@given(_STORY, _AT, _OUTAGES, _POLICY)
+@given(STORY, _AT, OUTAGES, POLICIES)
 @settings(max_examples=300)
 def test_every_ruling_can_be_said_in_both_languages(facts: list[Fact], at: float, outages: list[Outage], policy: Policy) -> None:
     ruling = colour_of(facts, at, policy, outages)
