@@ -236,7 +236,7 @@ class Link(Section, frozen=True):
     keepalive_s: Annotated[
         int, Meta(ge=5, le=600, description="Silence after which the broker and the unit ask each other whether they are there.")
     ] = 30
-    backoff_max_s: Annotated[float, Meta(ge=1, le=600, description="Longest pause between two attempts to connect.")] = 30.0
+    backoff_max_s: Annotated[float, Meta(ge=1, le=600, description="Longest pause between two attempts to connect.")] = 8.0
     resend_s: Annotated[
         float, Meta(ge=1, le=600, description="Time without the server's confirmation after which events are sent again.")
     ] = 30.0

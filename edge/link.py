@@ -44,7 +44,7 @@ TURN_S = 0.25
 CONNECT_WITHIN_S = 10.0
 NAME_WITHIN_S = 300.0
 """How long the look-up of the broker's name may take: three servers that do not answer, some search domains. No sign of a hang."""
-FIRST_BACKOFF_S = 0.5
+FIRST_BACKOFF_S = 2.0
 STEADY_S = 10.0
 """A connection that lasted this long begins the back-off anew."""
 TIMED_FOR_S = 10.0
