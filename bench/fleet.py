@@ -22,12 +22,15 @@ from random import Random
 from bench.fleet_links import Links
 from bench.procfs import cpu_s, memory_mb
 from healthcode import topics
-from healthcode.messages import UnitStatus, encode
+from healthcode.messages import Desired, UnitStatus, encode
+from healthcode.signed import Signed, read
 from healthgate.broker import find_program, free_port
 from server import mosquitto
 from server.admissions import Admissions
 from server.authority import UNIT_DAYS, Authority, der, ends, key_pem, make_key, pem, spki, unit_account
 from server.config import Config, load
+from server.desired import Desires, Wish
+from server.keys import load_roots, read_trust
 from server.office import Office, open_office
 from server.store import admissions, events, fleet, to_ms
 from server.store.admissions import CertificateRow
@@ -72,11 +75,11 @@ class House:
 def measure(units: int, seed: int, tell: Tell) -> dict[str, object]:
     """The figures: seconds, messages a second, milliseconds, MB of 2^20 bytes."""
     with tempfile.TemporaryDirectory(prefix="healthgate-") as made, _house(Path(made), units, tell) as house:
-        heard: dict[str, float] = {}
+        heard: dict[str, tuple[float, bytes]] = {}
 
-        def note(unit: str, topic: str, _payload: bytes, at: float) -> None:
+        def note(unit: str, topic: str, payload: bytes, at: float) -> None:
             if topic == topics.down(unit, "desired"):
-                heard[unit] = at
+                heard[unit] = (at, payload)
 
         links = Links("127.0.0.1", house.config.broker.port, Random(seed), note)
         try:
@@ -85,7 +88,7 @@ def measure(units: int, seed: int, tell: Tell) -> dict[str, object]:
             links.close()
 
 
-def _measure(house: House, links: Links, units: int, heard: dict[str, float], tell: Tell) -> dict[str, object]:
+def _measure(house: House, links: Links, units: int, heard: dict[str, tuple[float, bytes]], tell: Tell) -> dict[str, object]:
     house.start_broker()
     house.start_server()
     links.start(house.members)
@@ -96,11 +99,12 @@ def _measure(house: House, links: Links, units: int, heard: dict[str, float], te
         back = _reconnect(house, links, units, tell)
         _wait(links, lambda: _online(office) == units, "known again", lambda: _online(office), units, tell)
         taken = _take_numbers(house, office, links, units, tell)
+        configured = _configure(house, office, links, units, heard, tell)
         assert house.server is not None
         memory = memory_mb(house.server.pid)
     finally:
         office.store.close()
-    return {"units": units, **back, **taken, "server_rss_mb": round(memory.resident, 1)}
+    return {"units": units, **back, **taken, **configured, "server_rss_mb": round(memory.resident, 1)}
 
 
 def _reconnect(house: House, links: Links, units: int, tell: Tell) -> dict[str, object]:
@@ -149,6 +153,25 @@ def _take_numbers(house: House, office: Office, links: Links, units: int, tell: 
         "status_messages_per_s": round(NUMBERS * units / took),
         "server_cpu_ms_per_message": round(1000 * (cpu_s(house.server.pid) - cpu) / (NUMBERS * units), 3),
     }
+
+
+def _configure(
+    house: House, office: Office, links: Links, units: int, heard: dict[str, tuple[float, bytes]], tell: Tell
+) -> dict[str, object]:
+    """A setting for all, from before it is written down until each has it, signed; every signature is checked afterwards."""
+    desires = Desires(office.store, time.time)
+    wishes = [Wish(unit, "[sound]\nvolume = 0.5\n", 0) for unit, _ in house.members]
+    heard.clear()
+    begun = time.monotonic()
+    desires.set(wishes, "bench", "measured")
+    _wait(links, lambda: len(heard) == units, "configured", lambda: len(heard), units, tell)
+    ring = read_trust(Path(house.config.keys), load_roots(house.config.roots)).ring
+    for unit, (_, payload) in heard.items():
+        found = read(payload, Desired, ring, time.time())
+        if not isinstance(found, Signed) or found.message.unit != unit:
+            raise NotMeasured(f"{unit} was sent something else: {found}")
+    times = sorted(1000 * (at - begun) for at, _ in heard.values())
+    return {"config_to_all_p50_ms": round(times[len(times) // 2]), "config_to_all_p99_ms": round(times[len(times) * 99 // 100])}
 
 
 def _online(office: Office) -> int:

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from healthgate.bench_fleet import fleet
+
 if TYPE_CHECKING:
     from bench.scan import Outcome
 
@@ -56,6 +58,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Measure this machine; figures are ratios to peers in the same run.",
 )
+app.command("fleet")(fleet)
 
 
 @app.callback()
