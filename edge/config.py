@@ -320,7 +320,7 @@ class Trial(Section, frozen=True):
     ] = 300.0
     lost_s: Annotated[
         float,
-        Meta(ge=1, le=600, description="How long a camera or thermometer that worked before may be gone in a trial, its start included."),
+        Meta(ge=1, le=600, description="How long a camera or thermometer that worked before may be gone in a trial."),
     ] = 30.0
 
 

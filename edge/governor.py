@@ -131,7 +131,7 @@ class Governor:
                 unit.note(WHAT, f"version {version}: applied")
                 log.info("configuration %d has passed its trial", version)
             case Lost(device, for_s):
-                why = f"the {device} worked before, and has not for {for_s:.0f} s"
+                why = f"the {device} worked before, and {f'has not for {for_s:.0f} s' if for_s else 'does not now'}"
                 fallen = trial.fallen(held, why)
                 if not self._keep(fallen, at):
                     self._started.overrides.held = fallen  # and a start that cannot be written down takes it back once more

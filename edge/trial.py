@@ -154,12 +154,15 @@ class Lost:
 
 
 def look(watch: Watch, worked: Sequence[str], works: Mapping[str, bool], at: float, lost_s: float) -> Watch | Passed | Lost:
-    """A look at the devices: a device may be gone for less than `lost_s`, as it is while it starts, but not when the time is over."""
-    lost = {device: watch.lost.get(device, at) for device in worked if not works.get(device, False)}
+    """A look at the devices: one that says that it does not work may do so for less than `lost_s`, and one that has not said anything yet
+    is starting; but when the time is over all must work.
+    """
+    lost = {device: watch.lost.get(device, at) for device in worked if works.get(device) is False}
+    gone = [device for device, since in lost.items() if at - since >= lost_s]
     is_over = at >= watch.ends_at
-    for device, since in lost.items():
-        if is_over or at - since >= lost_s:
-            return Lost(device, at - since)
+    missing = gone or [device for device in worked if is_over and not works.get(device)]
+    if missing:
+        return Lost(missing[0], at - lost.get(missing[0], at))
     return Passed() if is_over else Watch(watch.ends_at, lost)
 
 

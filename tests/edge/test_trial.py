@@ -85,8 +85,8 @@ def test_a_trial_after_a_trial_watches_over_what_worked_before_both() -> None:
     ("looks", "end"),
     [
         ([(0, BOTH), (150, BOTH), (300, BOTH)], Passed()),
-        ([(0, {}), (29, {}), (30, BOTH), (300, BOTH)], Passed()),  # devices take a while to start
-        ([(0, {}), (30, {})], Lost("camera", 30)),
+        ([(0, {}), (290, {}), (299, BOTH), (300, BOTH)], Passed()),  # devices take a while to start
+        ([(0, {}), (100, {"sensor": True}), (300, {"sensor": True})], Lost("camera", 0)),  # but not for ever
         ([(0, BOTH), (100, {"camera": False, "sensor": True}), (129, BOTH), (300, BOTH)], Passed()),
         ([(0, BOTH), (100, {"camera": True, "sensor": False}), (130, {"camera": True, "sensor": False})], Lost("sensor", 30)),
         ([(0, BOTH), (299, {"camera": False, "sensor": True}), (300, {"camera": False, "sensor": True})], Lost("camera", 1)),

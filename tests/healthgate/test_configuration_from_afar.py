@@ -1,0 +1,137 @@
+"""Configuration from afar with real processes: a broker, the server, a gate and a service that starts it again whenever it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edge.overrides import FILE, read
+from edge.trial import Held
+from healthgate import edge, fleet
+from healthgate.town import Process, Town
+from server.desired import Standing, Wanted, Wish
+
+pytestmark = pytest.mark.slow
+
+LIMIT_S = 120.0
+TRIAL = "\n[trial]\nlength_s = 10.0\nlost_s = 3.0\n"
+
+
+class Service:
+    """What systemd is at a gate: the process is started again whenever it ends."""
+
+    def __init__(self, gate: Process) -> None:
+        self.starts = 0
+        self._gate = gate
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._look_after, daemon=True)
+
+    def _look_after(self) -> None:
+        while not self._ending.wait(0.05):
+            if not self._gate.alive():
+                self.starts += 1
+                self._gate.start()
+
+    @contextmanager
+    def running(self) -> Iterator[Service]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._ending.set()
+            self._thread.join(LIMIT_S)
+
+
+class Desk:
+    """The operator's, and a look at the gate's own disk."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.config = str(town.folder / "server.toml")
+
+    def set(self, *words: str) -> None:
+        done = CliRunner().invoke(fleet.app, ["set", "north", *words, "--reason", "a test", "--yes", "--config", self.config])
+        assert done.exit_code == 0, done.output
+
+    def north(self) -> Wanted:
+        return self.town.office.desires.see()["north"]
+
+    def wait(self, what: Callable[[Wanted], bool]) -> Wanted:
+        self.town.wait_until(lambda: what(self.north()), LIMIT_S, f"north, which is {self.north()}, see {self.town.gates['north'].log}")
+        return self.north()
+
+    def on_disk(self) -> Held:
+        held = read(self.town.folder / "north" / FILE)
+        assert isinstance(held, Held)
+        return held
+
+    def wait_disk(self, what: Callable[[Held], bool]) -> Held:
+        self.town.wait_until(lambda: what(self.on_disk()), LIMIT_S, f"{self.on_disk()}, see {self.town.gates['north'].log}")
+        return self.on_disk()
+
+
+def stands(standing: Standing, version: int) -> Callable[[Wanted], bool]:
+    return lambda wanted: wanted.standing is standing and wanted.reported is not None and wanted.reported.version == version
+
+
+def test_a_day_of_configurations(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town", gates=("north",))
+    with (tmp_path / "town" / "north.toml").open("a") as file:
+        file.write(TRIAL)
+    desk, gate = Desk(town), town.gates["north"]
+    with town, Service(gate).running() as service:
+        desk.wait(stands(Standing.OWN, 0))
+
+        # a trial is nobody's business but the gate's: server and broker are gone while it passes
+        desk.set("sound.volume=0.5")
+        desk.wait_disk(lambda held: held.trial is not None and held.trial.starts == 1)
+        town.server.kill()
+        town.broker.kill()
+        desk.wait_disk(lambda held: held.good.version == 1 and held.trial is None)
+        assert gate.alive()
+        starts = service.starts
+        town.broker.start()
+        town.server.start()
+        said = desk.wait(stands(Standing.APPLIED, 1)).reported
+        assert said is not None
+        assert (said.in_force, said.settings["sound.volume"], service.starts) == (1, 0.5, starts)
+
+        # a camera that is not there
+        desk.set("camera.source=/dev/video97")
+        desk.wait(stands(Standing.FELL_BACK, 2))
+        said = desk.wait(lambda north: north.reported is not None and north.reported.in_force == 1).reported
+        assert said is not None
+        assert said.faults[0].startswith("version 2 was taken back: the camera worked before, and has not for")
+        assert (said.settings["camera.source"], said.settings["sound.volume"]) == ("simulated", 0.5)
+        desk.wait(lambda _: town.is_ready("north"))
+        checked = CliRunner().invoke(edge.app, ["check", "--config", str(town.folder / "north.toml")])
+        assert "from afar: version 1 in force, the newest is 2" in checked.stdout
+        assert "sound.volume = 0.5; the file has 1.0" in checked.stdout
+        assert "version 2, fell back: version 2 was taken back: the camera" in checked.stdout
+
+        # the power is cut in every start of a trial
+        desk.set("lane.pulse_s=0.7")
+        for start in (1, 2, 3):
+            desk.wait_disk(lambda held, start=start: held.trial is not None and held.trial.starts == start)  # type: ignore[misc]
+            assert gate.running is not None
+            gate.running.kill()
+        said = desk.wait(stands(Standing.FELL_BACK, 3)).reported
+        assert said is not None
+        assert len(said.faults) == 1
+        assert "was started 3 times and never came to the end of the trial: it ended each time without a word" in said.faults[0]
+        assert said.in_force == 1
+
+        # no unit could take it, and the server that signs it did not know: rejected, with every fault
+        wanted = desk.north()
+        town.office.desires.set([Wish("north", "[sound]\nvolume = 3\n\n[pins]\nrelay = 24\n", wanted.version)], "a test", "none")
+        said = desk.wait(stands(Standing.REJECTED, 4)).reported
+        assert said is not None
+        assert [fault.split(": ")[1] for fault in said.faults] == ["sound.volume = 3", "pins.relay = 24"]
+        shown = json.loads(CliRunner().invoke(fleet.app, ["diff", "--json", "--config", desk.config]).stdout)
+        assert (shown["state"], shown["in_force"], shown["faults"]) == ("rejected", 1, said.faults)
