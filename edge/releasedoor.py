@@ -70,6 +70,7 @@ class UpdaterSays(msgspec.Struct, frozen=True):
 
 def version_of(prefix: Path) -> str | None:
     """Which release a virtual environment is: the name of its folder in `releases`; None for any other, a checkout's."""
+    prefix = prefix.resolve()  # it may have been reached by `current`
     try:
         return msgspec.convert(prefix.name, ReleaseVersion) if prefix.parent.name == "releases" else None
     except msgspec.ValidationError:

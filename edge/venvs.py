@@ -16,7 +16,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-WHEELS, REQUIREMENTS, VERSION_FILE = "wheels", "requirements.txt", "VERSION"
+WHEELS, DEPLOY, REQUIREMENTS, VERSION_FILE = "wheels", "deploy", "requirements.txt", "VERSION"
 MOST_UNPACKED = 1024 * 1024 * 1024
 INSTALL_S = 1800.0
 """How long pip may take, on a slow card."""
@@ -57,11 +57,14 @@ def unpack(bundle: Path, into: Path, machine: str) -> None:
                 is_wheel = folder == WHEELS and name.endswith(".whl") and "\\" not in name
                 if is_wheel and fits(name, machine):
                     wanted.append((info, into / WHEELS / name))
+                elif folder == DEPLOY and name and "\\" not in name:
+                    wanted.append((info, into / DEPLOY / name))
                 elif not slash and name in (REQUIREMENTS, VERSION_FILE):
                     wanted.append((info, into / name))
             if sum(info.file_size for info, _ in wanted) > MOST_UNPACKED:
                 raise InstallError(f"{bundle}: over {MOST_UNPACKED} bytes unpacked")
-            (into / WHEELS).mkdir(parents=True)
+            for each in (WHEELS, DEPLOY):
+                (into / each).mkdir(parents=True)
             for info, path in wanted:
                 with archive.open(info) as packed, path.open("wb") as file:
                     while piece := packed.read(PIECE):
@@ -148,6 +151,7 @@ def _install_first(bundle: Path, folder: Path) -> int:
     for name in ("good", "current"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(f"releases/{version}")
+    shutil.copytree(unpacked / DEPLOY, folder / DEPLOY, dirs_exist_ok=True)
     shutil.rmtree(unpacked.parent)
     os.sync()
     print(f"{folder / 'current'}: healthgate {version}: {release / 'bin' / 'healthgate'} --help")  # noqa: T201

@@ -2,6 +2,7 @@
 
     VERSION, requirements.txt       what it is; what is to be installed, each wheel with its SHA-256
     wheels/                         ours, and those that requirements/edge.txt pins
+    deploy/                         systemd's files and lines for the firmware, for the first release of a unit alone
     __main__.py                     edge/venvs.py: `python3 healthgate-0.2.0.zip FOLDER` makes a unit's first release
 
 Nothing in it depends on when or where it was built, so the same wheels give the same bytes.
@@ -23,7 +24,7 @@ from pathlib import Path
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
-from edge.venvs import REQUIREMENTS, VERSION_FILE, WHEELS, fits
+from edge.venvs import DEPLOY, REQUIREMENTS, VERSION_FILE, WHEELS, fits
 from healthcode.messages import MAX_BUNDLE, Platform, ReleaseVersion
 
 PLATFORMS = ("cp311-aarch64", "cp311-x86_64")
@@ -31,6 +32,8 @@ PLATFORMS = ("cp311-aarch64", "cp311-x86_64")
 OLDEST_GLIBC, NEWEST_GLIBC = 17, 36
 """Minor versions of the C library 2.x whose wheels run on Debian 12, which has 2.36."""
 DOWNLOAD_S = 1800.0
+DEPLOYED = ("config.txt", "healthgate-edge.service", "healthgate-updates.service", "healthgate-watchdog.conf")
+"""What of deploy/ is a gate's."""
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a bundle: the earliest that a zip can say."""
 
@@ -121,14 +124,15 @@ def download(requirements: str, platform: str, into: Path) -> None:
         raise BundleError(f"wheels for {platform}: {said[-1][:300]}")
 
 
-def pack(own: Path, wheels: Sequence[Path], requirements: str, version: str, path: Path) -> Bundle:
-    """A bundle of our wheel `own` and of the others, in the new file `path`."""
+def pack(own: Path, wheels: Sequence[Path], requirements: str, version: str, path: Path, deploy: Sequence[Path] = ()) -> Bundle:
+    """A bundle of our wheel `own`, the others and the files `deploy`, in the new file `path`."""
     from edge import venvs
 
     ours = f"healthgate=={version} --hash=sha256:{hashlib.sha256(own.read_bytes()).hexdigest()}\n"
     names = {wheel.name: wheel for wheel in (own, *wheels)}
     content: dict[str, Path | bytes] = {f"{WHEELS}/{name}": names[name] for name in sorted(names)}
     content |= {VERSION_FILE: f"{version}\n".encode(), REQUIREMENTS: (requirements.rstrip() + "\n" + ours).encode()}
+    content |= {f"{DEPLOY}/{file.name}": file for file in deploy}
     content["__main__.py"] = Path(venvs.__file__).read_bytes()
     fresh = path.with_name(path.name + ".new")
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:  # wheels are packed already
@@ -163,7 +167,7 @@ def build(checkout: Path, into: Path, platforms: Sequence[str] = PLATFORMS) -> B
             wanted, here = len(pinned_for(requirements, platform).splitlines()), sum(fits(wheel.name, machine) for wheel in wheels)
             if here != wanted:
                 raise BundleError(f"{platform}: {here} wheels, expected {wanted}")
-        return pack(own, wheels, requirements, version, into / "bundle.zip")
+        return pack(own, wheels, requirements, version, into / "bundle.zip", [checkout / "deploy" / name for name in DEPLOYED])
 
 
 def check_platform(name: str) -> str:

@@ -156,7 +156,7 @@ def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server
         f"certificate = {_quoted(str(places.certificate))}",
         f"key = {_quoted(str(places.key))}",
         *(["", "[updates]", f"server = {_quoted(f'https://{server}')}", f"ca = {_quoted(str(places.ca))}"] if is_named else []),
-        *([f"folder = {_quoted(str(prefix.parent.parent))}"] if is_release and is_named else []),
+        *([f"folder = {_quoted(str(prefix.resolve().parent.parent))}"] if is_release and is_named else []),
     ]
     text = "\n".join(lines) + "\n"
     configuration.parse(text, str(places.config))
