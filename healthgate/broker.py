@@ -44,6 +44,7 @@ max_queued_messages 20000
 max_queued_bytes 67108864
 max_packet_size 1048576
 max_inflight_messages 200
+set_tcp_nodelay true
 persistent_client_expiration 7d
 log_dest file {folder}/mosquitto.log
 log_type error
