@@ -166,7 +166,7 @@ class Outcome:
             return self.why
         if not self.is_done:
             return self.response.error
-        return ", ".join(f"{name} {_shown(value)}" for name, value in self.response.data.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.response.data.items())
 
     def as_dict(self) -> dict[str, object]:
         """For programs."""
@@ -297,7 +297,7 @@ def show_details(outcomes: Iterable[Outcome]) -> None:
             continue
         figures = Table(box=None, show_header=False, pad_edge=False)
         for name, value in answer.data.items():
-            if name not in ("passed", "failed"):
+            if name not in ("passed", "failed") and value != "":
                 figures.add_row(cell(name.replace("_", " ")), cell(_shown(value)))
         console.print(figures)
 

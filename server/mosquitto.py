@@ -40,6 +40,7 @@ max_connections 5000
 max_queued_messages 20000
 max_queued_bytes 67108864
 max_inflight_messages 200
+set_tcp_nodelay true
 max_packet_size 1048576
 max_keepalive 600
 persistent_client_expiration 7d
