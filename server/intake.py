@@ -166,7 +166,8 @@ class Intake:
             if not isinstance(topic, topics.UpTopic):
                 work.refuse(message, "", "no topic of a unit")
             elif topic.unit not in known:
-                work.refuse(message, topic.unit, f"unit {topic.unit} is not known here")
+                if message.payload:  # else what the broker kept of a retired unit is being cleared
+                    work.refuse(message, topic.unit, f"unit {topic.unit} is not known here")
             else:
                 _hear(message, topic, work)
 
