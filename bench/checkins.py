@@ -14,11 +14,13 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlencode, urlsplit
 
 from bench import registry_town as made
@@ -142,9 +144,16 @@ def _serving(config: Path) -> Iterator[tuple[str, int]]:
                     break
             else:
                 raise ServerFailed((lines or ["it said nothing"])[-1].strip())
+            threading.Thread(target=_tell, args=(process.stderr,), daemon=True).start()
             yield found[1], process.pid
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+def _tell(log: IO[str]) -> None:
+    """Shows what the server says; a pipe that nobody reads fills, and then the server waits for it."""
+    for line in log:
+        sys.stderr.write(line)
 
 
 async def _load(url: str, way: str, people: list[Person], plan: Plan, progress: Progress) -> tuple[list[float], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -107,17 +108,23 @@ def serve(config: Config, stop: threading.Event) -> int:
     try:
         parts, metrics = build(office), config.metrics
         if not metrics.port:
-            return Bridge(config, parts).run(stop)
+            return _run(Bridge(config, parts), stop)
         registry = make_registry()
         bridge = Bridge(config, parts, BridgeFigures(registry))
         UnitFigures(office.watch, registry)
         listener = Listener(registry, metrics.host, metrics.port, "metrics.port")
         try:
-            return bridge.run(stop)
+            return _run(bridge, stop)
         finally:
             listener.close()
     finally:
         office.store.close()
+
+
+def _run(bridge: Bridge, stop: threading.Event) -> int:
+    gc.collect()
+    gc.freeze()  # as in the web's process: no pause in which all that was imported is looked through for garbage
+    return bridge.run(stop)
 
 
 def main(path: Path) -> int:

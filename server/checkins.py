@@ -104,7 +104,7 @@ class CheckIns:
         if not _ID.fullmatch(submission):
             return NotTaken(ReportFault.BAD_ID)
         told = self._hash(resident, kind, answers)
-        with self._store.write() as tx:
+        with self._store.write_together() as tx:
             relation = charge_of(tx, actor, resident)
             if isinstance(relation, Refused):
                 return relation

@@ -53,7 +53,7 @@ class Replays:
     def begin(self, app: str, key: str, request: bytes) -> Fresh | Kept | Other | Busy:
         """Reserves the key for a request, of which `request` is everything that makes it this one."""
         name, told, at_ms = self._name(key), self._seal.fingerprint(f"request {request.hex()}"), to_ms(self._now())
-        with self._store.write() as tx:
+        with self._store.write_together() as tx:
             row = rows.find_answer(tx, app, name)
             if row is not None and at_ms - row.at_ms < to_ms(KEEP_S):
                 if row.hash != told:
@@ -69,12 +69,12 @@ class Replays:
         """Keeps the answer to a request that was `Fresh`."""
         name, told = self._name(key), self._seal.fingerprint(f"request {request.hex()}")
         sealed = self._seal.close(body, _context(app, name))
-        with self._store.write() as tx:
+        with self._store.write_together() as tx:
             rows.put_answer(tx, app, name, AnswerRow(told, status, sealed, to_ms(self._now())))
 
     def release(self, app: str, key: str) -> None:
         """Frees the key of a request that changed nothing."""
-        with self._store.write() as tx:
+        with self._store.write_together() as tx:
             rows.delete_answer(tx, app, self._name(key))
 
     def tidy(self) -> None:

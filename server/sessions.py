@@ -140,7 +140,7 @@ class Sessions:
         if row is None or row.disabled_ms is not None or to_ms(at) >= min(row.ends_ms, row.used_ms + row.idle_ms):
             return None
         if is_use and to_ms(at) - row.used_ms >= TOUCH_MS:
-            with self._store.write() as tx:
+            with self._store.write_together() as tx:
                 accounts.touch_session(tx, hashed, to_ms(at))
         name = self._book.name_of(row.account, row.sealed)
         return Session(Actor(row.account, Role(row.role)), name, row.began_ms / 1000, row.ends_ms / 1000)

@@ -15,14 +15,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
+from server.store.line import Line, Shared
 from server.store.sql import text
 
 BUSY_MS = 10_000
 """How long a write waits for those before it, in milliseconds."""
+KEPT, MOST = 20, 60
+"""Connections that are kept, and at most: a page has one at a time, and the web answers 40 at once; to open one takes milliseconds."""
 WRITE_LOCK = 0x68656C74
 """PostgreSQL's advisory lock that every write of ours holds: writers go one after the other there as they do in SQLite."""
 _WORDS = {
@@ -60,6 +63,8 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._line = Line(BUSY_MS / 1000)
+        self._shared: Shared | None = None  # belongs to whose turn it is
         is_postgresql = engine.dialect.name == "postgresql"
         self._reads = {"isolation_level": "REPEATABLE READ"} if is_postgresql else {}
         self._writes = {"isolation_level": "READ COMMITTED"} if is_postgresql else {}
@@ -74,7 +79,14 @@ class Store:
                 raise StoreError(f"database {parsed.render_as_string()}: expected sqlite or postgresql")
             if dialect == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, hide_parameters=True)  # what is written names people: never in an error's text
+            engine = create_engine(
+                parsed,
+                hide_parameters=True,  # what is written names people: never in an error's text
+                poolclass=QueuePool,
+                pool_size=KEPT,
+                max_overflow=MOST - KEPT,
+                pool_use_lifo=True,
+            )
             if dialect == "sqlite":
                 event.listen(engine, "connect", _set_up_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
@@ -96,8 +108,34 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection that holds the write lock from its first statement and commits at the end, or rolls back on an exception."""
-        with self.engine.connect().execution_options(healthgate_write=True, **self._writes) as connection, connection.begin():
+        with self._line.turn(), self._connect_to_write() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def write_together(self) -> Iterator[Connection]:
+        """As `write`, for what takes a few milliseconds and comes often: others who wait may write in the same transaction.
+
+        It ends when that is committed. What others wrote in it before stays when this one raises, and what they wrote can be read here.
+        """
+        self._line.begin(shares=True)
+        try:
+            shared, self._shared = self._shared or Shared(self._connect_to_write), None
+        except BaseException:
+            self._line.end()
+            raise
+        try:
+            with shared.part() as connection:
+                yield connection
+        finally:
+            if not (shared.takes_more and self._line.pass_on(lambda: setattr(self, "_shared", shared))):
+                try:
+                    shared.end()
+                finally:
+                    self._line.end()
+        shared.wait()
+
+    def _connect_to_write(self) -> Connection:
+        return self.engine.connect().execution_options(healthgate_write=True, **self._writes)
 
     def migrate(self, at_ms: int, migrations: Sequence[Migration] | None = None) -> list[str]:
         """Brings the schema up to date, each step in a transaction of its own; the names of the steps made.
@@ -171,14 +209,10 @@ def to_ms(seconds: float) -> int:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        "auto_vacuum = INCREMENTAL",
-        "secure_delete = ON",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"busy_timeout = {BUSY_MS}",
-    ):
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes the write lock each time, and is for a new database alone
+    for pragma in ("secure_delete = ON", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, TextClause, bindparam
 
 from server.store.sql import text
 
@@ -70,20 +72,18 @@ class OutageRow:
     recorded_by: str
 
 
-_STANDS = text(
+_STANDS = (
     "SELECT r.resident, r.uri, r.idx, r.due_ms, g.colour, g.rule, g.since_ms, g.why, g.ruled_at, g.uri AS ruled_uri, g.idx AS ruled_idx,"
     " (SELECT revision FROM rulebook) AS revision"
     " FROM residents r LEFT JOIN rulings g ON g.ruling = r.ruling WHERE r.resident IN :residents"
-).bindparams(bindparam("residents", expanding=True))
-_FACTS = text(
-    "SELECT resident, kind, at_ms, recorded_ms, body FROM facts WHERE resident IN :residents ORDER BY resident, at_ms, fact"
-).bindparams(bindparam("residents", expanding=True))
+)
+_FACTS = "SELECT resident, kind, at_ms, recorded_ms, body FROM facts WHERE resident IN :residents ORDER BY resident, at_ms, fact"
 # What imports in force say of people is theirs by the hash of their number alone: whoever registers has it, whoever withdraws takes it.
-_IMPORTED = text(
+_IMPORTED = (
     "SELECT r.resident, e.kind, e.at_ms, (SELECT min(coalesce(i.in_force_ms, :now_ms)) FROM epidemic_rows w"
     " JOIN epidemic_imports i ON i.import = w.import WHERE w.fact = e.fact AND (i.state = 'in_force' OR i.import = :also)) AS recorded_ms,"
     " e.body FROM residents r JOIN epidemic_facts e ON e.number_hash = r.number_hash WHERE r.resident IN :residents"
-).bindparams(bindparam("residents", expanding=True))
+)
 _INSERT_FACT = text("INSERT INTO facts (resident, kind, at_ms, recorded_ms, body) VALUES (:resident, :kind, :at_ms, :recorded_ms, :body)")
 _INSERT_RULING = text(
     "INSERT INTO rulings (resident, uri, idx, colour, rule, since_ms, why, ruled_at, made_ms, policy)"
@@ -97,7 +97,7 @@ _SET_DUE = text("UPDATE residents SET due_ms = :due_ms WHERE resident = :residen
 
 def find_stands(connection: Connection, residents: Collection[str]) -> list[StandRow]:
     """Where these residents stand; unknown ones are left out."""
-    return [StandRow(*row) for row in connection.execute(_STANDS, {"residents": list(residents)})] if residents else []
+    return [StandRow(*row) for row in _execute(connection, _STANDS, residents)]
 
 
 def list_facts(connection: Connection, residents: Collection[str], also: tuple[int, int] | None = None) -> dict[str, list[FactRow]]:
@@ -106,7 +106,7 @@ def list_facts(connection: Connection, residents: Collection[str], also: tuple[i
     `also`: (number, now_ms) of an import that is not in force, as if it were since `now_ms`.
     """
     found: dict[str, list[FactRow]] = defaultdict(list)
-    for row in connection.execute(_FACTS, {"residents": list(residents)}) if residents else ():
+    for row in _execute(connection, _FACTS, residents):
         found[row[0]].append(FactRow(*row))
     if residents:
         list_imported(connection, list(residents), found, also)
@@ -118,7 +118,7 @@ def list_imported(
 ) -> None:
     """Puts among the facts `found` of these residents those that imports in force say."""
     number, now_ms = also or (0, 0)
-    told = connection.execute(_IMPORTED, {"residents": residents, "also": number, "now_ms": now_ms})
+    told = _execute(connection, _IMPORTED, residents, also=number, now_ms=now_ms)
     imported = [FactRow(*row) for row in told if row[3] is not None]
     for fact in imported:
         found[fact.resident].append(fact)
@@ -141,7 +141,7 @@ def newest_recorded_ms(connection: Connection, resident: str) -> int:
         ),
         {"resident": resident},
     )
-    told = connection.execute(_IMPORTED, {"residents": [resident], "also": 0, "now_ms": 0})
+    told = _execute(connection, _IMPORTED, [resident], also=0, now_ms=0)
     return max([int(own.scalar_one()), *(int(row[3]) for row in told if row[3] is not None)])
 
 
@@ -258,3 +258,18 @@ def end_outage(connection: Connection, outage: int, ended_ms: int) -> None:
 
 def _revise(connection: Connection) -> None:
     connection.execute(text("UPDATE rulebook SET revision = revision + 1"))
+
+
+def _execute(connection: Connection, statement: str, residents: Collection[str], **values: int) -> Sequence[Any]:
+    """Rows of a statement about `residents`. Of one it is asked in its own words: a list of blanks is written anew each time."""
+    if not residents:
+        return ()
+    if len(residents) == 1:
+        (one,) = residents
+        return connection.execute(text(statement.replace("IN :residents", "= :resident")), {**values, "resident": one}).all()
+    return connection.execute(_of_many(statement), {**values, "residents": list(residents)}).all()
+
+
+@cache
+def _of_many(statement: str) -> TextClause:
+    return text(statement).bindparams(bindparam("residents", expanding=True))

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from healthcode import admission
@@ -57,6 +58,7 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
     app.add_exception_handler(TooLarge, _too_large)
     app.add_exception_handler(desk_jobs.JobGone, desk_jobs.tell_gone)
+    app.add_exception_handler(ClientDisconnect, _gone)
     for kind in (StarletteHTTPException, RequestValidationError, SQLAlchemyError, Exception):
         app.add_exception_handler(kind, _tell)
     app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API, admission.PATH], too_large=_tell_too_large)
@@ -89,6 +91,11 @@ async def _tell_too_large(request: Request) -> Response:
 
 async def _too_large(request: Request, _: Exception) -> Response:
     return await _tell_too_large(request)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Nobody is there to be told; it is no fault of ours, and not for the log."""
+    return Response(status_code=400)
 
 
 async def _tell(request: Request, wrong: Exception) -> Response:

@@ -21,7 +21,7 @@ from server.admissions import Admissions, EnrolFault, Refused
 from server.authority import Authority
 from server.keys import KeyFileError, load_roots
 from server.office import Office
-from server.web.services import services_of
+from server.web.services import services_in
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ async def enrol(request: Request) -> Response:
     """The certificate of a unit that has the secret, with all that it needs to come on line; or one line that says why not."""
     body = await request.body()
     address = request.client.host if request.client is not None else ""
-    outcome = await run_in_threadpool(admit, services_of(request).office, body, address)
+    outcome = await run_in_threadpool(admit, services_in(request).office, body, address)
     if isinstance(outcome, EnrolAnswer):
         return Response(encode(outcome), media_type="application/json")
     status = STATUS.get(outcome.fault, 400)
@@ -61,7 +61,7 @@ async def enrol(request: Request) -> Response:
 
 def certificate(request: Request, mark: str) -> Response:
     """The newest certificate for the key with this fingerprint (64 hexadecimal digits), DER: it is of use to who has the key alone."""
-    office = services_of(request).office
+    office = services_in(request).office
     found = Admissions(office.store, office.now).find_newest(bytes.fromhex(mark)) if _MARK.fullmatch(mark) else None
     return Response(found, media_type="application/pkix-cert") if found is not None else Response(status_code=404)
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from server.sentences import Language
 from server.web.language import OWN_NAMES
-from server.web.services import services_of
+from server.web.services import services_in
 from server.web.static_files import StaticFile
 from server.web.visitors import Visitor, form_token, remember_form
 
@@ -28,12 +28,12 @@ class Pages:
     def show(self, request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """The page `template` for the visitor of `request`."""
         response = HTMLResponse(self.render(request, template, **context), status)
-        remember_form(services_of(request), response, visitor_of(request))
+        remember_form(services_in(request), response, visitor_of(request))
         return response
 
     def render(self, request: Request, template: str, **context: object) -> str:
         """The text of `template`, a page or a part of one, for the visitor of `request`."""
-        services, visitor = services_of(request), visitor_of(request)
+        services, visitor = services_in(request), visitor_of(request)
         other = next(language for language in Language if language is not visitor.words.language)
         here = request.url.path if request.method == "GET" else "/"
         query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""

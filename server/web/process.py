@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -75,6 +76,8 @@ def serve(config: Config) -> int:
         except OSError as wrong:  # an ssl.SSLError is one
             raise ConfigError(f"web.certificate {web.certificate}, web.key {web.key}: {wrong.strerror or wrong}") from None
         figures = Listener(registry, config.metrics.host, config.metrics.web_port, "metrics.web_port") if registry is not None else None
+        gc.collect()
+        gc.freeze()  # what is made for good is not looked through for garbage again: everybody waits for that, a tenth of a second
         with _listen(web.host, web.port) as listener:
             try:
                 return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")

@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import FileResponse
 
 from healthcode.messages import ReleaseVersion
-from server.web.services import services_of
+from server.web.services import services_in
 
 PATH = "/fleet/releases"
 FILES = {"release.cbor": "application/cose", "bundle.zip": "application/zip"}
@@ -29,7 +29,7 @@ def make_router() -> APIRouter:
             msgspec.convert(version, ReleaseVersion)
         except msgspec.ValidationError:
             raise HTTPException(404) from None
-        path = Path(services_of(request).office.config.releases) / version / name
+        path = Path(services_in(request).office.config.releases) / version / name
         if name not in FILES or not path.is_file():
             raise HTTPException(404)
         return FileResponse(path, media_type=FILES[name], headers={"cache-control": CACHE})

@@ -82,7 +82,12 @@ class Services:
         return Issuer(office.store, self.sign_token(), office.config.issuer, office.config.codes, office.now)
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """`services_in` as a dependency: what is not asynchronous is sent to a thread, which takes longer than this."""
+    return services_in(request)
+
+
+def services_in(request: Request) -> Services:
     """The services of the application that answers `request`."""
     found = request.app.state.services
     if not isinstance(found, Services):

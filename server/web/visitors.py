@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
@@ -63,10 +63,10 @@ def form_token(services: Services, visitor: Visitor) -> str:
     return hmac.digest(services.form_key, visitor.form_secret.encode(), "sha256").hex()
 
 
-def only(*roles: Role) -> Callable[[Request, Visitor], Session]:
+def only(*roles: Role) -> Callable[[Request, Visitor], Awaitable[Session]]:
     """A dependency that lets pass who is signed in with one of `roles`: others are asked to sign in, or told that it is not theirs."""
 
-    def check(request: Request, visitor: Seen) -> Session:
+    async def check(request: Request, visitor: Seen) -> Session:  # nothing to wait for: not worth a thread
         if visitor.session is None:
             raise SignInNeeded(f"{request.url.path}?{request.url.query}".rstrip("?") if request.method == "GET" else "/")
         if visitor.session.actor.role not in roles:

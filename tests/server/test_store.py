@@ -218,3 +218,16 @@ def test_claims_of_an_older_database_go_on_beyond_what_its_reviews_name(tmp_path
         assert tx.execute(text(claim + " RETURNING claim")).scalar_one() == 10
         assert tx.execute(text("SELECT count(*) FROM sqlite_master WHERE name IN ('claims_open', 'claims_of_resident')")).scalar_one() == 2
     store.close()
+
+
+def test_a_new_connection_does_not_wait_for_who_writes(tmp_path: Path) -> None:
+    writer, other = _open(tmp_path), _open(tmp_path)
+    writer.migrate(1, [FIRST])
+    other.engine.dispose()
+    with writer.write() as tx:
+        tx.execute(text("INSERT INTO two (id) VALUES (1)"))
+        with other.read() as seen:  # by a connection that is opened now
+            assert seen.execute(text("SELECT count(*) FROM two")).scalar_one() == 0
+            assert seen.execute(text("PRAGMA auto_vacuum")).scalar_one() == 2
+    writer.close()
+    other.close()
