@@ -67,6 +67,8 @@ def make_cast(office: Office, now: Callable[[], float] = time.time) -> Cast:
             ("zhaolei", Role.RESIDENT),
             ("officer", Role.OFFICER),
             ("approver", Role.APPROVER),
+            ("operator", Role.OPERATOR),
+            ("auditor", Role.AUDITOR),
         )
     }
     join = _Joining(office, now())
@@ -111,6 +113,8 @@ def make_cast(office: Office, now: Callable[[], float] = time.time) -> Cast:
         "zhaolei": "Zhao Lei, pending",
         "officer": "an officer",
         "approver": "a second officer",
+        "operator": "an operator: epidemic data, rules",
+        "auditor": "an auditor: the log",
     }
     return Cast(people, tuple(SignIn(name, password, whose[name]) for name in actors))
 

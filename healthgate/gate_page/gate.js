@@ -20,12 +20,31 @@
 
   // ---- light and barrier
 
-  function showLight() {
+  const BLUE = 4, WHITE = 7;
+  let lit = 0, darkSince = 0;
+
+  function showLight(at) {
     const number = (level.led_red ? 1 : 0) + (level.led_green ? 2 : 0) + (level.led_blue ? 4 : 0);
     if (unit.dataset.light === COLOURS[number]) return;
+    if (number === 0) darkSince = at;
+    else {
+      // Blue, a short dark, blue again: the unit measures, or sees a code that it cannot read.
+      if (number === BLUE && lit === BLUE && at - darkSince < 0.5) tellVerdict("Come closer, hold still. 请靠近并保持不动。", "The unit measures, or sees a code that it cannot read yet.", "正在测温，或看到了健康码但还读不清。", "hold");
+      else if (number === WHITE && by("verdict").dataset.shape === "hold") rest();
+      lit = number;
+    }
     unit.dataset.light = COLOURS[number];
     say(by("light"), COLOURS[number], COLOURS_ZH[number]);
   }
+
+  function tellVerdict(reason, words, wordsZh, shape) {
+    by("verdict").dataset.shape = shape;
+    by("reason").textContent = reason;
+    by("words").textContent = words;
+    by("words-zh").textContent = wordsZh;
+  }
+
+  const rest = () => tellVerdict("No verdict yet", "Hold up a code.", "请出示健康码。", "");
 
   function showBarrier() {
     const word = level.relay ? "open" : "shut";
@@ -109,12 +128,9 @@
   }
 
   function judge(message) {
-    by("verdict").dataset.shape = message.shape;
     by("verdict").dataset.reason = message.reason;
     const measured = message.body_c ? `, ${message.body_c.toFixed(1)} °C` : "";
-    by("reason").textContent = message.reason + measured;
-    by("words").textContent = message.words;
-    by("words-zh").textContent = message.words_zh;
+    tellVerdict(message.reason + measured, message.words, message.words_zh, message.shape);
     log(`${message.verdict.toUpperCase()} ${message.reason}${measured}`);
   }
 
@@ -122,7 +138,7 @@
     if (message.pin) {
       level[message.pin] = message.value;
       if (message.pin === "buzzer") hear(message);
-      showLight();
+      showLight(message.at || 0);
       showBarrier();
     } else if (message.verdict) judge(message);
     else if (message.passage) log(PASSAGES[message.passage] || message.passage);
@@ -166,6 +182,7 @@
   by("walk").addEventListener("click", () => send("walk", "{}"));
   by("leave").addEventListener("click", () => {
     stopCamera();
+    rest();
     send("leave", "{}");
   });
   by("mute").addEventListener("click", toggleSound);

@@ -175,14 +175,16 @@ def test_a_fever_is_measured_twice_and_refused_and_turns_the_code_yellow(demo: D
     north.close()
 
 
-def picture_of(text: str | None) -> bytes:
-    """A photograph: a grey scene, with a code in it where there is a text."""
+def picture_of(text: str | None, *, smeared: bool = False) -> bytes:
+    """A photograph: a grey scene, with a code in it where there is a text; `smeared`: its middle is, the corners can be seen."""
     photograph = Image.linear_gradient("L").resize((800, 600)).convert("RGB")
     ImageDraw.Draw(photograph).ellipse((300, 150, 500, 400), fill=(200, 170, 150))
     if text is not None:
         out = io.BytesIO()
         segno.make(text, error="m", boost_error=False, micro=False).save(out, kind="png", scale=6, border=4)
         photograph.paste(Image.open(out), (100, 60))
+    if smeared:
+        ImageDraw.Draw(photograph).rectangle((210, 190, 420, 380), fill=(128, 128, 128))
     out = io.BytesIO()
     photograph.save(out, "JPEG", quality=90)
     return out.getvalue()
@@ -203,10 +205,14 @@ def test_a_strangers_photograph_opens_nothing_and_one_of_a_code_does(demo: Demo)
     number = len(demo.journal("north"))
     wait_until(page, lambda: sum("register" in entry for entry in demo.journal("north")[number:]) > 30, "the unit goes on")
     assert relay_pulses(demo.journal("north")[number:]) == 0
+    blurred = picture_of("HB1:" + "ABC " * 40, smeared=True)
+    page.set_input_files("#photo", {"name": "blurred.jpg", "mimeType": "image/jpeg", "buffer": blurred})
+    expect(page.locator("#reason")).to_contain_text("hold still", timeout=VERDICT_MS)
     page.set_input_files("#photo", {"name": "forged.jpg", "mimeType": "image/jpeg", "buffer": picture_of("HB1:" + "ABC " * 40)})
     expect(page.locator("#verdict")).to_have_attribute("data-shape", "square", timeout=VERDICT_MS)
     assert relay_pulses(demo.journal("north")[number:]) == 0
     leave(page)
+    expect(page.locator("#reason")).to_have_text("No verdict yet")
     page.set_input_files("#photo", {"name": "text.jpg", "mimeType": "image/jpeg", "buffer": b"hello"})
     expect(page.locator("#fault")).to_contain_text("not an image that can be read")
     page.close()

@@ -123,7 +123,6 @@ INSIDE = (
     *(f"/code?who={{{colour}}}" for colour in ("green", "yellow", "red", "pending")),
     "/code/lost?who={green}",
     "/code/print?who={green}",
-    "/code/print?who={green}",
     "/code/print?who={pending}",
     "/check-in?who={green}",
     *(f"/declare/{name}?who={{pending}}" for name in [*WELL, "isolation_since"]),
@@ -139,6 +138,7 @@ INSIDE = (
     "/held?who={green}",
     "/held?who={red}",
     "/password",
+    "/account/close",
 )
 
 
