@@ -25,7 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from healthcode import topics
-from healthcode.messages import MAX_BATCH, MAX_HEAD, BadPayload
+from healthcode.messages import MAX_BATCH, MAX_HEAD, MAX_SAID, BadPayload
 from healthcode.settings import why_unread
 from server.bounded import Bounded
 from server.config import Broker, Config, ConfigError
@@ -51,6 +51,8 @@ MOST_REQUESTS_EACH = 3 * MOST_EACH
 """Sync requests of one unit that may wait, so that one that floods has its own dropped and no other's: one of each kind for each list."""
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """What may wait for the database and has no acknowledgement (QoS 0); of the rest the broker sends no more than `broker.in_flight`."""
+MOST_WAITING_EACH = 100
+"""Messages of one unit that may wait so that one more of QoS 0 is still taken: one that floods loses its own numbers and no other's."""
 MOST_BATCH_BYTES = 2 * 1024 * 1024
 """A transaction ends with the message that brings it to so many bytes: some 4,000 events, a fifth of a second for those who wait."""
 _PACKET_LIMIT = MAX_BATCH + 4096
@@ -84,7 +86,7 @@ class Bridge:
         self._figures = figures
         self._rounds = Rounds(parts, config.lists.head_period_s, self._publish)
         self._stopping = threading.Event()
-        self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES)
+        self._waiting: Bounded[_Waiting] = Bounded(MOST_WAITING_BYTES, MOST_WAITING_EACH)
         self._requests: Bounded[tuple[str, bytes]] = Bounded(MOST_REQUEST_BYTES, MOST_REQUESTS_EACH)
         self._too_long = 0
         self._announce = threading.Event()
@@ -205,7 +207,12 @@ class Bridge:
                 client.ack(message.mid, message.qos)
                 return
             waiting = _Waiting(Incoming(message.topic, bytes(message.payload), message.retain), message.mid, message.qos, self._connection)
-            if not self._waiting.put(waiting, len(message.payload), always=message.qos > 0):
+            unit = topic.unit if isinstance(topic, topics.UpTopic) else ""
+            if message.qos == 0 and len(message.payload) > MAX_SAID:
+                self._too_long += 1
+                _warn_now_and_then(self._too_long, f"message of {len(message.payload)} bytes at QoS 0: expected at most {MAX_SAID}", unit)
+                return
+            if not self._waiting.put(waiting, len(message.payload), always=message.qos > 0, sender=unit):
                 _warn_now_and_then(self._waiting.dropped, "too many messages wait for the database: one of QoS 0 is dropped", message.topic)
         except Exception:
             log.exception("a message could not be read")

@@ -10,14 +10,14 @@ from paho.mqtt.client import MQTTMessage
 
 from healthcode import topics
 from healthcode.cose import SoftwareKey
-from healthcode.messages import MAX_HEAD, TimeRequest, encode
+from healthcode.messages import MAX_HEAD, MAX_SAID, TimeRequest, encode
 from healthcode.status import StatusList
 from healthcode.terms import Use
 from server.__main__ import build
 from server.bounded import OVERHEAD, Bounded
 from server.foreign import ForeignHeads
 from server.lists import import_foreign, make_pair
-from server.mqtt_bridge import MOST_REQUEST_BYTES, MOST_REQUESTS_EACH, MOST_WAITING_BYTES, Bridge
+from server.mqtt_bridge import MOST_REQUEST_BYTES, MOST_REQUESTS_EACH, MOST_WAITING_BYTES, MOST_WAITING_EACH, Bridge
 from server.office import Office
 from tests.server.office import Clock, Town, entry
 
@@ -79,6 +79,17 @@ def test_a_flood_without_acknowledgement_is_cut_and_what_is_acknowledged_is_not(
     held = bridge._waiting.waiting_bytes
     tell(bridge, "events", bytes(1000), qos=1)
     assert bridge._waiting.waiting_bytes == held + 1000 + OVERHEAD
+    assert len(caplog.records) < 20
+
+
+def test_the_numbers_of_one_unit_that_floods_cost_no_other_its_own(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        tell(bridge, "status", bytes(MAX_SAID), times=20_000)
+        tell(bridge, "status", bytes(MAX_SAID + 1), unit="west")
+        tell(bridge, "status", b"{}", unit="south")
+    waiting = [bridge._waiting.get(0).incoming.topic for _ in range(MOST_WAITING_EACH + 1)]
+    assert waiting == [topics.up("north", "status")] * MOST_WAITING_EACH + [topics.up("south", "status")]
+    assert bridge._waiting.waiting_bytes == 0
     assert len(caplog.records) < 20
 
 

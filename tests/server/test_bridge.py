@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +32,20 @@ from healthcode.messages import (
     TimeAnswerEnvelope,
     TimeRequest,
     TrustHead,
+    UnitSeen,
+    UnitStatus,
     Watermark,
+    decode,
     encode,
 )
 from healthcode.signed import Signed, read, read_rooted, unpack, write
 from healthcode.terms import Colour, Status, Use
+from healthgate.broker import free_port
 from server import audit
 from server.actors import BY_RULES
 from server.facts import HandReason, Reviewed
 from server.fleet import Fleet
+from server.home_assistant import config_topic
 from server.issuer import Issuer, Pack
 from server.office import Office, open_office
 from server.persons import Person
@@ -362,3 +368,60 @@ def test_the_audit_logs_head_is_retained_and_the_log_agrees_with_it(scene: Scene
         found = audit.verify(tx, [head])
     assert isinstance(found, audit.Sound), found
     assert found.entries > head.entry
+
+
+STATUS = encode(UnitStatus(uptime_s=60, outbox_pending=0, lists_held=1, board_c=48.3))
+
+
+def is_seen(state: str) -> Callable[[bytes], bool]:
+    return lambda payload: decode(payload, UnitSeen).state == state
+
+
+def test_a_unit_is_seen_while_it_speaks_and_gone_by_its_last_will(scene: Scene) -> None:
+    port = free_port()
+    scene.town.configure(f"[home_assistant]\nenabled = true\n[metrics]\nport = {port}", scene.broker.port)
+    watcher = scene.unit("watcher")
+    watcher.client.subscribe("homeassistant/#", 1)
+    scene.start()
+    for unit in ("north", "south"):
+        watcher.wait(config_topic("homeassistant", unit))
+    north = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    north.will_set(topics.up("north", "state"), b"offline", qos=1, retain=True)
+    north.connect(scene.broker.host, scene.broker.port)
+    north.loop_start()
+    north.publish(topics.up("north", "state"), b"online", qos=1, retain=True)
+    north.publish(topics.up("north", "status"), STATUS, qos=0, retain=True)
+    watcher.wait(topics.unit_seen("north"), is_seen("online"))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
+        figures = answer.read().decode()
+    assert 'healthgate_unit_board_c{unit="north"} 48.3' in figures
+    assert 'healthgate_unit_online{unit="south"} 0.0' in figures
+    assert "healthgate_broker_connected 1.0" in figures
+    watcher.publish("homeassistant/status", b"online")
+    watcher.wait(config_topic("homeassistant", "north"))
+    connection = north.socket()
+    assert connection is not None
+    north.loop_stop()
+    connection.close()
+    watcher.wait(topics.unit_seen("north"), is_seen("offline"))
+    found = scene.office.watch.find("north")
+    assert found is not None
+    assert found.state.status is not None, "what it said last is known"
+
+
+def test_a_ghost_that_the_broker_remembers_is_never_alive(scene: Scene) -> None:
+    """A unit died with a broker that has been started again: its `online` is retained, and no last will ever comes."""
+    watcher = scene.unit("watcher")
+    for channel, payload in (("state", b"online"), ("status", STATUS)):
+        watcher.publish(topics.up("north", channel), payload, retain=True)
+    server = scene.start()
+    watcher.wait(topics.unit_seen("north"), is_seen("unknown"))
+    watcher.wait(topics.unit_seen("south"), is_seen("unknown"))
+    watcher.publish(topics.up("south", "status"), STATUS, retain=True)
+    watcher.wait(topics.unit_seen("south"), is_seen("online"))
+    north = scene.office.watch.find("north")
+    assert north is not None
+    assert (north.state.word, north.state.presence.value, north.is_gone) == ("online", "unknown", True)
+    server.terminate()
+    server.wait(LIMIT_S)
+    assert scene.office.watch.see().listening_ms is None
