@@ -174,6 +174,7 @@ class Orders:
         except OSError as wrong:
             return NotDone(f"{self._tools.calibration}: {wrong.strerror}: it is not kept")
         thermometer.use(found)
+        self._unit.forget_readings()
         self._unit.note("command", f"calibrate by {note}: offset {found.offset_c:+.2f} C, was {before_c:+.2f}")
         figures: dict[str, Figure] = {"offset_c": found.offset_c, "before_c": before_c, "read_c": point.read_c}
         return figures | {"spread_c": point.spread_c, "sensor": found.sensor}

@@ -40,7 +40,7 @@ from edge.scan_child import ReaderLost
 from edge.screening import Reading, Screened, SensorFault, SensorState, screen
 from edge.signals import SIGNAL_OF_REASON, Signal
 from edge.timekeeping import AnswerOutcome
-from edge.transitions import OPENING, TABLE, Happening, Stage
+from edge.transitions import OPENING
 from edge.unusual import Concluded
 from edge.verdict import Crowd as SeveralPeople
 from edge.verdict import Verdict
@@ -225,9 +225,8 @@ class Unit:
 
     def release(self, note: str) -> bool:
         """An operator opens once; whether that opened anything. `note` says who, and why."""
-        before = self._state
-        self._step(lane.CommandRelease(self._keeps.monotonic(), note))
-        return Happening.RELEASE in TABLE[before.stage] and self._state.stage is Stage.RELEASED
+        step = self._step(lane.CommandRelease(self._keeps.monotonic(), note))
+        return any(isinstance(event, lane.Released) for event in step.events)
 
     def identify(self, at: float) -> None:
         """Shows and sounds the signal by which this unit is found, unless somebody is being let through."""
@@ -241,6 +240,10 @@ class Unit:
     def newest_readings(self, count: int) -> list[Reading | SensorFault]:
         """The last `count` cycles of the thermometer, the oldest first."""
         return list(self._readings)[-count:]
+
+    def forget_readings(self) -> None:
+        """What was read so far was corrected otherwise than what comes: measurements begin anew."""
+        self._readings.clear()
 
     def _on_sighting(self, seen: Sighting) -> None:
         shown = self._shown
@@ -376,7 +379,7 @@ class Unit:
             self._recorder.record([records.unit_event(noted.what, noted.detail, self._moment(item.at))])
             self._step(lane.Trouble(item.at, not self.devices.all_work))
 
-    def _step(self, given: lane.Input) -> None:
+    def _step(self, given: lane.Input) -> passage.Step:
         """One step of the lane. Before the relay is switched on its event is on disk; whatever else is to be done is done at once.
 
         A slow disk may hold up a grant or a release; it must not eat into its pulse and window, so these begin when the relay does.
@@ -387,11 +390,12 @@ class Unit:
             began = max(step.state.at, self._keeps.monotonic())
             self._state = passage.postponed(step.state, began - step.state.at)
             self._keeps.gate.apply(step.effects, began)
-            return
+            return step
         self._state = step.state
         if step.effects:
             self._keeps.gate.apply(step.effects, step.state.at)
         self._record_step(step)
+        return step
 
     def _record_step(self, step: passage.Step) -> None:
         """Writes a step's events; what the disk does not take waits in memory."""

@@ -211,6 +211,7 @@ def test_a_calibration_from_afar_finds_the_offset_that_the_black_body_shows(benc
     assert isinstance(kept, Calibration)
     assert (kept.operator, kept.offset_c, kept.sensor) == ("wu", offset, "5d2191c444031a3f")
     assert noted(bench)[-1][1].startswith("calibrate by operator wu: a pram: offset -0.3")
+    assert "gave no reading" in order(bench, CalibrateOrder(black_body_c=37.0)).error, "what was read before was corrected otherwise"
 
 
 def test_a_second_calibration_does_not_count_the_first_one_twice(bench: Bench) -> None:
