@@ -56,6 +56,7 @@ def _ask(request: Request, services: Services, session: ResidentSession, faults:
         "close.html",
         status if faults else 200,
         faults=faults,
+        forgets_phone=any(each.relation is Relation.SELF and not each.others for each in left),
         own=next((mask_name(each.person.name) for each in left if each.relation is Relation.SELF), ""),
         alone=[(each.resident, mask_name(each.person.name)) for each in left if each.relation is not Relation.SELF and not each.others],
         others=[mask_name(each.person.name) for each in left if each.relation is not Relation.SELF and each.others],
