@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -66,6 +67,24 @@ def console() -> Agent:
     return Agent(Part.CONSOLE, f"uid {os.getuid()}")
 
 
+MACHINE = re.compile(r"[A-Za-z0-9:]([A-Za-z0-9.:-]{0,198}[A-Za-z0-9:])?")
+"""A name or an address."""
+
+
+def own_name() -> str:
+    """This machine's name, where others could reach it by that; else what it is to itself."""
+    found = socket.gethostname()
+    return found if MACHINE.fullmatch(found) else "localhost"
+
+
+def checked_names(names: list[str]) -> list[str]:
+    """`names` themselves; ConfigError where one is no name or address of a machine."""
+    wrong = [each for each in names if not MACHINE.fullmatch(each)]
+    if wrong:
+        raise ConfigError(f"--name {wrong[0][:100]!r}: expected the name or address of this machine, such as hub.example or 10.0.0.7")
+    return names
+
+
 @app.command("init")
 @in_one_line
 def init(
@@ -83,7 +102,7 @@ def init(
     Of a folder that exists nothing is overwritten: what is missing is made. The signing keys come from `healthgate keys init FOLDER/keys`;
     the seal key must be kept as long as the database.
     """
-    names = name or [socket.gethostname()]
+    names = checked_names(name) if name else [own_name()]
     sections = broker_folder.sections(names[0], port, web_port)
     head = f"# Every key and its default: server/config.py\nissuer = {json.dumps(issuer)}\nuri = {json.dumps(list_uri)}\n"
     path = folder / CONFIG_FILE
@@ -122,10 +141,10 @@ def certificate(
 ) -> None:
     """Make the certificates of broker, pages and bridge anew, for the keys that they have: every two years, or for another name."""
     found = load(config)
-    folder = Path(found.broker.files)
+    names, folder = checked_names(name or []), Path(found.broker.files)
     if not found.broker.files:
         raise ConfigError(f"{config}: broker.files: expected the folder of a broker whose files this server writes")
-    for path in broker_folder.renew(Path(found.keys), folder, name or [], time.time()):
+    for path in broker_folder.renew(Path(found.keys), folder, names, time.time()):
         typer.echo(f"{path}: made anew")
     told = mosquitto.reload(folder)
     typer.echo("the broker was told" if told is None else told.why)

@@ -86,6 +86,15 @@ def test_init_overwrites_nothing_and_makes_what_is_missing(folder: Path) -> None
     assert {path: contents(folder)[path] for path in same} == {path: before[path] for path in same}
 
 
+@pytest.mark.parametrize("name", ["", "关", "hub example", "https://hub.example", "-x", "hub.example:8443/"])
+def test_a_name_that_no_machine_has_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    told = run_server("init", str(tmp_path / "new"), "--name", "10.0.0.7", "--name", name)
+    assert told.exit_code == 2
+    assert "--name" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
 def test_init_of_a_folder_with_passwords_makes_what_certificates_need_and_says_what_to_change(folder: Path) -> None:
     """A server from before."""
     for path in [*(folder / "broker").glob("*.*"), folder / "broker" / "acl", *(folder / "keys").glob("fleet-ca.*")]:
