@@ -165,6 +165,7 @@ def run_live(town: Town, pages: GatePages, limit_s: float | None = None) -> None
         with Live(draw(town, crowd.lanes, console.width, pages.address), console=console, refresh_per_second=REFRESH_PER_S) as picture:
             while limit_s is None or time.monotonic() - began < limit_s:
                 time.sleep(1 / REFRESH_PER_S)
+                town.tend()
                 picture.update(draw(town, crowd.lanes, console.width, pages.address))
     except KeyboardInterrupt:
         stop.set()

@@ -237,6 +237,12 @@ class Town:
         held = self.files[unit]
         return self.world.connected(unit) and held.knows_the_time() and all(held.held_list(uri) is not None for uri in (URI, OTHER_URI))
 
+    def tend(self) -> None:
+        """Starts each gate that has ended by itself again, as its service does: upon a command, or for another configuration."""
+        for gate in self.gates.values():
+            if gate.running is not None and not gate.alive():
+                gate.start()
+
     def published_version(self) -> int | None:
         """The version of our list that every ruling so far has led to; None while changes wait to be published.
 
