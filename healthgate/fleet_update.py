@@ -22,9 +22,11 @@ from healthgate import rollout
 from healthgate.bundles import BundleError
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
+from healthgate.fleet_answers import run_stage
+from healthgate.fleet_asked import LIFE_S, NotSent, writer
 from healthgate.fleet_link import NoBroker, open_link
 from healthgate.fleet_plan import Plan, PlanError, Step, agree
-from healthgate.fleet_run import LIFE_S, NotSent, broker_of, run_stage, writer
+from healthgate.fleet_run import broker_of
 from healthgate.fleet_show import chosen
 from healthgate.release import as_version, published
 from healthgate.rollout import Mark, Rollout, StagesError, parse_stages

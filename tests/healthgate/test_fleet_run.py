@@ -16,8 +16,10 @@ from healthcode.cose import SoftwareKey
 from healthcode.messages import CalibrateOrder, LogsOrder, ModeOrder, OpenOrder, Request, Response, decode, encode
 from healthcode.terms import CommandFault, CommandName, LaneMode
 from healthgate.fleet import app
+from healthgate.fleet_answers import Outcome
+from healthgate.fleet_asked import Asked, NotSent, writer
 from healthgate.fleet_plan import PlanError
-from healthgate.fleet_run import Asked, NotSent, Outcome, broker_of, plan_for, writer
+from healthgate.fleet_run import broker_of, plan_for
 from healthgate.keys import app as keys
 from healthgate.signers import open_signer
 from healthgate.town import GATES, Town
