@@ -19,8 +19,8 @@ from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
 from healthgate.fleet_show import Patterns, complete_unit
+from healthgate.fleet_wanted import SAID, as_dict, describe
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
-from healthgate.times import rfc3339
 from server.desired import ChangedMeanwhile, Desires, Standing, Wanted, Wish, is_over
 from server.office import Office
 
@@ -111,28 +111,10 @@ def diff(
         return
     console, width = Console(highlight=False, soft_wrap=True), max(len(row.unit) for row in shown)
     for row in shown:
-        held = "nothing was heard" if row.reported is None else f"{number(row.reported.in_force)} in force"
-        console.print(f"{row.unit:<{width}}  {SAID[row.standing]}: {number(row.version)} wanted, {held}", markup=False)
-        for line in [*describe_differences(row), *([] if row.reported is None else row.reported.faults)]:
+        first, *others = describe(row)
+        console.print(f"{row.unit:<{width}}  {first}", markup=False)
+        for line in others:
             console.print(f"{'':<{width}}    ", cell(line), sep="")
-
-
-def number(version: int) -> str:
-    """A version as it is spoken of."""
-    return f"version {version}" if version else "its own file"
-
-
-SAID = {
-    Standing.REJECTED: "✘ rejected",
-    Standing.FELL_BACK: "✘ fell back",
-    Standing.AHEAD: "! was given a later version than this server knows",
-    Standing.UNHEARD: "… has not taken it yet",
-    Standing.WAITING: "… waits for a free lane",
-    Standing.TRIAL: "… on trial",
-    Standing.APPLIED: "✔ applied",
-    Standing.OWN: "· has its own file",
-}
-"""How a unit stands, with a shape for each kind."""
 
 
 def read_changes(words: Sequence[str]) -> dict[str, object]:
@@ -206,28 +188,3 @@ def tell(seen: Mapping[str, Wanted], versions: Mapping[str, int], *, as_json: bo
             typer.echo(json.dumps(as_dict(seen[unit]) | {"version": version}))
         else:
             typer.echo(f"{unit}: version {version}: {SAID[seen[unit].standing].strip()}")
-
-
-def as_dict(row: Wanted) -> dict[str, object]:
-    """A unit's line for programs."""
-    desired, said = row.desired, row.reported
-    return {
-        "unit": row.unit,
-        "state": row.standing.value,
-        "desired": None if desired is None else desired.version,
-        "settings": None if desired is None else desired.settings,
-        "set_by": None if desired is None else desired.set_by,
-        "set_at": None if desired is None else rfc3339(desired.set_ms / 1000),
-        "reason": None if desired is None else desired.reason,
-        "reported": None if said is None else said.version,
-        "in_force": None if said is None else said.in_force,
-        "digest": None if said is None else said.digest,
-        "heard_at": None if row.heard_ms is None else rfc3339(row.heard_ms / 1000),
-        "faults": [] if said is None else said.faults,
-        "differences": {key: {"wanted": wanted, "in_force": held} for key, (wanted, held) in row.differences.items()},
-    }
-
-
-def describe_differences(row: Wanted) -> list[str]:
-    """A line for each key that is not as it is to be."""
-    return [f"{key} = {show(held)}, is to be {show(wanted)}" for key, (wanted, held) in row.differences.items()]

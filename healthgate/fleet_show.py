@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from healthcode.alerts import ALERTS
-from healthgate import fleet_words
+from healthgate import fleet_wanted, fleet_words
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.fleet_plan import PlanError, find_units
@@ -23,6 +23,7 @@ from healthgate.fleet_words import age, as_dict, lane_words, presence, weight_of
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server.config import load
+from server.desired import Wanted
 from server.fleet_state import Presence
 from server.fleet_watch import FleetWatch, Seen, Unit
 from server.store import Store, events
@@ -83,10 +84,12 @@ def show(unit: UnitName, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
             find_units([unit], [one.unit for one in office.watch.see().units])
             raise PlanError(f"{unit[:60]!r} is a pattern: expected one unit's name")
         at_ms = round(office.now() * 1000)
+        wanted = office.desires.see().get(unit)
         if as_json:
-            typer.echo(json.dumps(as_dict(found, at_ms)))
+            configuration = None if wanted is None else fleet_wanted.as_dict(wanted)
+            typer.echo(json.dumps(as_dict(found, at_ms) | {"configuration": configuration}))
             return
-        _print(found, office.watch, at_ms)
+        _print(found, office.watch, at_ms, wanted)
 
 
 def chosen(seen: Seen, patterns: Sequence[str] | None, *, retired: bool = False) -> Seen:
@@ -99,7 +102,7 @@ def chosen(seen: Seen, patterns: Sequence[str] | None, *, retired: bool = False)
     return replace(seen, units=tuple(unit for unit in seen.units if unit.unit in names))
 
 
-def _print(unit: Unit, watch: FleetWatch, at_ms: int) -> None:
+def _print(unit: Unit, watch: FleetWatch, at_ms: int, wanted: Wanted | None) -> None:
     from healthgate.fleet_live import line_of
 
     console, state = Console(highlight=False), unit.state
@@ -120,6 +123,8 @@ def _print(unit: Unit, watch: FleetWatch, at_ms: int) -> None:
         facts.add_row("lane", f"{lane_words(state.lane)}, light {state.lane.signal} for {since}{ends}{also}")
     for name, value in _numbers(unit):
         facts.add_row(name, value)
+    for number, line in enumerate([] if wanted is None else fleet_wanted.describe(wanted)):
+        facts.add_row("" if number else "configuration", cell(line))
     console.print(facts)
     if state.alerts:
         console.print()
