@@ -263,7 +263,7 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
             sensor,
             calibration_path(config),
             reboot=lambda: None if hardware.world is None else hardware.world.journal({"reboot": True}),
-            update=lambda release, transaction, by: wish(data, config.updates.folder, release, transaction, by) or "",
+            update=lambda release, transaction, by: wish(data, config.updates, release, transaction, by) or "",
         )
         tested = Tested(cache, outbox, clock, gate, camera, sensor, link.round_trip_ms)
         orders = Orders(config, unit, tools, Selftest(unit, tested, link.respond))

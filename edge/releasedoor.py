@@ -18,6 +18,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from edge.config import Updates
 from edge.files import Calls, write_atomically
 from edge.releasefolder import ReleaseFolder, ReleaseFolderError
 from edge.updates import Phase, Seen
@@ -77,14 +78,16 @@ def version_of(prefix: Path) -> str | None:
         return None
 
 
-def wish(data: Path, folder: str, version: str, wish_id: str, by: str) -> str | None:
+def wish(data: Path, updates: Updates, version: str, wish_id: str, by: str) -> str | None:
     """Asks for a release; None where the updater will see to it, else why it will not: one line. OSError where the disk takes no wish.
 
-    `data` and `folder` are the unit's `data` and `updates.folder`.
+    `data` and `updates` are what the unit's configuration says.
     """
-    if not folder:
+    if not updates.folder:
         return "updates.folder is not set: this unit is not updated from afar"
-    releases = ReleaseFolder(Path(folder))
+    if read_updater(Path(updates.run)) is None:
+        return "the updater is not there: is the service healthgate-updates enabled at this unit?"
+    releases = ReleaseFolder(Path(updates.folder))
     try:
         good, kept = releases.version_at("good"), releases.read()
     except ReleaseFolderError as wrong:

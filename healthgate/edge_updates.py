@@ -47,7 +47,7 @@ def update(
     except msgspec.ValidationError:
         raise NotReady(f"{version[:40]!r}: expected three numbers with dots between, such as 0.2.0") from None
     try:
-        refused = releasedoor.wish(Path(found.data), found.updates.folder, wanted, secrets.token_hex(8), reason)
+        refused = releasedoor.wish(Path(found.data), found.updates, wanted, secrets.token_hex(8), reason)
     except OSError as wrong:
         raise NotReady(f"{found.data}: cannot be written: {wrong.strerror}") from None
     if refused is not None:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from edge import releasedoor
+from edge.config import Updates
 from edge.releasedoor import ReleaseDoor, UpdaterSays, wish
 from edge.releasefolder import FOLDER_CALLS, WHOLE, FolderCalls, ReleaseFolder, ReleaseFolderError
 from edge.updater import Updater
@@ -100,6 +101,10 @@ class House:
             folder.point(name, OLD)
 
     @property
+    def settings(self) -> Updates:
+        return Updates(folder=str(self.path), run=str(self.run))
+
+    @property
     def folder(self) -> ReleaseFolder:
         return ReleaseFolder(self.path, CALLS)
 
@@ -139,7 +144,8 @@ def house(tmp_path: Path) -> House:
 
 
 def ask(house: House, version: str = NEW, name: str = "w1") -> None:
-    assert wish(house.data, str(house.path), version, name, "li") is None
+    house.updater().turn()  # it has said that it is there
+    assert wish(house.data, house.settings, version, name, "li") is None
 
 
 def releases(house: House) -> set[str]:
@@ -243,12 +249,17 @@ def test_a_wish_that_cannot_be_granted_is_answered_at_once(house: House) -> None
     house.run_on(house.updater(), DEVICE_S + 120)
     assert house.look() == (OLD, OLD)
     assert releases(house) == {OLD}, "what was refused takes no room"
-    again = wish(house.data, str(house.path), NEW, "w2", "li")
+    again = wish(house.data, house.settings, NEW, "w2", "li")
     assert again is not None
     assert again.startswith("release 0.2.0 is refused here: the camera worked before and has not for 120 s")
-    older = wish(house.data, str(house.path), "0.0.9", "w3", "li")
+    older = wish(house.data, house.settings, "0.0.9", "w3", "li")
     assert older == "release 0.0.9: 0.1.0 runs, expected a newer one"
-    assert wish(house.data, "", NEWER, "w4", "li") == "updates.folder is not set: this unit is not updated from afar"
+    assert wish(house.data, Updates(), NEWER, "w4", "li") == "updates.folder is not set: this unit is not updated from afar"
+
+
+def test_a_wish_without_an_updater_is_answered_so(house: House) -> None:
+    assert "is the service healthgate-updates enabled" in (wish(house.data, house.settings, NEW, "w1", "li") or "")
+    assert not (house.data / "update.ask").exists()
 
 
 def test_the_gate_tells_each_piece_of_news_once_also_over_a_restart(house: House) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.config import Updates
 from edge.releasedoor import GateSays, read_updater, wish
 from edge.releasefolder import ReleaseFolder
 from edge.updates import TRIAL_S, Phase
@@ -136,7 +137,7 @@ class House:
         return said.trouble if said is not None else ""
 
     def ask(self, version: str) -> None:
-        assert wish(self.data, str(self.folder / "opt"), version, f"w-{version}", "li") is None
+        assert wish(self.data, Updates(folder=f"{self.folder}/opt", run=str(self.run)), version, f"w-{version}", "li") is None
 
     def look(self) -> tuple[str, str]:
         return self.releases.version_at("current"), self.releases.version_at("good")
@@ -154,8 +155,9 @@ def house(tmp_path: Path) -> Iterator[House]:
 def test_a_release_from_the_server_to_the_end_of_its_trial_and_one_that_does_not_work(house: House) -> None:
     house.publish(NEW)
     house.publish(BROKEN, "import sys\nsys.exit('this release knows no MLX90614')\n")
-    house.ask(NEW)
     house.start()
+    house.wait_for(lambda: house.phase() is Phase.RESTING)
+    house.ask(NEW)
     house.wait_for(lambda: house.phase() is Phase.INSTALLING)
     house.end(signal.SIGKILL)
     assert house.look() == (OLD, OLD)
@@ -180,8 +182,9 @@ def test_a_release_from_the_server_to_the_end_of_its_trial_and_one_that_does_not
 
 def test_a_bad_signature_and_a_bundle_of_other_bytes_are_named_and_nothing_comes_of_them(house: House) -> None:
     house.publish(NEW, signer=SoftwareKey.generate())
-    house.ask(NEW)
     house.start()
+    house.wait_for(lambda: house.phase() is Phase.RESTING)
+    house.ask(NEW)
     house.wait_for(lambda: house.trouble() != "")
     assert house.trouble() == "release 0.2.0: UNKNOWN_KEY: expected a release signed by a key that the trust list has for it"
     house.publish(BROKEN)

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from edge.formats import OUTBOX, READS, WRITES, find_lost
 from edge.outbox import Outbox, OutboxFault
-from edge.releasedoor import read_wish
+from edge.releasedoor import UpdaterSays, read_wish, say
 from edge.releasefolder import ReleaseFolder
-from edge.updates import Kept
+from edge.updates import Kept, Phase
 from healthgate.edge import app
 from tests.edge.province import ROOT
 from tests.gate_toml import GATE
@@ -88,6 +88,10 @@ def test_this_release_reads_what_it_writes() -> None:
 
 
 def test_a_wish_at_the_unit(folder: Path) -> None:
+    done = run(folder, "update", "0.2.0", "--reason", "a trial")
+    assert (done.exit_code, "the updater is not there" in done.stderr) == (2, True)
+    (folder / "run").mkdir()
+    say(folder / "run", UpdaterSays(Phase.RESTING, "0.1.0", "0.1.0"))
     done = run(folder, "update", "0.2.0", "--reason", "a trial")
     assert done.exit_code == 0, done.output
     wish = read_wish(folder / "data")
