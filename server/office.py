@@ -104,6 +104,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         registry = Registry(
             store, seal, issuer=config.issuer, uris=config.uris, now=now, policy=load_policy(config.policy), capacity=capacity
         )
+        _tell_older(config, registry)
     except SQLAlchemyError as wrong:
         store.close()
         raise StoreError(f"database: {str(wrong).splitlines()[0]}") from None
@@ -145,3 +146,12 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         FleetWatch(store, now),
         Desires(store, now),
     )
+
+
+def _tell_older(config: Config, registry: Registry) -> None:
+    """Rules that two people put in force at the desk stay where the configuration names older ones: the log says so."""
+    named = load_policy(config.policy).version
+    with registry.store.read() as tx:
+        held = registry.rulings.policy(tx).version
+    if config.policy and named < held:
+        log.info("policy %d of the configuration is older than %d, which was put in force at the desk: %d rules", named, held, held)
