@@ -2,7 +2,7 @@
 
 A configuration comes into force at the next start of the process: whatever it changes is then read where it always is, and nothing runs on
 with half of it. The unit ends in order when nobody is in the lane, and its service starts it again. The deciding thread calls `attend`;
-the link's thread only hands over what it has verified.
+the link's thread hands over what it has verified, and looks for faults first: on a small board that takes longer than a verdict may wait.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from edge import trial
@@ -51,18 +52,26 @@ class Telling(Protocol):
         """Publishes it, now or at the next connection."""
 
 
+@dataclass(frozen=True)
+class _Offer:
+    """A configuration that has come, and what is wrong with it."""
+
+    given: Given
+    faults: tuple[str, ...]
+
+
 class Governor:
     """One process's. `hear` may be called by any thread, all else belongs to the deciding one. Times in monotonic seconds."""
 
     def __init__(self, started: Started, at: float) -> None:
         self._started = started
-        self._heard: queue.SimpleQueue[Desired] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[_Offer] = queue.SimpleQueue()
         self._config = started.config.trial
         self._began_at = at
         self._watch: Watch | None = None
         if started.overrides.held.trial is not None:
             self._watch = Watch(at + self._config.length_s)
-        self._put_off: list[Given] = []
+        self._put_off: list[_Offer] = []
         self._again_at = float("-inf")
         self._waits_since: float | None = None
         self._told: Held | None = None
@@ -71,7 +80,9 @@ class Governor:
 
     def hear(self, desired: Desired) -> None:
         """A configuration has come, verified, that names this unit."""
-        self._heard.put(desired)
+        given = Given(desired.version, desired.settings)
+        is_new = given.version > self._started.overrides.held.newest
+        self._heard.put(_Offer(given, tuple(self._started.find_faults(given)) if is_new else ()))
 
     def attend(self, at: float, unit: Governed, link: Telling) -> bool:
         """What is due at `at`; whether the process is to end now, to be started again."""
@@ -91,25 +102,23 @@ class Governor:
         if self._put_off and at >= self._again_at:
             waiting, self._put_off = self._put_off, []
         while not self._heard.empty():
-            desired = self._heard.get()
-            waiting.append(Given(desired.version, desired.settings))
-        for given in waiting:
-            self._offer(given, at, unit)
+            waiting.append(self._heard.get())
+        for offer in waiting:
+            self._offer(offer, at, unit)
 
     def _knows_what_works(self, at: float, unit: Governed) -> bool:
         """A process that has just begun does not know yet which devices work: a trial that began now would watch over none."""
         return at >= self._began_at + self._config.lost_s or all(unit.working.get(device, False) for device in Device)
 
-    def _offer(self, given: Given, at: float, unit: Governed) -> None:
-        before = self._started.overrides.held
+    def _offer(self, offer: _Offer, at: float, unit: Governed) -> None:
+        before, given, faults = self._started.overrides.held, offer.given, offer.faults
         if given.version <= before.newest:
             if given.version < before.newest:
                 log.warning("configuration %d is not taken: expected a version above %d", given.version, before.newest)
             return
-        faults = self._started.find_faults(given)
         working = [device for device, works in unit.working.items() if works]
         if not self._keep(trial.offered(before, given, faults, working), at):
-            self._put_off.append(given)
+            self._put_off.append(offer)
             return
         for fault in faults:
             log.warning("configuration %d is rejected: %s", given.version, fault)

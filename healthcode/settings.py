@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,7 +88,7 @@ def read_layers(layers: Sequence[Layer], kind: type[T], rules: Sequence[Rule] = 
     found: dict[str, Any] = {}
     for each in said:
         found = _lay_over(found, each)
-    keys = {key.path: key for key in list_keys(kind)}
+    keys = _keys_of(kind)
     config, faults = _sift(found, kind, keys)
     faults += [fault for layer, each in zip(layers, said, strict=True) for fault in _find_closed(layer, each, keys)]
     broken = {".".join(str(part) for part in fault.path) for fault in faults}
@@ -99,6 +100,18 @@ def read_layers(layers: Sequence[Layer], kind: type[T], rules: Sequence[Rule] = 
     first = Place(0, 0, layers[0].name)
     faults.sort(key=lambda fault: places.get(fault.path, first))
     raise SettingsError("\n".join(f"{places.get(fault.path, first.name)}: {fault.text}" for fault in faults))
+
+
+@lru_cache(8)
+def _keys_of(kind: type[msgspec.Struct]) -> Mapping[str, Key]:
+    """The keys of `kind` by their paths; kept, because msgspec takes some 20 ms to look at a large configuration."""
+    return {key.path: key for key in list_keys(kind)}
+
+
+@lru_cache(64)
+def _fields_of(kind: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """The fields of `kind` by their names, kept for the same reason."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def load_toml(text: str, name: str) -> dict[str, Any]:
@@ -153,7 +166,7 @@ def _sift(found: Mapping[str, object], kind: type[T], keys: Mapping[str, Key], s
     A key at fault has its default in the struct, or None where it has none; nobody may look at it.
     """
     good: dict[str, object] = {}
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields_of(kind)
     faults = [Fault((*section, name), _unknown(name, section, list(fields), keys)) for name in found if name not in fields]
     for name, field in fields.items():
         path = (*section, name)
