@@ -71,15 +71,15 @@ class FleetWatch:
         at_ms = to_ms(self._now())
         with self._store.read() as tx:
             bridge = fleet.find_bridge(tx)
-            known = {row.unit: row for row in events.list_units(tx)}
             listening_ms = listening_since(bridge.since_ms, bridge.beat_ms, at_ms)
-            frame = f"{listening_ms is not None:d}.{len(known)}"
+            frame = f"{listening_ms is not None:d}.{events.count_units(tx)}"
             change = _change_of(token, frame)
-            states = {state.unit: state for state in fleet.list_states(tx, -1 if change is None else change)}
+            is_new = change is None or change != bridge.change
+            states = {state.unit: state for state in fleet.list_states(tx, -1 if change is None else change)} if is_new else {}
+            rows = events.list_units(tx) if change is None else events.find_units(tx, states)
         units = [
             Unit(row.unit, row.note, row.site, row.added_ms, judge(states.get(row.unit) or _unheard(row), listening_ms, at_ms))
-            for row in known.values()
-            if change is None or row.unit in states
+            for row in rows
         ]
         return Seen(f"{bridge.change}.{frame}", at_ms, listening_ms, change is None, tuple(units))
 

@@ -84,12 +84,25 @@ def units_in_service(connection: Connection) -> list[str]:
     return [str(unit) for (unit,) in connection.execute(text("SELECT unit FROM units WHERE retired_ms IS NULL ORDER BY unit"))]
 
 
+def count_units(connection: Connection) -> int:
+    """How many units there are."""
+    return int(connection.execute(text("SELECT count(*) FROM units")).scalar_one())
+
+
+def find_units(connection: Connection, units: Collection[str]) -> list[UnitRow]:
+    """Those of these units that the server knows, by name."""
+    query = text("SELECT unit, note, added_ms, watermark_ms, site FROM units WHERE unit IN :units ORDER BY unit")
+    query = query.bindparams(bindparam("units", expanding=True))
+    asked = sorted(units)
+    found: list[UnitRow] = []
+    for begin in range(0, len(asked), AT_ONCE):
+        found += [UnitRow(**row._mapping) for row in connection.execute(query, {"units": asked[begin : begin + AT_ONCE]})]
+    return found
+
+
 def find_unit(connection: Connection, unit: str) -> UnitRow | None:
     """A unit that the server knows."""
-    row = connection.execute(
-        text("SELECT unit, note, added_ms, watermark_ms, site FROM units WHERE unit = :unit"), {"unit": unit}
-    ).one_or_none()
-    return None if row is None else UnitRow(**row._mapping)
+    return next(iter(find_units(connection, [unit])), None)
 
 
 def known_units(connection: Connection, units: Collection[str]) -> frozenset[str]:
