@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, assert_never
 
 import msgspec
@@ -157,16 +158,16 @@ def _follow_on_screen(watch: FleetWatch, patterns: list[str] | None, moments: It
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         for _ in moments:
             seen = chosen(watch.see(), patterns)
-            live.update(_page(seen, console.height if console.is_terminal else len(seen.units) + 4), refresh=True)
+            live.update(_page(seen, console.width, console.height if console.is_terminal else len(seen.units) + 4), refresh=True)
 
 
-def _page(seen: Seen, rows: int) -> Group:
+def _page(seen: Seen, width: int, rows: int) -> Group:
     """What fits; what is left out is well, or not as bad as what is shown."""
     worst = fleet_words.order(seen.units)
     shown: tuple[Unit, ...] = tuple(worst[: max(1, rows - 4)])
     more = f"; {len(worst) - len(shown)} more are not shown" if len(shown) < len(worst) else ""
     head = Text(f"{rfc3339(seen.at_ms // 1000)}  {fleet_words.summary(seen)}{more}")
-    return Group(head, fleet_words.table(Seen(seen.token, seen.at_ms, seen.listening_ms, True, shown)))
+    return Group(head, fleet_words.table(replace(seen, units=shown), width))
 
 
 def _moments(every: float, seconds: float | None) -> Iterator[None]:

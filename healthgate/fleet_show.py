@@ -70,7 +70,7 @@ def ls(patterns: Patterns = None, retired: WithRetired = False, config: ConfigPa
             typer.echo(json.dumps(as_dict(unit, seen.at_ms)))
         return
     console = Console(highlight=False)
-    console.print(fleet_words.table(seen))
+    console.print(fleet_words.table(seen, console.width))
     console.print(fleet_words.summary(seen), markup=False)
 
 

@@ -26,6 +26,10 @@ _ALERT_STYLES = {Weight.STOPS: "bold red", Weight.ALARM: "bold magenta", Weight.
 _ALERT_SHAPES = {Weight.STOPS: "✖", Weight.ALARM: "▲", Weight.WARNS: "!"}
 RESTING = "locked"
 """The stage of a lane that waits for somebody."""
+COLUMNS = ("unit", "state", "lane", "light", "lists", "clock", "sensor", "camera", "waiting", "passes", "alerts")
+WIDE = 110
+NEEDLESS = frozenset({"light", "waiting", "passes"})
+"""Columns that a terminal narrower than so many characters goes without."""
 OLD_LISTS_S = 300.0
 """Lists are stated anew every 30 s: one this old says that news does not get through."""
 
@@ -68,29 +72,30 @@ def weight_of(name: str) -> Weight:
     return ALERTS[name].weight if name in ALERTS else Weight.WARNS
 
 
-def table(seen: Seen) -> Table:
-    """The fleet as a table. What a unit said before it went is dim."""
+def table(seen: Seen, width: int = WIDE) -> Table:
+    """The fleet as a table, with fewer columns where it is narrower than WIDE. What a unit said before it went is dim."""
     made = Table(box=None, pad_edge=False)
-    for name in ("unit", "state", "lane", "light", "lists", "clock", "sensor", "camera", "waiting", "passes", "alerts"):
+    columns = [name for name in COLUMNS if width >= WIDE or name not in NEEDLESS]
+    for name in columns:
         made.add_column(name, no_wrap=name in ("unit", "state"), justify="right" if name in ("lists", "waiting", "passes") else "left")
     for unit in order(seen.units):
         state, status, lane = unit.state, unit.state.status, unit.state.lane
         gone = unit.is_gone
         lists = Text(age(status.list_age_s if status else None), style=_old(status.list_age_s if status else None))
-        made.add_row(
-            cell(unit.unit),
-            presence(state, seen.at_ms),
-            lane_words(lane),
-            lane.signal if lane else "-",
-            lists,
-            _works(status.clock_trusted if status else None),
-            _works(status.sensor_ok if status else None),
-            _works(status.camera_ok if status else None),
-            str(status.outbox_pending) if status else "-",
-            str(status.passes) if status else "-",
-            alerts(state),
-            style="dim" if gone else "",
-        )
+        cells: dict[str, Text | str] = {
+            "unit": cell(unit.unit),
+            "state": presence(state, seen.at_ms),
+            "lane": lane_words(lane),
+            "light": lane.signal if lane else "-",
+            "lists": lists,
+            "clock": _works(status.clock_trusted if status else None),
+            "sensor": _works(status.sensor_ok if status else None),
+            "camera": _works(status.camera_ok if status else None),
+            "waiting": str(status.outbox_pending) if status else "-",
+            "passes": str(status.passes) if status else "-",
+            "alerts": alerts(state),
+        }
+        made.add_row(*(cells[name] for name in columns), style="dim" if gone else "")
     return made
 
 
