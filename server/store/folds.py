@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection
 
-from server.store.rulings import FactRow, list_imported
+from server.store.rulings import FactRow, execute_about, list_imported
 from server.store.sql import text
 
 
@@ -24,12 +24,10 @@ class FoldRow:
     runs: str
 
 
-_FOLDS = text("SELECT resident, basis, until_ms, kept, heard_ms, runs FROM folds WHERE resident IN :residents").bindparams(
-    bindparam("residents", expanding=True)
-)
+_FOLDS = "SELECT resident, basis, until_ms, kept, heard_ms, runs FROM folds WHERE resident IN :residents"
 _FACTS = "SELECT resident, kind, at_ms, recorded_ms, body FROM facts WHERE resident IN :residents"
-_UNFOLDED = text(_FACTS + " AND folded = 0 ORDER BY resident, at_ms, fact").bindparams(bindparam("residents", expanding=True))
-_FOLDED = text(_FACTS + " AND folded = 1").bindparams(bindparam("residents", expanding=True))
+_UNFOLDED = _FACTS + " AND folded = 0 ORDER BY resident, at_ms, fact"
+_FOLDED = _FACTS + " AND folded = 1"
 
 
 def list_counting(
@@ -43,14 +41,14 @@ def list_counting(
     if not residents:
         return found, {}
     asked = list(residents)
-    for row in connection.execute(_UNFOLDED, {"residents": asked}):
+    for row in execute_about(connection, _UNFOLDED, asked):
         found[row[0]].append(FactRow(*row))
     folds = {}
-    for fold in (FoldRow(*row) for row in connection.execute(_FOLDS, {"residents": asked})):
+    for fold in (FoldRow(*row) for row in execute_about(connection, _FOLDS, asked)):
         if fold.basis == basis and sum(row.at_ms <= fold.until_ms for row in found[fold.resident]) == fold.kept:
             folds[fold.resident] = fold
         else:
-            for row in connection.execute(_FOLDED, {"residents": [fold.resident]}):
+            for row in execute_about(connection, _FOLDED, [fold.resident]):
                 found[fold.resident].append(FactRow(*row))
             found[fold.resident].sort(key=lambda row: row.at_ms)
     list_imported(connection, asked, found, also)

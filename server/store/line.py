@@ -91,7 +91,11 @@ class Shared:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._began = time.monotonic()
         self._connection = connect()
-        self._whole = self._connection.begin()
+        try:
+            self._whole = self._connection.begin()
+        except BaseException:
+            self._connection.close()
+            raise
         self._ended = threading.Event()
         self._wrong: BaseException | None = None
 

@@ -97,7 +97,7 @@ _SET_DUE = text("UPDATE residents SET due_ms = :due_ms WHERE resident = :residen
 
 def find_stands(connection: Connection, residents: Collection[str]) -> list[StandRow]:
     """Where these residents stand; unknown ones are left out."""
-    return [StandRow(*row) for row in _execute(connection, _STANDS, residents)]
+    return [StandRow(*row) for row in execute_about(connection, _STANDS, residents)]
 
 
 def list_facts(connection: Connection, residents: Collection[str], also: tuple[int, int] | None = None) -> dict[str, list[FactRow]]:
@@ -106,7 +106,7 @@ def list_facts(connection: Connection, residents: Collection[str], also: tuple[i
     `also`: (number, now_ms) of an import that is not in force, as if it were since `now_ms`.
     """
     found: dict[str, list[FactRow]] = defaultdict(list)
-    for row in _execute(connection, _FACTS, residents):
+    for row in execute_about(connection, _FACTS, residents):
         found[row[0]].append(FactRow(*row))
     if residents:
         list_imported(connection, list(residents), found, also)
@@ -118,7 +118,7 @@ def list_imported(
 ) -> None:
     """Puts among the facts `found` of these residents those that imports in force say."""
     number, now_ms = also or (0, 0)
-    told = _execute(connection, _IMPORTED, residents, also=number, now_ms=now_ms)
+    told = execute_about(connection, _IMPORTED, residents, also=number, now_ms=now_ms)
     imported = [FactRow(*row) for row in told if row[3] is not None]
     for fact in imported:
         found[fact.resident].append(fact)
@@ -141,7 +141,7 @@ def newest_recorded_ms(connection: Connection, resident: str) -> int:
         ),
         {"resident": resident},
     )
-    told = _execute(connection, _IMPORTED, [resident], also=0, now_ms=0)
+    told = execute_about(connection, _IMPORTED, [resident], also=0, now_ms=0)
     return max([int(own.scalar_one()), *(int(row[3]) for row in told if row[3] is not None)])
 
 
@@ -260,7 +260,7 @@ def _revise(connection: Connection) -> None:
     connection.execute(text("UPDATE rulebook SET revision = revision + 1"))
 
 
-def _execute(connection: Connection, statement: str, residents: Collection[str], **values: int) -> Sequence[Any]:
+def execute_about(connection: Connection, statement: str, residents: Collection[str], **values: int) -> Sequence[Any]:
     """Rows of a statement about `residents`. Of one it is asked in its own words: a list of blanks is written anew each time."""
     if not residents:
         return ()
