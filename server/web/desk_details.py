@@ -25,7 +25,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     ),
     "why": ("review.{}",),
     "decision": ("queue.decide.{}", "detail.decision.{}"),
-    "role": ("desk.role.{}",),
+    "role": ("detail.role.{}", "desk.role.{}"),
     "relation": ("relation.{}",),
     "said": ("queue.holder.{}",),
     "purpose": ("detail.purpose.{}",),

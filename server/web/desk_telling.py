@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from server.actors import Role
 from server.facts import (
     Case,
     CaseClosed,
@@ -88,7 +89,7 @@ def tell_entry(words: Words, entry: EntryRow) -> dict[str, object]:
         "entry": entry.entry,
         "at": entry.at_ms / 1000,
         "account": entry.account,
-        "role": _role(words, entry.role),
+        "role": words("detail.role.resident") if entry.role == Role.RESIDENT.value else _role(words, entry.role),
         "action": words(action) if action in words else entry.action,
         "subject": entry.subject,
         "detail": tell_detail(words, detail),
