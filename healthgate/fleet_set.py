@@ -7,6 +7,7 @@ import os
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from rich.console import Console
 from edge.afar import FROM_AFAR, find_faults
 from healthcode.desired import write_settings
 from healthcode.setting_keys import show
+from healthcode.terms import Use
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
@@ -83,6 +85,9 @@ def set_keys(
         if rest and is_well:
             versions |= office.desires.set(rest, who, reason)
         tell(office.desires.see(), versions, as_json=as_json)
+        keys = Path(office.config.keys)
+        if not any(keys.glob(f"{Use.CONFIG.value}*.pem")):
+            typer.echo(f"healthgate fleet: it goes out when there is a key for it: healthgate keys rotate {keys} config", err=True)
     if not is_well:
         typer.echo(f"healthgate fleet: {len(rest)} others keep what they have", err=True)
         raise typer.Exit(1)

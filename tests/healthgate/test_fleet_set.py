@@ -76,6 +76,15 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk.office.store.close()
 
 
+@pytest.fixture(scope="module")
+def quiet_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk at which nothing is ever set."""
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    desk.reports("north")
+    yield desk
+    desk.office.store.close()
+
+
 def test_the_plan_is_shown_before_anything_is_set(desk: Desk) -> None:
     desk.reports("hall-1")
     result = desk.run("set", "hall-*", "sound.volume=0.5", "--reason", "neighbours")
@@ -87,7 +96,8 @@ def test_the_plan_is_shown_before_anything_is_set(desk: Desk) -> None:
 
 
 def test_set_change_and_give_back(desk: Desk) -> None:
-    assert desk.set("hall-*", "sound.volume=0.5", "sound.night_from=21:30", "camera.roi=[0, 0, 1, 0.8]").exit_code == 0
+    first = desk.set("hall-*", "sound.volume=0.5", "sound.night_from=21:30", "camera.roi=[0, 0, 1, 0.8]")
+    assert (first.exit_code, "it goes out when there is a key for it: healthgate keys rotate" in first.stderr) == (0, True)
     assert desk.text("hall-2") == '[camera]\nroi = [0, 0, 1, 0.8]\n\n[sound]\nnight_from = "21:30"\nvolume = 0.5\n'
     assert desk.text("north") is None
     assert desk.set("hall-2", "sound.night_from=", "camera.roi=").exit_code == 0
@@ -111,13 +121,12 @@ def test_set_change_and_give_back(desk: Desk) -> None:
         (["north", "sound.volume=0.5", "sound.volume=0.6"], "sound.volume: expected once, found twice"),
     ],
 )
-def test_what_no_unit_could_take_is_one_line_and_sets_nothing(desk: Desk, words: list[str], said: str) -> None:
-    desk.reports("north")
-    result = desk.set(*words)
+def test_what_no_unit_could_take_is_one_line_and_sets_nothing(quiet_desk: Desk, words: list[str], said: str) -> None:
+    result = quiet_desk.set(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"healthgate fleet: {said}")
-    assert desk.text("north") is None
+    assert quiet_desk.text("north") is None
 
 
 def test_of_a_unit_that_never_reported_only_what_is_certain_is_refused(desk: Desk) -> None:
