@@ -19,6 +19,7 @@ from healthgate.errors import one_line_errors
 from healthgate.fleet_answers import Board, Outcome, run_stage, show_details
 from healthgate.fleet_asked import LIFE_S, Asked, NotSent, writer
 from healthgate.fleet_link import NoBroker, open_link
+from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
 from healthgate.signers import SignerError, open_signer
 from server.config import Broker, ConfigError, load
@@ -51,7 +52,10 @@ def complete_command(incomplete: str) -> list[str]:
 
 @one_line_errors("healthgate fleet run", NotSent, NoBroker, PlanError, SignerError, ConfigError)
 def run(
-    patterns: Annotated[list[str], typer.Argument(metavar="UNIT...", help="Names or patterns such as 'hall-*'.", show_default=False)],
+    patterns: Annotated[
+        list[str],
+        typer.Argument(metavar="UNIT...", help="Names or patterns such as 'hall-*'.", autocompletion=complete_unit, show_default=False),
+    ],
     command: Annotated[CommandName, typer.Argument(metavar="COMMAND", help="What they are to do.", autocompletion=complete_command)],
     reason: Annotated[str, typer.Option(help="Why: it is on record at the unit with your name.")] = "",
     key: Annotated[

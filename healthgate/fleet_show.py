@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,34 +16,18 @@ from healthcode.alerts import ALERTS
 from healthgate import fleet_wanted, fleet_words
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
+from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import PlanError, find_units
 from healthgate.fleet_words import age, as_dict, lane_words, presence, weight_of
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
-from server.config import load
 from server.desired import Wanted
 from server.fleet_state import Presence
 from server.fleet_watch import FleetWatch, Seen, Unit
-from server.store import Store, events
 
 in_one_line_too = one_line_errors("healthgate", PlanError)
 LAST = 10
 """Events that `show` shows."""
-
-
-def complete_unit(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of known units that begin so, from the database of the configuration that stands on the line; none where it cannot be read."""
-    with suppress(Exception):
-        config = load(Path(str(ctx.params.get("config") or DEFAULT_CONFIG)))
-        if config.database_url.startswith("sqlite:///") and not Path(config.database_url.removeprefix("sqlite:///")).exists():
-            return []
-        store = Store.open(config.database_url)
-        try:
-            with store.read() as tx:
-                return [row.unit for row in events.list_units(tx) if row.unit.startswith(incomplete)]
-        finally:
-            store.close()
-    return []
 
 
 Patterns = Annotated[

@@ -25,6 +25,7 @@ from healthgate.errors import one_line_errors
 from healthgate.fleet_answers import run_stage
 from healthgate.fleet_asked import LIFE_S, NotSent, writer
 from healthgate.fleet_link import NoBroker, open_link
+from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree
 from healthgate.fleet_run import broker_of
 from healthgate.fleet_show import chosen
@@ -145,7 +146,10 @@ _SHAPES = {
 @in_one_line
 @one_line_errors("healthgate fleet update", PlanError, StagesError, BundleError, NotSent, NoBroker, SignerError)
 def update(
-    patterns: Annotated[list[str], typer.Argument(metavar="UNIT...", help="Names or patterns such as 'hall-*'.", show_default=False)],
+    patterns: Annotated[
+        list[str],
+        typer.Argument(metavar="UNIT...", help="Names or patterns such as 'hall-*'.", autocompletion=complete_unit, show_default=False),
+    ],
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="The version, published with `release publish`.", show_default=False)],
     canary: Annotated[int, typer.Option(min=0, help="So many units first, alone, to the end of their five minutes.")] = 1,
     stages: Annotated[str, typer.Option(help="Then up to these shares of all, each when the one before is through.")] = "10%,50%,100%",

@@ -8,12 +8,14 @@ import pytest
 from healthcode import topics
 from healthcode.messages import Alert, Info, Lane, Message, PassageEvent, PassEvent, UnitStatus, encode, stamp
 from healthcode.terms import ClockState, Decision, LaneMode, PassageOutcome, Reason, Screening
+from server.__main__ import build
 from server.fleet import Fleet
 from server.fleet_hours import Hour, bin_of
 from server.fleet_state import BEATING_MS, SILENT_MS, Presence
 from server.fleet_watch import Seen
 from server.intake import Incoming, Intake
 from server.office import Office
+from server.rounds import Rounds
 from server.store import fleet
 from tests.server.office import Clock, Town
 from tests.server.reports import BOOT, batch, note, passed
@@ -193,3 +195,25 @@ def test_a_unit_that_is_dropped_leaves_what_all_counted(intake: Intake, office: 
     assert office.watch.hours(0, 2**50, ["north"]) == {}
     assert len(office.watch.hours(0, 2**50)) == 1
     assert office.watch.see(token).token != token
+
+
+def test_the_bridge_listens_anew_with_each_connection(office: Office, clock: Clock) -> None:
+    """What was said between two connections may be lost: a unit is not called silent for it."""
+    rounds, mono = Rounds(build(office, clock), 30.0, lambda _: None), 100.0
+
+    def turn(*, is_connected: bool, announces: bool = False) -> int | None:
+        nonlocal mono
+        mono, clock.at = mono + 1, clock.at + 1
+        rounds.due(mono, is_connected=is_connected, announces=announces)
+        return office.watch.see().listening_ms
+
+    assert turn(is_connected=False) is None
+    first = turn(is_connected=True, announces=True)
+    assert first == round(clock() * 1000)
+    assert [turn(is_connected=True) for _ in range(60)] == [first] * 60
+    assert turn(is_connected=False) is None
+    second = turn(is_connected=True, announces=True)
+    assert second == round(clock() * 1000)
+    assert turn(is_connected=True, announces=True) != second, "a connection that was lost and made again between two looks"
+    rounds.leave()
+    assert office.watch.see().listening_ms is None
