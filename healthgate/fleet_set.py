@@ -19,8 +19,9 @@ from healthcode.setting_keys import show
 from healthcode.terms import Use
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
+from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
-from healthgate.fleet_show import Patterns, complete_unit
+from healthgate.fleet_show import Patterns
 from healthgate.fleet_wanted import SAID, as_dict, describe
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from server.desired import ChangedMeanwhile, Desires, Standing, Wanted, Wish, is_over
