@@ -151,6 +151,7 @@ class Updater:
         self._do(effects)
         kept = self._state.kept
         self._is_untidy = False
+        self._say()  # to clear away may take a slow card a minute
         # a bundle that is wanted still stays: its fetch goes on where it was cut off
         self._tidy(incoming=kept.wanted in (None, good) or kept.wanted in kept.refused)
 
