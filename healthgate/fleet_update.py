@@ -54,7 +54,7 @@ Tell = Callable[[tuple[str, ...]], Iterable[Told]]
 """Tells units to take the release."""
 
 
-def make_plan(release: Release, units: list[Unit], canary: int) -> Plan:
+def make_plan(release: Release, units: list[Unit], canary: int, stages: str) -> Plan:
     """What would be done to each unit that does not run this release yet, those on line first. PlanError where there is none."""
     steps = []
     for unit in sorted(units, key=lambda each: (each.is_gone, each.unit)):
@@ -68,7 +68,7 @@ def make_plan(release: Release, units: list[Unit], canary: int) -> Plan:
         steps.append(Step(unit.unit, f"{runs or 'what it runs'} -> {release.version}{away}"))
     if not steps:
         raise PlanError(f"release {release.version} runs on every unit that is meant")
-    return Plan(f"release {release.version}", tuple(steps), canary if 0 < canary < len(steps) else 0)
+    return Plan(f"release {release.version}, by stages up to {stages}", tuple(steps), canary if 0 < canary < len(steps) else 0)
 
 
 def software_of(unit: Unit) -> str | None:
@@ -182,7 +182,7 @@ def update(
         known = {each.version: each for each in published(office.config)}
         if version not in known:
             raise PlanError(f"release {version} is not published: expected {', '.join(known) or 'healthgate release publish first'}")
-        plan = make_plan(known[version], list(chosen(office.watch.see(), patterns).units), canary)
+        plan = make_plan(known[version], list(chosen(office.watch.see(), patterns).units), canary, stages)
         if not agree(plan, yes=yes):
             raise PlanError("nothing was done, as you say")
         units = [step.unit for step in plan.steps]
@@ -232,7 +232,7 @@ def _conduct(conductor: Conductor, as_json: bool) -> None:
                 typer.echo(json.dumps({"at": rfc3339(time.time()), "unit": unit, "mark": mark.value, "said": line}))
             else:
                 shape, style = _SHAPES[mark]
-                console.print(Text.assemble(f"{rfc3339(time.time())}  ", (f"{shape} {mark.value}", style), f"  {unit}  ", cell(line)))
+                console.print(Text.assemble(f"{rfc3339(int(time.time()))}  ", (f"{shape} {mark.value}", style), f"  {unit}  ", cell(line)))
         if conductor.state.is_over:
             return
         time.sleep(LOOK_EVERY_S)
