@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil
 
 
@@ -92,7 +93,8 @@ def parse_stages(text: str) -> list[float]:
         shares = [float(part.strip().removesuffix("%")) / 100 for part in text.split(",")]
     except ValueError:
         shares = []
-    if not shares or shares != sorted(set(shares)) or shares[0] <= 0 or shares[-1] != 1:
+    goes_up = all(before < after for before, after in pairwise([0.0, *shares]))  # which no NaN does
+    if not goes_up or shares[-1:] != [1.0]:
         raise StagesError(f"--stages {text[:60]!r}: expected percentages that go up to 100%, such as 10%,50%,100%")
     return shares
 
