@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection
 
 from server import audit
 from server.actors import Who
@@ -226,17 +227,7 @@ class Epidemic:
             row = rows.find_unruled(tx)
             if row is None:
                 return False
-            told = rows.next_told(tx, row.number, row.ruled_fact, LOOK_SLICE)
-            is_last = len(told) < LOOK_SLICE
-            residents: list[str] = []
-            reached, passed = row.ruled_fact, 0
-            for each in told:
-                if each.resident is not None:
-                    if len(residents) == limit:
-                        is_last = False
-                        break
-                    residents.append(each.resident)
-                reached, passed = each.fact, passed + 1
+            residents, reached, passed, is_last = self._next_people(tx, row, limit)
             at = self._now()
             judged = self._registry.rulings.judge(tx, residents, at)
             self._registry.rulings.enact(tx, judged, at, told_by=row.number)
@@ -251,6 +242,21 @@ class Epidemic:
                 reviews.close_of_import(tx, row.number, residents, "rule", _MISTAKEN, to_ms(at))
             rows.advance(tx, row.number, reached, passed, json.dumps(changed), row.flagged + len(flags), is_last=is_last)
         return True
+
+    def _next_people(self, tx: Connection, row: ImportRow, limit: int) -> tuple[list[str], int, int, bool]:
+        """At most `limit` people whom an import names next; up to which fact, how many facts that is, and whether it is the last."""
+        residents: list[str] = []
+        reached, passed = row.ruled_fact, 0
+        while passed < LOOK_SLICE and len(residents) < limit:
+            part = min(limit - len(residents), LOOK_SLICE - passed)
+            told = rows.next_told(tx, row.number, reached, part)
+            residents += [each.resident for each in told if each.resident is not None]
+            passed += len(told)
+            if told:
+                reached = told[-1].fact
+            if len(told) < part:
+                return residents, reached, passed, True
+        return residents, reached, passed, False
 
     def find(self, number: int) -> ImportRow | None:
         """The import that was put in force under this number."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from server.store.sql import text
+from server.store.sql import text, write_many
 
 Said = tuple[int, int, str, str, str, str, str]
 """What a digest covers: entry, at_ms, account, role, action, subject, detail."""
@@ -74,7 +74,8 @@ def move_tip(tx: Connection, before: Tip, after: Tip) -> None:
 
 def insert_entries(tx: Connection, entries: Sequence[EntryRow]) -> None:
     """Writes entries."""
-    tx.execute(
+    write_many(
+        tx,
         text(
             "INSERT INTO audit (entry, at_ms, account, role, action, subject, detail, digest)"
             " VALUES (:entry, :at_ms, :account, :role, :action, :subject, :detail, :digest)"

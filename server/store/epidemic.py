@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from server.store.sql import text
+from server.store.sql import text, write_many
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def touch(connection: Connection, number: int, at_ms: int) -> bool:
 
 def stage(connection: Connection, number: int, facts: Sequence[StagedFact]) -> None:
     """Adds facts to an import. A fact that is known is not stored again, and one that the import has told is not told again."""
-    connection.execute(_INSERT_FACT, [vars(fact) for fact in facts])
-    connection.execute(_INSERT_ROW, [{"number": number, "number_hash": fact.number_hash, "name": fact.name} for fact in facts])
+    write_many(connection, _INSERT_FACT, [vars(fact) for fact in facts])
+    write_many(connection, _INSERT_ROW, [{"number": number, "number_hash": fact.number_hash, "name": fact.name} for fact in facts])
 
 
 def count_facts(connection: Connection, number: int) -> tuple[int, int, int, int]:

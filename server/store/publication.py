@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from healthcode.terms import Status
-from server.store.sql import text
+from server.store.sql import text, write_many
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class SnapshotRow:
 def insert_changes(connection: Connection, changes: Sequence[Waiting]) -> None:
     """Has the next deltas set these entries."""
     if changes:
-        connection.execute(
+        write_many(
+            connection,
             text("INSERT INTO list_changes (uri, idx, status, ruled_at) VALUES (:uri, :idx, :status, :ruled_at)"),
             [{**vars(change), "status": int(change.status)} for change in changes],
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, bindparam
 
-from server.store.sql import text
+from server.store.sql import text, write_many
 
 PAUSED_MS = 2**60
 """`due_ms` of residents whose green waits for the end of an outage."""
@@ -129,7 +129,7 @@ def list_imported(
 def insert_facts(connection: Connection, rows: Sequence[FactRow]) -> None:
     """Stores facts."""
     if rows:
-        connection.execute(_INSERT_FACT, [vars(row) for row in rows])
+        write_many(connection, _INSERT_FACT, [vars(row) for row in rows])
 
 
 def newest_recorded_ms(connection: Connection, resident: str) -> int:
@@ -148,8 +148,8 @@ def newest_recorded_ms(connection: Connection, resident: str) -> int:
 def insert_rulings(connection: Connection, rows: Sequence[RulingRow]) -> None:
     """Stores rulings, at most one of each resident, and puts them in force."""
     if rows:
-        connection.execute(_INSERT_RULING, [vars(row) for row in rows])
-        connection.execute(_IN_FORCE, [{"resident": row.resident} for row in rows])
+        write_many(connection, _INSERT_RULING, [vars(row) for row in rows])
+        write_many(connection, _IN_FORCE, [{"resident": row.resident} for row in rows])
 
 
 def list_rulings(connection: Connection, resident: str, most: int) -> list[RulingRow]:
@@ -167,7 +167,7 @@ def list_rulings(connection: Connection, resident: str, most: int) -> list[Rulin
 def set_due(connection: Connection, due_ms: Sequence[tuple[str, int | None]]) -> None:
     """Notes when each (resident, due_ms) has to be ruled on again."""
     if due_ms:
-        connection.execute(_SET_DUE, [{"resident": resident, "due_ms": due} for resident, due in due_ms])
+        write_many(connection, _SET_DUE, [{"resident": resident, "due_ms": due} for resident, due in due_ms])
 
 
 def find_due(connection: Connection, at_ms: int, limit: int) -> list[str]:
