@@ -56,7 +56,7 @@ from tests.server.reports import BOOT, batch, fever, held, note, stored
 from tests.server.test_registry import add
 
 pytestmark = pytest.mark.slow
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 M = TypeVar("M", bound=Message)
 
 

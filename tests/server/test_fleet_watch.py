@@ -217,3 +217,28 @@ def test_the_bridge_listens_anew_with_each_connection(office: Office, clock: Clo
     assert turn(is_connected=True, announces=True) != second, "a connection that was lost and made again between two looks"
     rounds.leave()
     assert office.watch.see().listening_ms is None
+
+
+@pytest.mark.parametrize("after_s", [241.0, 270.0, 300.0], ids=["just after its numbers", "between", "just before its next numbers"])
+def test_a_unit_that_dies_without_a_last_will_is_noticed_within_90_seconds(
+    after_s: float, intake: Intake, office: Office, clock: Clock
+) -> None:
+    """The broker was restarted with it: its `online` is retained and no will comes."""
+    rounds = Rounds(build(office, clock), 30.0, lambda _: None)
+    died = clock() + after_s
+    noticed = None
+    for second in range(400):
+        clock.at += 1
+        rounds.due(float(second), is_connected=True, announces=second == 0)
+        if clock() <= died and second % 60 == 0:
+            intake.take([say("north", "state", b"online"), say("north", "status", STATUS)])
+        found = presences(office.watch.see())["north"]
+        assert found in ("online", "silent")
+        if clock() <= died:
+            assert found == "online"
+        elif noticed is None and found == "silent":
+            noticed = clock() - died
+            intake.take([say("north", "state", b"online", is_retained=True), say("north", "status", STATUS, is_retained=True)])
+        assert noticed is None or found == "silent"
+    assert noticed is not None
+    assert noticed <= 90
