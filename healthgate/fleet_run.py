@@ -21,7 +21,6 @@ from healthgate.fleet_asked import LIFE_S, Asked, NotSent, writer
 from healthgate.fleet_link import NoBroker, open_link
 from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
-from healthgate.fleet_show import complete_unit
 from healthgate.signers import SignerError, open_signer
 from server.config import Broker, ConfigError, load
 
