@@ -118,6 +118,17 @@ class Desires:
             for unit in units
         }
 
+    def find(self, unit: str) -> Wanted:
+        """One unit."""
+        with self._store.read() as tx:
+            wanted, said = desired.history(tx, unit, 1), desired.find_reported(tx, unit)
+        return Wanted(
+            unit,
+            wanted[0] if wanted else None,
+            None if said is None else _REPORTED.decode(said.body),
+            None if said is None else said.heard_ms,
+        )
+
     def base(self, wanted: Wanted) -> tuple[int, Mapping[str, object]]:
         """The version upon which a change builds, and its settings: the newest, or the one in force where the newest came to nothing."""
         row = wanted.desired

@@ -88,5 +88,11 @@ def list_reported(connection: Connection) -> dict[str, ReportedRow]:
     return {str(unit): ReportedRow(str(unit), int(heard_ms), str(body)) for unit, heard_ms, body in found}
 
 
+def find_reported(connection: Connection, unit: str) -> ReportedRow | None:
+    """What a unit said last."""
+    row = connection.execute(text("SELECT unit, heard_ms, body FROM reported WHERE unit = :unit"), {"unit": unit}).first()
+    return None if row is None else ReportedRow(str(row[0]), int(row[1]), str(row[2]))
+
+
 def _rows(connection: Connection, sql: str, **parameters: str | int) -> list[DesiredRow]:
     return [DesiredRow(**row) for row in connection.execute(text(sql), parameters).mappings()]

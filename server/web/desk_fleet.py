@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import Response
 
+from server.desired import Desires
 from server.fleet_hours import HOUR_MS, Hour, start_of
 from server.fleet_state import Presence
 from server.fleet_watch import Seen, Unit
@@ -160,7 +161,8 @@ def _token_of(services: Services, unit: Unit) -> str:
     """What stands for all that a unit's page shows: another where any of it is."""
     state = unit.state
     last = [(each.received_ms, each.seq) for each in services.office.watch.last_events(unit.unit, 1)]
-    shown = (state.presence, state.since_ms, state.status_ms, state.lane, sorted(state.alerts.items()), state.info, last)
+    wanted = Desires(services.office.store, services.office.now).find(unit.unit)
+    shown = (state.presence, state.since_ms, state.status_ms, state.lane, sorted(state.alerts.items()), state.info, last, wanted)
     return hashlib.blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 
 
@@ -171,4 +173,5 @@ def _unit(services: Services, seen: Unit) -> dict[str, object]:
         "telling": fleet_telling,
         "passes": watch.last_events(seen.unit, PASSES, ["pass"]),
         "others": watch.last_events(seen.unit, LINES, OTHER_KINDS),
+        "wanted": Desires(services.office.store, services.office.now).find(seen.unit),
     }

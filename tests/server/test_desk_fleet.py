@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from edge.alerts import NAMES
 from edge.signals import DARK, TABLE, Signal
 from edge.transitions import Stage
-from healthcode.messages import UnitStatus
-from healthcode.terms import Decision, LaneMode, PassageOutcome
+from healthcode.messages import Reported, UnitStatus
+from healthcode.terms import Decision, LaneMode, PassageOutcome, SettingsState
 from server.actors import Role
+from server.desired import Desires, Standing, Wish
 from server.fleet_state import SILENT_MS, Presence
 from server.intake import Intake
 from server.office import Office
@@ -63,6 +64,7 @@ def test_all_that_gates_say_has_words(language: Language) -> None:
         "order": [order.value for order in Order],
         "alert": ["any", *NAMES],
         "number": list(UnitStatus.__struct_fields__),
+        "standing": [standing.value for standing in Standing],
     }
     assert [f"fleet.{kind}.{word}" for kind, found in wanted.items() for word in found if f"fleet.{kind}.{word}" not in words] == []
 
@@ -184,3 +186,26 @@ def test_what_is_said_now_is_on_the_next_look(app: FastAPI, intake: Intake, cloc
     page = operator.get("/desk/fleet?find=east").text
     assert "1,234" in page
     assert "somebody passes" in page
+
+
+def test_a_gate_s_page_says_what_it_is_to_have_and_has(app: FastAPI, office: Office, intake: Intake, clock: Clock) -> None:
+    operator = sit_down(app, Role.OPERATOR)
+    assert "its own file alone counts" in operator.get("/desk/fleet/units/north").text
+    desires = Desires(office.store, clock)
+    desires.set([Wish("north", "[sound]\nvolume = 0.5\n", 0)], "operator.he", "neighbours")
+    page = operator.get("/desk/fleet/units/north").text
+    assert "has not taken it yet" in page
+    assert "neighbours" in page
+    said = Reported(
+        unit="north",
+        version=1,
+        state=SettingsState.REJECTED,
+        in_force=0,
+        digest="0" * 64,
+        settings={"sound.volume": 0.8},
+        faults=["sound.volume = 0.5: expected something else"],
+    )
+    assert intake.take([say("north", "reported", said)]).refused == 0
+    page = operator.get("/desk/fleet/units/north").text
+    for shown in ("Rejected by the gate", "expected something else", '<th scope="row">sound.volume</th><td>0.5</td><td>0.8</td>'):
+        assert shown in page
