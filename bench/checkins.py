@@ -103,7 +103,8 @@ def _init(folder: Path) -> Path:
     for words in (("server", "init", str(folder)), ("keys", "init", str(folder / "keys"), "--issuer", "CN-HB", "--list-uri", made.URI)):
         subprocess.run([sys.executable, "-m", "healthgate", *words], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
     config = folder / "server.toml"
-    config.write_text(config.read_text(encoding="utf-8") + "[web]\nport = 0\n", encoding="utf-8")
+    before_web, _, _ = config.read_text(encoding="utf-8").partition("[web]")  # whose certificate is for a host of another name
+    config.write_text(before_web + "[web]\nport = 0\n", encoding="utf-8")
     return config
 
 
