@@ -11,7 +11,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import Response
 
-from server.desired import Desires
 from server.fleet_hours import HOUR_MS, Hour, start_of
 from server.fleet_state import Presence
 from server.fleet_watch import Seen, Unit
@@ -161,7 +160,7 @@ def _token_of(services: Services, unit: Unit) -> str:
     """What stands for all that a unit's page shows: another where any of it is."""
     state = unit.state
     last = [(each.received_ms, each.seq) for each in services.office.watch.last_events(unit.unit, 1)]
-    wanted = Desires(services.office.store, services.office.now).find(unit.unit)
+    wanted = services.office.desires.find(unit.unit)
     shown = (state.presence, state.since_ms, state.status_ms, state.lane, sorted(state.alerts.items()), state.info, last, wanted)
     return hashlib.blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 
@@ -173,5 +172,5 @@ def _unit(services: Services, seen: Unit) -> dict[str, object]:
         "telling": fleet_telling,
         "passes": watch.last_events(seen.unit, PASSES, ["pass"]),
         "others": watch.last_events(seen.unit, LINES, OTHER_KINDS),
-        "wanted": Desires(services.office.store, services.office.now).find(seen.unit),
+        "wanted": services.office.desires.find(seen.unit),
     }
