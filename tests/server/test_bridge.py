@@ -333,6 +333,7 @@ def test_the_time_is_told_and_a_term_ends_it_in_order(scene: Scene) -> None:
     unit.wait(topics.BRIDGE_STATE, lambda payload: payload == b"offline")
 
 
+@pytest.mark.sqlite
 def test_its_database_is_for_its_account_alone(scene: Scene) -> None:
     scene.town.configure('data = "fresh"', scene.broker.port)
     scene.start()

@@ -153,6 +153,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         )
         wait_for(operator, again.url.path)
         forced = operator.post(again.url.path, {"do": "force"})
+        imported = int(forced.url.path.rsplit("/", 1)[1])
+        with office.store.write() as tx:
+            why = {who[each]: "contact_denied" for each in ("green", "yellow", "pending")}
+            reviews.open_many(tx, "contradiction", why, to_ms(time.time() - 50 * 3600), imported)
+        group = f"/desk/queue/imports/{imported}?why=contact_denied"
         tried = operator.post(
             "/desk/policy", {"policy": "version = 2\nname = 'contacts 21 days'\n[contact]\ndays = 21\n[hand]\nyellow_days = 7"}
         )
@@ -166,6 +171,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
                 "/desk/queue",
                 "/desk/queue?kind=claim&place=4201",
                 *(f"/desk/queue/{rows[kind]}" for kind in ("fever", "contradiction", "copied", "declaration", "claim")),
+                group,
+                f"{group}&turned=yes",
                 "/desk/people",
                 *(f"/desk/people/{each}" for each in who.values()),
                 f"/desk/people/{who['green']}/reissue",
@@ -187,7 +194,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
                 "/desk/numbers",
                 "/desk/numbers?place=4201&days=90",
             ],
-            Role.AUDITOR: ["/desk/audit", f"/desk/audit?subject={who['green']}", verified.url.path, "/desk/approvals?state=all"],
+            Role.AUDITOR: [
+                "/desk/audit",
+                f"/desk/audit?subject={who['green']}",
+                f"/desk/audit?subject={who['red']}",
+                verified.url.path,
+                "/desk/approvals?state=all",
+            ],
         }
         yield found
     office.store.close()

@@ -137,7 +137,7 @@ def test_a_restored_database_gets_back_boots_and_units_that_it_never_heard_of(
         (mark,) = restored.take([batch("north", [each.event for each in outbox.pending(10)])]).watermarks
         outbox.acknowledge(mark, clock())
         assert outbox.waiting == 0
-    assert count(backup) == count(office) == 2
+        assert count(backup) == count(office) == 2
 
 
 def test_the_same_id_with_other_content_is_set_aside_with_an_alert(intake: Intake, office: Office, clock: Clock) -> None:
