@@ -395,6 +395,15 @@ def test_every_reason_leads_somewhere_and_only_health_is_a_reason() -> None:
     assert not fits(HandReason.CONFIRMED, G)
 
 
+def test_a_fever_counts_where_the_policy_has_people_look_once_one_of_them_believes_it() -> None:
+    policy = Policy(version=2, gate=GateRules(fever="review"))
+    seen = FeverAtGate(day(1), "north", 38.4, ClockState.TRUSTED)
+    assert colour_of([*ENTERED, seen], day(1.1), policy).colour is G
+    believed = colour_of([*ENTERED, replace(seen, believed=True)], day(1.1), policy)
+    assert (believed.colour, believed.rule) == (Y, Rule.FEVER_AT_GATE)
+    assert colour_of([*ENTERED, replace(seen, believed=True), Cleared(day(1.05), 36.5, "officer")], day(1.1), policy).colour is G
+
+
 # What holds for every story.
 
 _AT = st.integers(0, 120).map(lambda half: half * DAY / 2)
