@@ -24,6 +24,8 @@ from server.intake import Incoming, Intake
 from server.office import open_office
 from tests.broker import Broker, Client
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 NEW = "0.2.0"
 UNITS = ("hall-1", "hall-2", "hall-3", "hall-4", "hall-5", "yard")
 DONE = [("update_trial", f"release {NEW}"), ("update_done", f"release {NEW} has proved itself")]
@@ -104,7 +106,6 @@ def house(tmp_path: Path, broker: Broker) -> Iterator[House]:
     made.close()
 
 
-@pytest.mark.slow
 def test_a_canary_then_the_others_by_stages_and_who_is_away_is_named(house: House) -> None:
     status, marks, said = house.update("*", NEW, "--canary", "1", "--stages", "50%,100%")
     assert house.asked[0] == "hall-1"
@@ -116,7 +117,6 @@ def test_a_canary_then_the_others_by_stages_and_who_is_away_is_named(house: Hous
     assert (status, "5 of 6 units run release 0.2.0" in said, "not yet: yard" in said) == (1, True, True)
 
 
-@pytest.mark.slow
 def test_one_that_comes_back_stops_it(house: House) -> None:
     house.stories["hall-1"] = BACK
     status, _, said = house.update("hall-*", NEW)
@@ -125,14 +125,12 @@ def test_one_that_comes_back_stops_it(house: House) -> None:
     assert "0 of 5 units run release 0.2.0" in said
 
 
-@pytest.mark.slow
 def test_one_that_refuses_at_once_stops_it_too(house: House) -> None:
     house.answers["hall-1"] = "NOT_DONE: release 0.2.0 is refused here: it was started 4 times"
     status, _, said = house.update("hall-*", NEW)
     assert (status, house.asked, "stopped: hall-1: NOT_DONE" in said) == (1, ["hall-1"], True)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_begun_is_one_line(house: House, tmp_path: Path) -> None:
     where = ("--config", house.config, "--yes", "--reason", "x")
     signer = ("--key", house.key)
