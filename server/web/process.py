@@ -78,6 +78,7 @@ def serve(config: Config) -> int:
         figures = Listener(registry, config.metrics.host, config.metrics.web_port, "metrics.web_port") if registry is not None else None
         gc.collect()
         gc.freeze()  # what is made for good is not looked through for garbage again: everybody waits for that, a tenth of a second
+        gc.set_threshold(700, 10, 200)  # and what was made since, seldom: it is looked through for 40 ms, while everybody waits
         with _listen(web.host, web.port) as listener:
             try:
                 return _run(uvicorn.Server(settings), office, listener, "https" if web.certificate else "http")
