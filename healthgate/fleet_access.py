@@ -83,15 +83,21 @@ class Console:
 
 
 @contextmanager
+def account_files(authority: Authority, account: str = CONSOLE) -> Iterator[tuple[Path, Path]]:
+    """Files, for a moment, with a certificate made for the name `account`, and with its key."""
+    with tempfile.TemporaryDirectory(prefix="healthgate-") as folder:  # of mode 0700
+        key, files = make_key(), (Path(folder) / "certificate.pem", Path(folder) / "key.pem")
+        files[0].write_text(pem(authority.client(key.public_key(), account, time.time(), CONSOLE_DAYS)), encoding="ascii")
+        files[1].write_bytes(key_pem(key))
+        yield files
+
+
+@contextmanager
 def open_console(broker: Broker, authority: Authority, account: str = CONSOLE) -> Iterator[Console]:
     """A connection under the name `account`, by a certificate made for it."""
     context = ssl.create_default_context(cafile=broker.ca)
-    with tempfile.TemporaryDirectory(prefix="healthgate-") as folder:  # of mode 0700
-        key = make_key()
-        files = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
-        files[0].write_bytes(key_pem(key))
-        files[1].write_text(pem(authority.client(key.public_key(), account, time.time(), CONSOLE_DAYS)), encoding="ascii")
-        context.load_cert_chain(files[1], files[0])
+    with account_files(authority, account) as (certificate, key):
+        context.load_cert_chain(certificate, key)
     console = Console(broker, context)
     try:
         yield console

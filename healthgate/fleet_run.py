@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,22 +17,40 @@ from healthcode.cose import Signer
 from healthcode.messages import Order
 from healthcode.terms import CommandName, LaneMode
 from healthgate.errors import one_line_errors
+from healthgate.fleet_access import account_files
 from healthgate.fleet_answers import Board, Outcome, run_stage, show_details
 from healthgate.fleet_asked import LIFE_S, Asked, NotSent, writer
 from healthgate.fleet_link import NoBroker, open_link
 from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
 from healthgate.signers import SignerError, open_signer
+from server.authority import Authority
 from server.config import Broker, ConfigError, load
+from server.keys import KeyFileError
 
 PORT = 8883
 ACCOUNT = "the key that `healthgate fleet operator NAME` made, op.NAME.pem, with op.NAME.crt and ca.crt beside it"
 
 
-def broker_of(broker: str, account: Path | None, config: Path | None) -> Broker:
-    """Where the broker is and who asks: the account that `fleet operator` made, or a server's own. NotSent where neither is given."""
-    if config is not None:
-        return load(config).broker
+@contextmanager
+def at_broker(broker: str, account: Path | None, config: Path | None) -> Iterator[Broker]:
+    """Where the broker is and who asks: the account that `fleet operator` made, or that of commands on a server's own folder.
+
+    The bridge's account is the bridge's alone: a second connection under its name would end its session.
+    """
+    if config is None:
+        yield broker_of(broker, account)
+        return
+    found = load(config)
+    if not found.broker.ca:
+        yield found.broker
+        return
+    with account_files(Authority.load(Path(found.keys))) as (certificate, key):
+        yield msgspec.structs.replace(found.broker, certificate=str(certificate), key=str(key))
+
+
+def broker_of(broker: str, account: Path | None) -> Broker:
+    """Where the broker is, and the account that `fleet operator` made. NotSent where one of them is not given or not there."""
     host, _, port = broker.partition(":")
     if not host or not (port or str(PORT)).isdecimal() or not 1 <= int(port or PORT) <= 65535:
         raise NotSent(f"--broker {broker[:60]!r}: expected the broker's name and port, such as gates.example.org:{PORT}")
@@ -50,7 +69,7 @@ def complete_command(incomplete: str) -> list[str]:
     return [name.value for name in CommandName if name.value.startswith(incomplete)]
 
 
-@one_line_errors("healthgate fleet run", NotSent, NoBroker, PlanError, SignerError, ConfigError)
+@one_line_errors("healthgate fleet run", NotSent, NoBroker, PlanError, SignerError, ConfigError, KeyFileError)
 def run(
     patterns: Annotated[
         list[str],
@@ -91,7 +110,7 @@ def run(
     except msgspec.ValidationError as wrong:
         raise NotSent(f"{command.value}: {wrong}") from None
     signer = None if order is None else _signer(key, command)
-    with open_link(broker_of(broker, account, config)) as link:
+    with at_broker(broker, account, config) as found, open_link(found) as link:
         plan = plan_for(find_units(patterns, sorted(link.look())), link.units, asked, canary)
         is_many = len(plan.steps) > 1 or order is not None
         if is_many and not agree(plan, yes=yes):

@@ -220,7 +220,7 @@ def _broker(broker: Broker, account: Path | None) -> Broker:
     """The server's broker by the operator's own account; NotSent where it wants one and none is given."""
     if account is None and not broker.certificate:
         return broker
-    return broker_of(f"{broker.host}:{broker.port}", account, None)
+    return broker_of(f"{broker.host}:{broker.port}", account)
 
 
 def _conduct(conductor: Conductor, as_json: bool) -> None:

@@ -80,20 +80,20 @@ def test_the_plan_says_who_is_off_line_and_leaves_somebody_for_the_canary() -> N
 @pytest.mark.parametrize("broker", ["", ":8883", "host:x", "host:0", "host:99999"])
 def test_a_broker_that_is_none_is_named(broker: str, tmp_path: Path) -> None:
     with pytest.raises(NotSent, match="--broker"):
-        broker_of(broker, tmp_path / "op.chen.pem", None)
+        broker_of(broker, tmp_path / "op.chen.pem")
 
 
 def test_an_account_is_three_files(tmp_path: Path) -> None:
     with pytest.raises(NotSent, match="--account"):
-        broker_of("host", None, None)
+        broker_of("host", None)
     for name in ("ca.crt", "op.chen.crt"):
         with pytest.raises(NotSent, match=name):
-            broker_of("host", tmp_path / "op.chen.pem", None)
+            broker_of("host", tmp_path / "op.chen.pem")
         (tmp_path / name).touch()
     with pytest.raises(NotSent, match=r"op\.chen\.pem"):
-        broker_of("host", tmp_path / "op.chen.pem", None)
+        broker_of("host", tmp_path / "op.chen.pem")
     (tmp_path / "op.chen.pem").touch()
-    found = broker_of("host", tmp_path / "op.chen.pem", None)
+    found = broker_of("host", tmp_path / "op.chen.pem")
     assert (found.host, found.port, found.certificate) == ("host", 8883, str(tmp_path / "op.chen.crt"))
 
 

@@ -26,7 +26,7 @@ from healthcode.messages import Info, Response, TimeAnswer, stamp
 from healthgate import fleet, keys
 from server.authority import Authority, key_pem, make_key, pem
 from server.keys import TRUST_FILE, load_roots
-from tests.fleet_house import LIMIT_S, FleetHouse
+from tests.fleet_house import LIMIT_S, FleetHouse, Peer
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +118,11 @@ def test_an_operator_s_account_and_key_reach_the_units_that_she_means_and_do_wha
             assert found["hall-1"] == ("error", "ROLE: the role of chen is attendant, expected technician or manager")
             assert found["hall-2"] == ("silent", "not asked: the first did not do it")
             assert len(first.done) == len(second.done) == 1
+            bridge = Peer(house, house.context("bridge"))
+            config = ("--config", str(house.folder / "server.toml"))
+            assert run("hall-2", "open", "--reason", "from the server", *config) == (0, {"hall-2": ("ok", "")})
+            assert bridge.lost.empty(), "a command on the server's folder takes the bridge's session"
+            bridge.close()
         ended = CliRunner().invoke(fleet.app, ["run", "hall-1", "open", "--reason", "x", "--yes", "--json"], env=who)
         assert json.loads(ended.stdout)["error"] == "it is off line, and was not asked"
         strangers, key = Authority.create(tmp_path / "strangers", time.time()), make_key()
