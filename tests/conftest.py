@@ -30,12 +30,18 @@ ASKED_FOR = ("fuzz", "simulation", "kernel", "arm64", "homeassistant")
 """Marks of tests that take minutes and run only where -m names them."""
 
 
+LONGEST = ("test_demo.py", "test_hostile.py", "test_story.py")
+"""Files whose tests take longest: they begin, then all else that is slow, so that at the end no process waits for another's last minutes."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what was not asked for."""
     left_out = {mark for mark in ASKED_FOR if mark not in config.option.markexpr}
     ours = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
     config.hook.pytest_deselected(items=ours)
     items[:] = [item for item in items if item not in ours]
+    if not names_tests(config):
+        items.sort(key=lambda item: (item.path.name not in LONGEST, item.get_closest_marker("slow") is None))
     if config.pluginmanager.hasplugin("rerunfailures") and not names_tests(config):
         for item in items:
             if item.get_closest_marker("slow"):

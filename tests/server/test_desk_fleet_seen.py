@@ -19,8 +19,8 @@ from tests.server.chromium import chromium, serving
 from tests.server.desk_house import STAFF, hire
 from tests.server.gates import lane, open_gates, say, status
 from tests.server.office import CAPACITY, Town
-from tests.server.test_desk_seen import LANGUAGES, PICTURES, WIDTHS
-from tests.server.test_portal_seen import find_faults, tab_to
+from tests.server.test_desk_seen import PICTURES
+from tests.server.test_portal_seen import VIEWS, find_faults, tab_to
 from tests.server.web import PASSWORD, make_app, quick
 
 pytestmark = pytest.mark.slow
@@ -70,8 +70,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     office.store.close()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("language", "width"), VIEWS)
 def test_every_page_is_accessible_and_fits(console: Console, language: str, width: int) -> None:
     faults: dict[str, list[str]] = {}
     complaints: list[str] = []

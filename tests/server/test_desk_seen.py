@@ -23,13 +23,11 @@ from server.store.counts import CountedRow
 from tests.server.chromium import chromium, serving
 from tests.server.desk_house import STAFF, hire, sit_down, wait_for
 from tests.server.office import CAPACITY, Town
-from tests.server.test_portal_seen import find_faults, tab_to
+from tests.server.test_portal_seen import VIEWS, find_faults, tab_to
 from tests.server.web import PASSWORD, Browser, make_app, quick
 from tests.server.web_people import declare, join, number
 
 pytestmark = pytest.mark.slow
-WIDTHS = (320, 1280)
-LANGUAGES = ("zh-CN", "en")
 PICTURES = os.environ.get("HEALTHGATE_PICTURES", "")
 """Where pictures of every page are put, for a person to look at."""
 
@@ -211,8 +209,7 @@ def _rows(office: Office) -> list[reviews.ReviewRow]:
         return reviews.list_open(tx, 1000)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("language", "width"), VIEWS)
 def test_every_page_is_accessible_and_fits(desk: Desk, language: str, width: int) -> None:
     faults: dict[str, list[str]] = {}
     complaints: list[str] = []
