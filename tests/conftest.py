@@ -31,7 +31,7 @@ ASKED_FOR = ("fuzz", "simulation", "kernel", "arm64", "homeassistant")
 
 
 LONGEST = ("test_demo.py", "test_hostile.py", "test_story.py")
-"""Files whose tests take longest: they begin, then all else that is slow, so that at the end no process waits for another's last minutes."""
+"""Files whose tests take longest: they begin, then all else that is slow: nobody waits for another at the end."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
