@@ -287,7 +287,7 @@ def test_another_site_can_do_nothing_at_the_gate(demo: Demo) -> None:
 
 def test_the_accounts_that_were_printed_sign_in(demo: Demo) -> None:
     accounts = re.findall(r"sign in as (\S+)\s+password (\S+)", demo.said)
-    assert [name for name, _ in accounts] == ["zhangli", "liqiang", "wangfang", "zhaolei", "officer", "approver"]
+    assert [name for name, _ in accounts] == ["zhangli", "liqiang", "wangfang", "zhaolei", "officer", "approver", "operator", "auditor"]
     site = demo.address("residents' pages")
     words = {"zhangli": "Green code", "liqiang": "Yellow code", "wangfang": "Red code", "zhaolei": "Pending"}
     for name, password in accounts:
