@@ -35,14 +35,15 @@ LONGEST = ("test_demo.py", "test_hostile.py", "test_story.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what was not asked for."""
+    """Leaves out what was not asked for; in a run of everything, what is slow begins, and has a second chance."""
     left_out = {mark for mark in ASKED_FOR if mark not in config.option.markexpr}
     ours = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
     config.hook.pytest_deselected(items=ours)
     items[:] = [item for item in items if item not in ours]
-    if not names_tests(config):
-        items.sort(key=lambda item: (item.path.name not in LONGEST, item.get_closest_marker("slow") is None))
-    if config.pluginmanager.hasplugin("rerunfailures") and not names_tests(config):
+    if names_tests(config):
+        return
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.get_closest_marker("slow") is None))
+    if config.pluginmanager.hasplugin("rerunfailures"):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.flaky(reruns=1))

@@ -6,6 +6,7 @@ They show and change nothing: a gate obeys an operator's own key, which is not h
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -66,14 +67,19 @@ def fleet_page(request: Request, services: House, session: StaffSession) -> Resp
 def fleet_stream(request: Request, services: House, _: StaffSession, token: str = "") -> Response:
     """The rows that changed, as they are to be shown; null for one that fits the filters no more."""
     wanted = Wanted.read(request.query_params)
+    held: dict[str, Unit] = {}
 
     def look(token: str) -> News:
         seen = services.office.watch.see(token)
         if not seen.units and not seen.is_whole:
             return News(seen.token, None)
-        whole = seen if seen.is_whole else services.office.watch.see()
+        if seen.is_whole:
+            held.clear()
+        fresh = seen.units if held or seen.is_whole else services.office.watch.see().units
+        held.update((unit.unit, unit) for unit in fresh)
+        head = render(request, "desk_fleet_head.html", **_frame(replace(seen, units=tuple(held.values()))))
         rows = {unit.unit: _row(request, unit) if wanted.fits(unit) else None for unit in seen.units}
-        return News(seen.token, {"whole": seen.is_whole, "head": render(request, "desk_fleet_head.html", **_frame(whole)), "rows": rows})
+        return News(seen.token, {"whole": seen.is_whole, "head": head, "rows": rows})
 
     return follow(request, services, token, look)
 

@@ -6,6 +6,7 @@ Headers follow OWASP's Secure Headers Project: no script, style or frame but our
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ MOST_DRAINED = 32 * 1024 * 1024
 """Bytes of a body that is too long which are read and dropped: a browser shows no answer before it has sent what it has."""
 MOST_SILENT_S = 5.0
 """Who sends nothing for so long of a body that is too long is answered and left: nobody holds a connection by a length alone."""
+MOST_DRAINING_S = 120.0
+"""Nor by a byte now and then: 32 MB take so long on a line of 2 Mbit/s."""
 NAMELESS = ("/health", admission.PATH, "/fleet/certificate/", "/fleet/releases/")
 """Beginnings of paths that are served under every name: units may know the server by an address."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -142,11 +145,10 @@ def _fits(headers: Headers, limit: int) -> bool:
 async def _drain(receive: Receive) -> None:
     """Reads a body to its end, or as far and as long as is reasonable, and keeps nothing of it."""
     seen = 0
-    while seen < MOST_DRAINED:
-        try:
-            message = await asyncio.wait_for(receive(), MOST_SILENT_S)
-        except TimeoutError:
-            return
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return
-        seen += len(message.get("body", b""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MOST_DRAINING_S):
+            while seen < MOST_DRAINED:
+                message = await asyncio.wait_for(receive(), MOST_SILENT_S)
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                seen += len(message.get("body", b""))
