@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +38,7 @@ from server.config import Broker
 from server.fleet_watch import FleetWatch, Unit
 
 AT_ONCE = 500
+OUTCOMES = ("update_trial", "update_done", "update_refused")
 LOOK_EVERY_S = 1.0
 
 
@@ -54,12 +55,16 @@ Tell = Callable[[tuple[str, ...]], Iterable[Told]]
 """Tells units to take the release."""
 
 
-def make_plan(release: Release, units: list[Unit], canary: int, stages: str) -> Plan:
-    """What would be done to each unit that does not run this release yet, those on line first. PlanError where there is none."""
-    steps = []
+def make_plan(release: Release, units: list[Unit], canary: int, stages: str, trials: Collection[str] = ()) -> Plan:
+    """What would be done to each unit that does not run this release for good yet; PlanError where there is none.
+
+    First come `trials`, units that try it out since an earlier command: nothing is said to them, but what becomes of them counts as it
+    does of canaries. Then those on line.
+    """
+    steps = [Step(unit.unit, f"{release.version} is on trial there, waited for") for unit in units if unit.unit in trials]
     for unit in sorted(units, key=lambda each: (each.is_gone, each.unit)):
         runs = software_of(unit)
-        if runs == release.version:
+        if runs == release.version or unit.unit in trials:
             continue
         is_newer = runs is not None and order(runs) > order(release.version)
         if is_newer:
@@ -68,7 +73,21 @@ def make_plan(release: Release, units: list[Unit], canary: int, stages: str) -> 
         steps.append(Step(unit.unit, f"{runs or 'what it runs'} -> {release.version}{away}"))
     if not steps:
         raise PlanError(f"release {release.version} runs on every unit that is meant")
-    return Plan(f"release {release.version}, by stages up to {stages}", tuple(steps), canary if 0 < canary < len(steps) else 0)
+    first = max(canary, len(trials)) if canary else 0
+    return Plan(f"release {release.version}, by stages up to {stages}", tuple(steps), first if first < len(steps) else 0)
+
+
+def find_trials(watch: FleetWatch, units: Iterable[Unit], version: str) -> dict[str, int]:
+    """The units that run `version` and have not said yet how it went, and when it came in that they try it, ms since 1970."""
+    found = {}
+    for unit in units:
+        if software_of(unit) != version:
+            continue
+        reports = watch.last_events(unit.unit, AT_ONCE, ["unit"])
+        last = next((one for one in reports if isinstance(one.event, UnitEvent) and one.event.what in OUTCOMES), None)
+        if last is not None and isinstance(last.event, UnitEvent) and last.event.what == "update_trial":
+            found[unit.unit] = last.received_ms
+    return found
 
 
 def software_of(unit: Unit) -> str | None:
@@ -83,11 +102,16 @@ def software_of(unit: Unit) -> str | None:
 class Conductor:
     """Takes a rollout from step to step: tells units, and reads in the server's database what becomes of it."""
 
-    def __init__(self, state: Rollout, tell: Tell, watch: FleetWatch, now: Callable[[], float], patience_s: float) -> None:
+    def __init__(
+        self, state: Rollout, tell: Tell, watch: FleetWatch, now: Callable[[], float], patience_s: float, trials: Mapping[str, int]
+    ) -> None:
+        """`trials` as `find_trials` has them: those units were told before."""
+        for unit, received_ms in trials.items():
+            state = rollout.told(state, unit, received_ms / 1000)
         self.state = state
         self._tell, self._watch, self._now, self._patience_s = tell, watch, now, patience_s
-        self._since: dict[str, int] = {}
-        self._known: dict[str, set[tuple[str, int]]] = {}
+        self._since = dict(trials)
+        self._known: dict[str, set[tuple[str, int]]] = {unit: set() for unit in trials}
 
     def turn(self) -> list[tuple[str, Mark, str]]:
         """One step; (unit, mark, line) of every unit whose line has changed."""
@@ -182,12 +206,14 @@ def update(
         known = {each.version: each for each in published(office.config)}
         if version not in known:
             raise PlanError(f"release {version} is not published: expected {', '.join(known) or 'healthgate release publish first'}")
-        plan = make_plan(known[version], list(chosen(office.watch.see(), patterns).units), canary, stages)
+        meant = list(chosen(office.watch.see(), patterns).units)
+        trials = find_trials(office.watch, meant, version)
+        plan = make_plan(known[version], meant, canary, stages, trials)
         if not agree(plan, yes=yes):
             raise PlanError("nothing was done, as you say")
         units = [step.unit for step in plan.steps]
         tell = teller(_broker(office.config.broker, account), signer, version, reason)
-        conductor = Conductor(rollout.make(version, units, plan.canary, shares), tell, office.watch, time.time, patience * 60)
+        conductor = Conductor(rollout.make(version, units, plan.canary, shares), tell, office.watch, time.time, patience * 60, trials)
         try:
             _conduct(conductor, as_json)
         except KeyboardInterrupt:

@@ -17,7 +17,10 @@ from healthcode.cose import SoftwareKey
 from healthcode.messages import AnyEvent, Command, EventBatch, Info, Message, Release, Response, UnitEvent, UpdateOrder, encode, stamp
 from healthcode.terms import ClockState
 from healthcode.trust import KeyRing
-from healthgate import fleet, keyring_files, keys_release, server
+from healthgate import fleet, keyring_files, keys_release, rollout, server
+from healthgate.fleet_update import Conductor, Told, find_trials, make_plan
+from healthgate.release import published
+from healthgate.rollout import Mark
 from server.config import load
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
@@ -149,3 +152,35 @@ def test_what_cannot_be_begun_is_one_line(house: House, tmp_path: Path) -> None:
         house.hear(unit, "info", Info(unit=unit, boot_id="2" * 32, software=NEW, hardware="pi", started_at=stamp(time.time())))
     done = run("*", NEW, *signer, *where)
     assert "release 0.2.0 runs on every unit that is meant" in done.stderr
+
+
+def test_who_is_on_trial_since_an_earlier_command_goes_first_and_is_not_told_again(house: House) -> None:
+    def happen(unit: str, what: str, detail: str) -> None:
+        event = UnitEvent(seq=next(house.seqs), at=stamp(time.time()), clock=ClockState.TRUSTED, what=what, detail=detail)
+        house.hear(unit, "events", EventBatch(unit=unit, boot_id="1" * 32, events=[event]))
+
+    for unit in ("hall-3", "hall-4"):
+        house.hear(unit, "info", Info(unit=unit, boot_id="1" * 32, software=NEW, hardware="pi", started_at=stamp(time.time())))
+        happen(unit, "update_trial", f"release {NEW}")
+    happen("hall-4", "update_done", f"release {NEW} has proved itself")
+    units = [unit for unit in house.office.watch.see().units if unit.unit != "yard"]
+    trials = find_trials(house.office.watch, units, NEW)
+    assert set(trials) == {"hall-3"}
+    (release,) = published(house.office.config)
+    plan = make_plan(release, units, 1, "100%", trials)
+    assert (plan.steps[0].unit, plan.steps[0].change) == ("hall-3", "0.2.0 is on trial there, waited for")
+    assert plan.first == ("hall-3",)
+    told: list[str] = []
+
+    def tell(units: tuple[str, ...]) -> Iterator[Told]:
+        told.extend(units)
+        return (Told(unit) for unit in units)
+
+    state = rollout.make(NEW, [step.unit for step in plan.steps], plan.canary, [1.0])
+    conductor = Conductor(state, tell, house.office.watch, time.time, 60.0, trials)
+    conductor.turn()
+    assert (told, conductor.state.mark("hall-3")) == ([], Mark.TRIAL)
+    happen("hall-3", "update_done", f"release {NEW} has proved itself")
+    conductor.turn()
+    conductor.turn()
+    assert (told, conductor.state.mark("hall-3")) == (["hall-1", "hall-2", "hall-5"], Mark.DONE)
