@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
 """After so long what the disk did not take is tried again."""
-PATIENCE_S = 600.0
-"""How long a start waits for a lane without anybody in front of it; after that it waits only until nobody is in it."""
 WHAT = "configuration"
 """The word of the events that tell of it."""
 
@@ -38,8 +36,8 @@ class Governed(Protocol):
     def working(self) -> Mapping[str, bool]:
         """What is known of each device: whether it works."""
 
-    def may_end(self, *, patient: bool) -> bool:
-        """Whether nothing is lost by starting again now: nobody in the lane nor, if `patient`, in front of it."""
+    def may_end(self, waited_s: float) -> bool:
+        """Whether nobody loses by a new start now, for which it was waited for `waited_s`."""
 
     def note(self, what: str, detail: str) -> None:
         """Records an event of the unit."""
@@ -167,7 +165,7 @@ class Governor:
             return False
         if self._waits_since is None:
             self._waits_since = at
-        if not unit.may_end(patient=at - self._waits_since < PATIENCE_S):
+        if not unit.may_end(at - self._waits_since):
             return False
         log.info(
             "starting again with %s", f"configuration {held.current.version}" if held.current.version else "the unit's own configuration"

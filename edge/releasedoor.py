@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 ASK_FILE, GATE_FILE, STARTS_FILE, UPDATER_FILE, TOLD_FILE = "update.ask", "gate.json", "starts", "updater.json", "update.told"
 MOST_BYTES = 16 * 1024
 SAY_EVERY_S, LOOK_EVERY_S = 3.0, 1.0
-PATIENCE_S = 60.0
-"""How long a gate that is to go on as another release waits for a lane in which nobody stands."""
 
 IN_MEMORY = Calls(fsync=lambda _: None)
 """For files that no power cut leaves: there is nothing to wait for."""
@@ -179,9 +178,9 @@ class ReleaseDoor:
             log.warning("%s: cannot be written: %s", self._data / TOLD_FILE, wrong.strerror)
         return [news]
 
-    def is_to_end(self, at: float, *, idle: bool) -> bool:
-        """Whether the gate is to end at `at`, to be started as another release: at once while nobody is in the lane, else in a minute."""
-        return self._other_since is not None and (idle or at - self._other_since >= PATIENCE_S)
+    def is_to_end(self, at: float, may_end: Callable[[float], bool]) -> bool:
+        """Whether the gate is to end at `at`, to be started as another release: once `may_end`, given for how long that was waited for."""
+        return self._other_since is not None and may_end(at - self._other_since)
 
     def _look_for_another(self, at: float) -> None:
         assert self._folder is not None

@@ -10,7 +10,7 @@ import logging
 from collections import Counter, deque
 from dataclasses import replace
 
-from edge import lane, passage, presentation, records
+from edge import lane, passage, presentation, records, restarts
 from edge.allowance import Allowance
 from edge.config import Config
 from edge.devices import Devices
@@ -114,13 +114,9 @@ class Unit:
         """What is known of each device: whether it works."""
         return {device.value: works for device, works in self.devices.works.items()}
 
-    def may_end(self, *, patient: bool) -> bool:
-        """Whether nobody loses by a new start now: the lane is empty, there is no fire, and it is not `free`, which ends with the process.
-
-        If `patient`, nobody stands in front of it either, who would have to show the code again.
-        """
-        is_calm = not self._state.fire and self._state.mode is not LaneMode.FREE and not passage.busy(self._state)
-        return is_calm and not (patient and self._shown is not None)
+    def may_end(self, waited_s: float) -> bool:
+        """Whether nobody loses by a new start now, for which it was waited for `waited_s` (`edge.restarts`)."""
+        return restarts.may_end(self._state, waited_s, is_shown=self._shown is not None)
 
     def start(self, detail: str) -> None:
         """Says in the log that the unit has started, and shows its rest."""

@@ -26,7 +26,7 @@ from healthcode.releases import find_unfit, order
 TRIAL_S = 300.0
 """How long a release must run in one piece to prove itself."""
 LONGEST_TRIAL_S = 900.0
-"""After so long without that it is given up."""
+"""After so long without that it is given up. It begins when the gate before it has ended, which waits until nobody loses by that."""
 STARTS = 3
 """How often the gate may be started in a trial; at the next start it has crashed so often, or the power has gone so often."""
 DEVICE_S = 120.0
@@ -278,9 +278,10 @@ def _watch(state: State, trial: Trial, seen: Look) -> Step:
     if counted.starts > STARTS:
         return _go_back(state, counted, f"it was started {counted.starts} times and never ran for {TRIAL_S / 60:.0f} minutes")
     begun = state.begun if state.begun is not None else seen.at
-    gate = seen.seen
-    is_fresh = gate is not None and gate.version == trial.version and seen.at - gate.at <= FRESH_S
-    if gate is not None and is_fresh:
+    gate = seen.seen if seen.seen is not None and seen.at - seen.seen.at <= FRESH_S else None
+    if gate is not None and gate.version != trial.version:  # the one before waits for its lane, which may be free for a day
+        return replace(state, begun=seen.at), effects
+    if gate is not None:
         working = {"camera": gate.camera or not trial.camera, "sensor": gate.sensor or not trial.sensor}
         lost = {name: max(state.lost.get(name, seen.at), gate.since) for name, works in working.items() if not works}
         state = replace(state, lost=lost)

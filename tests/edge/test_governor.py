@@ -9,8 +9,9 @@ import pytest
 
 from edge import lane
 from edge.feeds import Device, DeviceBack, DeviceLost
-from edge.governor import PATIENCE_S, Governor
+from edge.governor import Governor
 from edge.overrides import Started, start
+from edge.restarts import PATIENCE_S
 from healthcode.desired import digest_settings
 from healthcode.messages import Desired, Reported, UnitEvent
 from healthcode.terms import LaneMode, SettingsState

@@ -14,14 +14,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge import releasedoor
+from edge import lane, releasedoor
 from edge.config import Updates
 from edge.releasedoor import ReleaseDoor, UpdaterSays, wish
 from edge.releasefolder import FOLDER_CALLS, WHOLE, FolderCalls, ReleaseFolder, ReleaseFolderError
+from edge.restarts import PATIENCE_S
 from edge.updater import Updater
 from edge.updates import DEVICE_S, TRIAL_S, Failed, Fate, Fetch, Install, Job, Learn, Phase, Test
 from edge.venvs import own_platform
 from healthcode.messages import Release
+from healthcode.terms import LaneMode
+from tests.edge.unit_bench import Bench
 
 OLD, NEW, NEWER = "0.1.0", "0.2.0", "0.3.0"
 HASH = bytes(range(32))
@@ -283,24 +286,36 @@ def test_the_gate_tells_each_piece_of_news_once_also_over_a_restart(house: House
     ]
 
 
-def test_the_gate_ends_for_another_release_when_nobody_is_in_the_lane_or_after_a_minute(house: House) -> None:
+def test_the_gate_ends_for_another_release_when_nobody_loses_by_it(house: House, tmp_path: Path) -> None:
+    (tmp_path / "gate").mkdir()
+    bench = Bench(tmp_path / "gate")
     door = ReleaseDoor(house.data, str(house.path), str(house.run), 0.0, house.folder.path(OLD))
     door.attend(1.0, camera=True, sensor=True)
-    assert not door.is_to_end(1.0, idle=True)
+    assert not door.is_to_end(1.0, bench.unit.may_end), "it is the one that is to run"
     (house.folder.begin(NEW) / "python").write_bytes(b"data")
     house.folder.finish(NEW, HASH)
     house.folder.point("current", NEW)
     door.attend(5.0, camera=True, sensor=True)
-    assert door.is_to_end(5.0, idle=True)
-    assert not door.is_to_end(64.0, idle=False)
-    assert door.is_to_end(65.0, idle=False)
+    assert door.is_to_end(5.0, bench.unit.may_end)
+    bench.give(lane.SetMode(bench.at, LaneMode.FREE, bench.at + 7200.0, "market day"))
+    assert not door.is_to_end(5.0 + 7000.0, bench.unit.may_end)
+    bench.give(lane.SetMode(bench.at, LaneMode.CONTROLLED))
+    bench.give(lane.Fire(bench.at, True))
+    assert not door.is_to_end(5.0 + 7000.0, bench.unit.may_end)
+    bench.give(lane.Fire(bench.at, False))
+    bench.see(bench.code(7))
+    assert not door.is_to_end(5.0 + PATIENCE_S - 1, bench.unit.may_end), "somebody shows a code"
+    assert door.is_to_end(5.0 + PATIENCE_S, bench.unit.may_end)
+    bench.give(lane.Beam(bench.at, True))
+    assert not door.is_to_end(5.0 + PATIENCE_S, bench.unit.may_end), "somebody stands in the lane"
+    bench.close()
 
 
 def test_a_gate_from_a_checkout_has_nothing_to_do_with_releases(house: House, tmp_path: Path) -> None:
     door = ReleaseDoor(house.data, str(house.path), str(house.run), 0.0, tmp_path / ".venv")
     assert door.attend(1.0, camera=True, sensor=True) == []
     assert not (house.run / "gate.json").exists()
-    assert not door.is_to_end(100.0, idle=True)
+    assert not door.is_to_end(100.0, lambda _: True)
 
 
 def test_a_half_made_release_is_never_started_and_is_cleared_away(house: House) -> None:

@@ -152,6 +152,17 @@ def test_the_old_gate_that_still_runs_proves_nothing() -> None:
     assert state.phase is Phase.TRIAL
 
 
+def test_the_time_to_prove_itself_begins_when_the_gate_before_has_ended() -> None:
+    state, day = on_trial(), 86_400.0
+    for at in range(1010, int(1000 + day), 600):
+        state, effects = at_trial(state, at, gate(at, OLD), starts=1)
+        assert (state.phase, effects) == (Phase.TRIAL, ()), "its lane is free all day, and it may not end"
+    state, _ = at_trial(state, 1000 + day, gate(999 + day, OLD), starts=1)
+    state, effects = at_trial(state, 1000 + day + LONGEST_TRIAL_S - 0.1, gate(1001 + day, OLD), starts=1)
+    assert effects == ()
+    assert_back(at_trial(state, 1000 + day + LONGEST_TRIAL_S, gate(1001 + day, OLD), starts=1), "within 15")
+
+
 def test_what_came_to_grief_is_refused_until_a_newer_one_comes() -> None:
     state, _ = at_trial(on_trial(starts=0), 1010, None, starts=9)
     state, effects = look(state, Look(2000, ("w2", NEW), gate(2000)))
