@@ -251,7 +251,8 @@ def run(started: Started, stop: threading.Event, notifier: Notifier, ring: LogRi
         sensor = SensorFeed(open_thermometer(config, hardware, clock.now), config.sensor.quiet_s, inbox.feed)
         undo.callback(sensor.stop)
         undo.callback(link.stop)
-        reporter = Reporter(config, unit, cache, outbox, clock, camera, open_board(config), Hours(data / "hours.json"), time.monotonic())
+        board, hours = open_board(config), Hours(data / "hours.json")
+        reporter = Reporter(config, unit, cache, outbox, clock, camera, board, hours, lambda: governor.trouble, time.monotonic())
         releases = ReleaseDoor(data, config.updates.folder, config.updates.run, time.monotonic())
         end = _End(stop)
         tools = Tools(

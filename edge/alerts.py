@@ -23,7 +23,8 @@ ROOMIER = 1.2
 class Condition:
     """What alerts are found in. `troubles` is what devices report, by the name of its alert; `as_of` is when each list held was last
     stated (wall seconds). `left_out` are lists that are recognised and not wanted, because they would be too many. `lately` are alarms of
-    the lane and counts that are unusual, each with its line. What a board does not tell is None; `certificate_ends` is in wall seconds.
+    the lane and counts that are unusual, each with its line; `configuration` is why the newest one from afar came to nothing. What a board
+    does not tell is None; `certificate_ends` is in wall seconds.
     """
 
     troubles: Mapping[str, str]
@@ -37,6 +38,7 @@ class Condition:
     disk_error: str
     tamper: bool
     lately: Mapping[str, str] = field(default_factory=dict)
+    configuration: str = ""
     waiting: int = 0
     board_c: float | None = None
     under_voltage: bool = False
@@ -72,6 +74,8 @@ def find_alerts(found: Condition, statements: Statements, board: Board, at: floa
         alerts["outbox"] = f"{found.waiting} events wait for the server"
     if found.tamper:
         alerts["tamper"] = "the housing is open"
+    if found.configuration:
+        alerts["configuration"] = found.configuration
     return {name: detail[:200] for name, detail in alerts.items()}
 
 

@@ -73,6 +73,8 @@ class Governor:
         self._again_at = float("-inf")
         self._waits_since: float | None = None
         self._told: Held | None = None
+        self.trouble = trial.trouble(started.overrides.held, started.running, "")
+        """Why the newest configuration came to nothing, in one line; empty where it did not."""
         self._settings = settable(started.config)
         self._digest = digest_settings(self._settings)
 
@@ -89,6 +91,7 @@ class Governor:
         held = self._started.overrides.held
         if held != self._told:
             self._told = held
+            self.trouble = trial.trouble(held, self._started.running, self.trouble)
             link.reported(self._report(held))
         return self._is_to_end(held, at, unit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from edge.alerts import NAMES, Condition, find_alerts
@@ -61,11 +62,14 @@ class Reporter:
         camera: CameraFeed,
         board: Board,
         hours: Hours,
+        refused: Callable[[], str],
         at: float,
     ) -> None:
+        """`refused` says why the newest configuration from afar came to nothing, in one line; empty where it did not."""
         self._config = config
         self._board = board
         self._hours = hours
+        self._refused = refused
         self._board_state = BoardState()
         self._board_due = at
         self._dipped_at = float("-inf")
@@ -166,6 +170,7 @@ class Reporter:
             disk_error=cache.disk_error,
             tamper=unit.state.tamper,
             lately=lately | self._hours.find_unusual(at, wall, frozenset(self._raised)),
+            configuration=self._refused(),
             waiting=self._outbox.waiting,
             board_c=board.board_c,
             under_voltage=at - self._dipped_at < DIP_S,

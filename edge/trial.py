@@ -75,6 +75,22 @@ class Held(_Kept, frozen=True):
         return SettingsState.APPLIED if self.trial is None else SettingsState.TRIAL
 
 
+def trouble(held: Held, running: Given, before: str) -> str:
+    """Why the newest configuration came to nothing, in one line, in a unit that runs with `running`; empty where it did not.
+
+    What was said `before` stands while a later one waits: it is over when that one is in force, on trial or not.
+    """
+    match held.state(running):
+        case SettingsState.REJECTED:
+            return ": ".join([f"version {held.newest} was rejected", *held.faults[:1]])
+        case SettingsState.FELL_BACK:
+            return "".join(held.faults[:1]) or f"version {held.newest} was taken back"
+        case SettingsState.WAITING:
+            return before
+        case _:
+            return ""
+
+
 def offered(held: Held, given: Given, faults: Sequence[str], working: Sequence[str]) -> Held:
     """`given` has come while `working` devices work, and has `faults`; `held` itself where its version is none above the newest.
 

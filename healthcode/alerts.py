@@ -52,5 +52,6 @@ ALERTS: dict[str, AlertWords] = {
     "fevers": AlertWords(Weight.ALARM, "More fevers than usual", "发热人数异常"),
     "refusals": AlertWords(Weight.ALARM, "More refusals than usual", "拒绝次数异常"),
     "lane_mode": AlertWords(Weight.WARNS, "Lane mode not kept", "通道模式未保存"),
+    "configuration": AlertWords(Weight.WARNS, "Configuration refused", "远程配置未生效"),
 }
 """All that are not raised are cleared at each connection of their unit, so that none outlives its cause."""

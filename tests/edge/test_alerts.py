@@ -78,6 +78,7 @@ def test_a_list_warns_from_the_second_on_in_which_it_is_old(statements: Statemen
         (replace(WELL, certificate_unread="/x: no such file"), "certificate", "/x"),
         (replace(WELL, lately={"forced": "somebody crossed"}), "forced", "crossed"),
         (replace(WELL, tamper=True), "tamper", "open"),
+        (replace(WELL, configuration="version 9 was rejected: x"), "configuration", "version 9 was rejected"),
     ],
 )
 def test_each_cause_raises_its_own(condition: Condition, name: str, words: str) -> None:

@@ -113,6 +113,29 @@ def test_faults_are_reported_and_change_nothing(site: Site) -> None:
     assert site.told() == [f"version 1: rejected: {site.said[-1].faults[0]}"]
 
 
+def test_what_came_to_nothing_is_an_alert_until_a_later_one_is_in_force(site: Site) -> None:
+    assert site.governor.trouble == ""
+    site.give(1, "[sound]\nvolume = 3.0\n")
+    rejected = f"version 1 was rejected: {site.said[-1].faults[0]}"
+    assert site.governor.trouble == rejected
+    site.boot()
+    assert site.governor.trouble == rejected, "over a start, too"
+    site.bench.see(site.bench.code(7))
+    site.give(2)
+    assert (site.now(), site.governor.trouble) == ((2, SettingsState.WAITING, 0), rejected), "not in force yet: somebody shows a code"
+    site.boot()
+    assert (site.now(), site.governor.trouble) == ((2, SettingsState.TRIAL, 2), "")
+    site.bench.give(DeviceLost(Device.CAMERA, "gone", site.bench.at))
+    site.wait(40.0)
+    assert site.governor.trouble == "version 2 was taken back: the camera worked before, and has not for 30 s"
+    site.boot()
+    assert site.governor.trouble.startswith("version 2 was taken back")
+    site.give(3, "[sound]\nvolume = 0.6\n")
+    site.boot()
+    site.wait(400.0)
+    assert (site.now(), site.governor.trouble) == ((3, SettingsState.APPLIED, 3), "")
+
+
 @pytest.mark.parametrize("device", list(Device))
 def test_a_device_that_is_lost_in_a_trial_takes_it_back(site: Site, device: Device) -> None:
     site.give(1)

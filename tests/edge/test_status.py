@@ -84,8 +84,14 @@ def board(bench: Bench, sys: Path) -> Board:
 
 
 @pytest.fixture
-def reporter(bench: Bench, camera: CameraFeed, board: Board, hours: Hours) -> Reporter:
-    return Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, board, hours, bench.at)
+def refused() -> list[str]:
+    """Why the newest configuration came to nothing: the last one counts."""
+    return [""]
+
+
+@pytest.fixture
+def reporter(bench: Bench, camera: CameraFeed, board: Board, hours: Hours, refused: list[str]) -> Reporter:
+    return Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, board, hours, lambda: refused[-1], bench.at)
 
 
 def test_the_numbers_go_out_at_once_and_then_once_a_period(bench: Bench, reporter: Reporter, notes: Notes) -> None:
@@ -122,7 +128,8 @@ def test_a_unit_that_holds_nothing_says_so(tmp_path: Path, notes: Notes) -> None
     try:
         camera = CameraFeed(lambda: open_camera(CameraConfig(source="simulated"), bench.client), Reader(["zxing_local"]), lambda item: None)
         board, hours = Board(bench.config.board, tmp_path), Hours(tmp_path / "hours.json")
-        Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, board, hours, bench.at).report(bench.at, notes)
+        reporter = Reporter(bench.config, bench.unit, bench.cache, bench.outbox, bench.clock, camera, board, hours, str, bench.at)
+        reporter.report(bench.at, notes)
         (status,) = notes.said
         assert (status.trust_version, status.lists_held, status.list_age_s, status.clock_trusted) == (None, 0, None, 0)
         assert notes.raised() == {"trust", "clock"}
@@ -143,6 +150,16 @@ def test_an_alert_comes_once_and_goes_by_itself(bench: Bench, reporter: Reporter
     bench.wait(LOOK_EVERY_S)
     reporter.report(bench.at, notes)
     assert notes.alerts == [("tamper", Alert(name="tamper", since=stamp(since), detail="the housing is open")), ("tamper", None)]
+
+
+def test_a_configuration_that_came_to_nothing_is_an_alert_until_a_later_one_is_in_force(
+    bench: Bench, reporter: Reporter, notes: Notes, refused: list[str]
+) -> None:
+    assert look(bench, reporter, notes, 2) == set()
+    refused.append("version 8 was rejected: desired 8:1: x")
+    assert look(bench, reporter, notes, 2) == {"configuration"}
+    refused.append("")
+    assert look(bench, reporter, notes, 2) == set()
 
 
 def test_after_a_new_connection_every_alert_is_said_or_cleared_again(bench: Bench, reporter: Reporter, notes: Notes) -> None:

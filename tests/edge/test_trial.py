@@ -54,6 +54,29 @@ def test_a_version_that_is_rejected_changes_nothing_but_is_used_up() -> None:
     assert (held.state(GOOD), held.current) == (SettingsState.REJECTED, GOOD)
 
 
+@pytest.mark.parametrize(
+    ("held", "running", "line"),
+    [
+        (Held(), Given(), ""),
+        (Held(3, GOOD), GOOD, ""),
+        (
+            trial.offered(Held(3, GOOD), Given(4, "x"), ["desired 4:1: x", "desired 4:2: y"], WORKED),
+            GOOD,
+            "version 4 was rejected: desired 4:1: x",
+        ),
+        (trial.offered(on_trial(), Given(9, "x"), ["desired 9:1: x"], WORKED), NEXT, "version 9 was rejected: desired 9:1: x"),
+        (trial.fallen(on_trial(), "the camera"), NEXT, "version 4 was taken back: the camera"),  # and the process has not ended yet
+        (trial.fallen(on_trial(), "the camera"), GOOD, "version 4 was taken back: the camera"),
+        (trial.offered(Held(3, GOOD), NEXT, [], WORKED), GOOD, "as before"),  # it waits: what stood stands
+        (on_trial(), NEXT, ""),
+        (Held(4, refused=SettingsState.REJECTED), Given(), "version 4 was rejected"),  # a file that somebody wrote by hand
+        (Held(4, refused=SettingsState.FELL_BACK), Given(), "version 4 was taken back"),
+    ],
+)
+def test_what_came_to_nothing_is_told_in_one_line_until_a_later_one_is_in_force(held: Held, running: Given, line: str) -> None:
+    assert trial.trouble(held, running, "as before") == line
+
+
 def test_three_starts_and_no_more() -> None:
     held = on_trial()
     for _ in range(MOST_STARTS - 1):

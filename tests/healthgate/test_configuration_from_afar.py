@@ -59,6 +59,14 @@ class Desk:
     def north(self) -> Wanted:
         return self.town.office.desires.see()["north"]
 
+    def alert(self) -> str:
+        """What the gate's alert says of its configuration, as the server has it; empty where it is not raised."""
+        (row,) = CliRunner().invoke(fleet.app, ["ls", "--json", "--config", self.config]).stdout.splitlines()
+        return "".join(alert["detail"] for alert in json.loads(row)["alerts"] if alert["name"] == "configuration")
+
+    def wait_alert(self, words: str) -> None:
+        self.town.wait_until(lambda: self.alert().startswith(words), LIMIT_S, f"an alert of the configuration, which is {self.alert()!r}")
+
     def wait(self, what: Callable[[Wanted], bool]) -> Wanted:
         self.town.wait_until(lambda: what(self.north()), LIMIT_S, f"north, which is {self.north()}, see {self.town.gates['north'].log}")
         return self.north()
@@ -103,6 +111,7 @@ def test_a_day_of_configurations(tmp_path: Path) -> None:
         # a camera that is not there
         desk.set("camera.source=/dev/video97")
         desk.wait(stands(Standing.FELL_BACK, 2))
+        desk.wait_alert("version 2 was taken back: the camera worked before")
         said = desk.wait(lambda north: north.reported is not None and north.reported.in_force == 1).reported
         assert said is not None
         assert said.faults[0].startswith("version 2 was taken back: the camera worked before, and has not for")
@@ -133,3 +142,9 @@ def test_a_day_of_configurations(tmp_path: Path) -> None:
         assert [fault.split(": ")[1] for fault in said.faults] == ["sound.volume = 3", "pins.relay = 24"]
         shown = json.loads(CliRunner().invoke(fleet.app, ["diff", "--json", "--config", desk.config]).stdout)
         assert (shown["state"], shown["in_force"], shown["faults"]) == ("rejected", 1, said.faults)
+        desk.wait_alert(f"version 4 was rejected: {said.faults[0]}"[:200])
+
+        # a better one, and nobody has to clear anything
+        desk.set("sound.volume=0.4")
+        desk.wait(stands(Standing.TRIAL, 5))
+        town.wait_until(lambda: not desk.alert(), LIMIT_S, f"no alert any more, but it says {desk.alert()!r}")
