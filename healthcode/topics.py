@@ -54,6 +54,11 @@ class ListTopic:
 UP_PLAIN = frozenset({"state", "info", "reported", "status", "lane", "events", "sync"})
 UP_NAMED = frozenset({"alert", "response"})
 DOWN_PLAIN = frozenset({"desired", "ack", "sync", "clock", "certificate"})
+NAMELESS = (
+    *(f"{ROOT}/gates/+/up/{channel}" for channel in sorted(UP_PLAIN - {"events", "sync"})),
+    *(f"{ROOT}/gates/+/up/{channel}/+" for channel in sorted(UP_NAMED)),
+)
+"""Filters for what units say that leads to nobody. Events are not among them: they hold codes as they were shown, some good for weeks."""
 
 
 def up(unit: str, channel: str, name: str = "") -> str:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from healthcode.topics import ROOT
+from healthcode.topics import NAMELESS, ROOT
 
 START_LIMIT_S = 10.0
 
+_NAMELESS = "".join(f"topic read {each}\n" for each in NAMELESS)
 ACL = f"""\
 # A unit writes only under its own up/ and reads only its own down/ and what is for all; its user name is its id.
 pattern write {ROOT}/gates/%u/up/#
@@ -26,8 +27,7 @@ topic readwrite {ROOT}/#
 
 user operator
 topic write {ROOT}/gates/+/down/request/#
-topic read {ROOT}/gates/+/up/#
-topic read {ROOT}/bridge/#
+{_NAMELESS}topic read {ROOT}/bridge/#
 """
 
 CONF = """\

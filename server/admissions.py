@@ -37,6 +37,8 @@ SECRET_S = 86_400.0
 OF_ADDRESS = Limits(free=20, base_s=1, ceiling_s=60, forget_s=3600)
 """Requests that fail, by address. Nobody guesses 128 bits: this keeps a flood from the database's log."""
 OPERATOR_DAYS = 365
+ALERT = "enrolment"
+"""The alert of a secret that was used a second time: until the unit is retired, or enrolled anew."""
 
 
 class EnrolFault(StrEnum):
@@ -137,7 +139,7 @@ class Admissions:
             mark = fingerprint(spki(key))
             if row.used_by not in (None, mark):
                 detail = "the secret has let another key in"
-                events.raise_alert(tx, "enrolment", row.unit, f"{detail}, and was used again by a second one", to_ms(at))
+                events.raise_alert(tx, ALERT, row.unit, f"{detail}, and was used again by a second one", to_ms(at))
                 return Refused(EnrolFault.USED, f"{detail}: whose? Retire {row.unit} and enrol it again")
             throttle.succeeded(tx, keys, at, cleared=keys[0][0])
             certificate = self._let_in(tx, row, key, authority, at)
@@ -159,6 +161,7 @@ class Admissions:
         certificate = authority.client(key, unit_account(row.unit, number), at, UNIT_DAYS)
         _keep(tx, row.unit, number, key, certificate, at)
         admissions.use_secret(tx, row.mark, fingerprint(spki(key)))
+        events.end_alert(tx, ALERT, row.unit)
         admissions.set_in_service(tx, row.unit, to_ms(at))
         audit.append(tx, BY_STRANGER, Action.UNIT_ENROLLED, audit.about("unit", row.unit), {"number": number}, at)
         log.info("unit %s is enrolled (%d)", row.unit, number)
@@ -175,6 +178,7 @@ class Admissions:
                 admissions.set_retired(tx, unit, to_ms(at))
                 audit.append(tx, who, Action.UNIT_RETIRED, audit.about("unit", unit), {}, at)
             admissions.drop_secret(tx, unit)
+            events.end_alert(tx, ALERT, unit)
         return Retired(unit, "" if held is None else unit_account(unit, held.number))
 
     def renew(self, authority: Authority) -> list[CertificateRow]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from healthcode.topics import ROOT
+from healthcode.topics import NAMELESS, ROOT
 from server.authority import BRIDGE, CONSOLE
 
 CONF_FILE = "mosquitto.conf"
@@ -51,6 +51,7 @@ user {user}
 """
 """A certificate's name is user name and client id, so that nobody takes over another's session. See docs/operations.md for each limit."""
 EVERYBODY = f"topic read {ROOT}/all/#\n"
+_NAMELESS = "".join(f"topic read {each}\n" for each in NAMELESS)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def rules(members: Iterable[Member], operators: Iterable[str]) -> str:
     parts += [
         f"user {account}\n"
         f"topic write {ROOT}/gates/+/down/request/#\n"
-        f"topic read {ROOT}/gates/+/up/#\n"
+        f"{_NAMELESS}"
         f"topic read {ROOT}/bridge/#\n"
         f"topic write {ROOT}/bridge/request/#\n"
         f"topic read homeassistant/#\n"

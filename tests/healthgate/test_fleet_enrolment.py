@@ -259,12 +259,27 @@ def test_a_unit_writes_only_under_its_own_up_and_reads_only_its_own_down_and_wha
         assert north.publish(topics.up("north", "events"), b"last")
         assert bridge.until(topics.up("north", "events"), b"last") == set(), "nothing came through in between"
         north.subscribe(topics.down_all("north"), topics.ALL_DOWN)
-        north.subscribe(topics.down_all("south"), "#", topics.ALL_UP, "healthgate/v1/bridge/#")
+        north.subscribe(topics.down_all("south"), "#", topics.ALL_UP, "healthgate/v1/bridge/#", "$share/all/healthgate/v1/gates/#")
         for topic in (topics.down("south", "ack"), topics.up("south", "events"), topics.BRIDGE_STATE):
             assert bridge.publish(topic, b"not for north")
         assert bridge.publish(topics.TRUST_HEAD, b"for all")
         assert bridge.publish(topics.down("north", "ack"), b"yours")
         assert north.until(topics.down("north", "ack"), b"yours") == {topics.TRUST_HEAD}
+
+
+def test_a_last_will_speaks_for_nobody_else(house: FleetHouse, three: dict[str, Path]) -> None:
+    """Each connection ends the one before it, and has its last will said where the broker takes it."""
+    own, end = topics.up("north", "state"), topics.up("north", "events")
+    others = (topics.up("south", "state"), topics.down("south", "ack"), topics.TRUST_HEAD, topics.BRIDGE_STATE)
+    with Peer(house, house.context("bridge")) as bridge:
+        bridge.subscribe(*others, own, end)
+        said = [Peer(house, unit_context(house, three["north"]), will=topic) for topic in (*others, own)]
+        with Peer(house, unit_context(house, three["north"])) as last:
+            assert last.publish(end, b"last")
+            assert bridge.until(end, b"last") == {own}
+        assert bridge.publish(own, retain=True, payload=b"")
+    for peer in said:
+        peer.close()
 
 
 @pytest.mark.parametrize("name", ["gate.south.1", "south", "bridge"])
@@ -288,12 +303,18 @@ def test_an_operator_asks_units_and_hears_them_and_does_no_more(house: FleetHous
     assert (tmp_path / "op.li.pem").stat().st_mode & 0o777 == 0o600
     context = house.context_of((tmp_path / "op.li.pem").read_text() + (tmp_path / "op.li.crt").read_text())
     with Peer(house, context) as li, Peer(house, unit_context(house, three["north"])) as north:
-        li.subscribe(topics.ALL_UP)
+        li.subscribe(topics.ALL_UP, "#", "$share/li/healthgate/v1/gates/+/up/events")
         north.subscribe(topics.down_all("north"))
         assert li.publish(topics.down("north", "request", "identify"), b"who")
         assert north.until(topics.down("north", "request", "identify"), b"who") == set()
-        assert north.publish(topics.up("north", "response", "identify"), b"me")
-        li.until(topics.up("north", "response", "identify"), b"me")
+        answered, raised = topics.up("north", "response", "identify"), topics.up("north", "alert", "clock")
+        assert north.publish(topics.up("north", "events"), b"HB1:"), "codes, of which some are good for weeks"
+        assert north.publish(topics.up("north", "sync"), b"a list, please")
+        assert north.publish(raised, b"the time is not certain")
+        assert north.publish(answered, b"me")
+        heard = li.until(answered, b"me")
+        assert raised in heard
+        assert not heard & {topics.up("north", "events"), topics.up("north", "sync")}
         for topic in (topics.up("north", "state"), topics.down("north", "ack"), topics.down("north", "desired"), topics.TRUST_HEAD):
             assert not li.publish(topic), topic
     assert house.fleet("operator", "li", "--end").exit_code == 0

@@ -52,6 +52,10 @@ class House:
     def enrol(self, unit: str = "north", *, again: bool = False) -> x509.Certificate:
         return admitted(self.admit(self.request(self.expect(unit, again=again), make_key())))
 
+    def alerts(self) -> set[tuple[str, str]]:
+        with self.office.store.read() as tx:
+            return {(name, unit) for name, unit, _, _ in events.list_alerts(tx)}
+
     def accounts(self) -> list[str]:
         return [member.account for member in self.book.members()[0]]
 
@@ -92,8 +96,18 @@ def test_the_same_key_gets_the_same_answer_and_another_key_none(house: House) ->
     assert house.admit(house.request(secret, key)) == first, "the power had failed"
     assert fault_of(house.admit(house.request(secret, make_key()))) is EnrolFault.USED
     assert house.accounts() == ["gate.north.1"]
-    with house.office.store.read() as tx:
-        assert ("enrolment", "north") in {(name, unit) for name, unit, _, _ in events.list_alerts(tx)}
+    assert house.alerts() == {("enrolment", "north")}
+
+
+def test_the_alert_of_a_secret_that_was_used_twice_ends_with_the_unit_or_its_next_enrolment(house: House) -> None:
+    for ends_it in (lambda: house.book.retire("north"), lambda: house.enrol(again=True)):
+        secret = house.expect(again=True)
+        admitted(house.admit(house.request(secret, make_key())))
+        assert house.alerts() == set()
+        assert fault_of(house.admit(house.request(secret, make_key()))) is EnrolFault.USED
+        assert house.alerts() == {("enrolment", "north")}
+        ends_it()
+        assert house.alerts() == set()
 
 
 def test_a_secret_ends_after_a_day_and_with_the_next_one(house: House) -> None:
@@ -261,6 +275,9 @@ def test_every_section_of_the_rules_names_its_own_topics_alone() -> None:
         *("topic", "read", "healthgate/v1/gates/north/down/#"),
         *("topic", "read", "healthgate/v1/all/#"),
     ]
+    reads = [line.split()[-1] for line in sections["op.li.1"].splitlines() if line.startswith("topic read")]
+    watched = {"state", "info", "reported", "status", "lane", "alert/+", "response/+"}
+    assert {each for each in reads if "gates" in each} == {f"healthgate/v1/gates/+/up/{channel}" for channel in watched}
     assert "pattern" not in text
 
 
