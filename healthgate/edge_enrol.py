@@ -24,8 +24,8 @@ from edge.config import ConfigError
 from edge.files import write_atomically
 from edge.identity import spki_of
 from edge.releasedoor import version_of
-from healthcode.admission import EnrolAnswer, NotASecret, Secret
-from healthgate.enrol_client import NotEnrolled, Server, check, fetch
+from healthcode.admission import NotASecret, Secret
+from healthgate.enrol_client import Answered, NotEnrolled, Server, check, fetch
 from healthgate.errors import one_line_errors
 
 
@@ -92,9 +92,10 @@ def enrol(
     mask = os.umask(0o077)
     try:
         key = keep_key(places)
-        answer = fetch(where, known, key)
+        answered = fetch(where, known, key)
+        answer = answered.answer
         check(answer, known, key)
-        lines = keep(answer, places, simulated, where)
+        lines = keep(answered, places, simulated, where)
         if owner is not None:
             _give(places, owner)
     finally:
@@ -118,8 +119,9 @@ def keep_key(places: Places) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def keep(answer: EnrolAnswer, places: Places, world: str, server: Server) -> list[str]:
+def keep(answered: Answered, places: Places, world: str, server: Server) -> list[str]:
     """Puts everything where it belongs, gate.toml last; what was done, a line each. OSError where the disk does not take it."""
+    answer = answered.answer
     files = {
         **{places.root(number): root for number, root in enumerate(answer.roots, 1)},
         places.ca: answer.ca,
@@ -127,18 +129,20 @@ def keep(answer: EnrolAnswer, places: Places, world: str, server: Server) -> lis
     }
     for path, text in files.items():
         write_atomically(path, text.encode(), mode=0o600)
-    text = first_config(answer, places, world, server)
+    text = first_config(answered, places, world, server)
     if not places.config.exists():
         write_atomically(places.config, text.encode(), mode=0o600)
         return [*(f"{path}: written" for path in files), f"{places.config}: written"]
     return [*(f"{path}: written" for path in files), *_differences(places.config, text)]
 
 
-def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server, prefix: Path = Path(sys.prefix)) -> str:
+def first_config(answered: Answered, places: Places, world: str, server: Server, prefix: Path = Path(sys.prefix)) -> str:
     """The unit's first configuration; ConfigError where a folder's name makes it none.
 
-    From `server` comes a certificate where the unit's has ended and, where this is a release, installed at `prefix`, the next.
+    From `server` comes a certificate where the unit's has ended and, where this is a release, installed at `prefix`, the next. The fleet's
+    authority vouches for it, or where a proxy stands before it those that the system knows.
     """
+    answer = answered.answer
     is_release, is_named = version_of(prefix) is not None, ":" not in server.host
     roots = [str(places.root(number)) for number in range(1, len(answer.roots) + 1)]
     lines = [
@@ -155,7 +159,8 @@ def first_config(answer: EnrolAnswer, places: Places, world: str, server: Server
         f"ca = {_quoted(str(places.ca))}",
         f"certificate = {_quoted(str(places.certificate))}",
         f"key = {_quoted(str(places.key))}",
-        *(["", "[updates]", f"server = {_quoted(f'https://{server}')}", f"ca = {_quoted(str(places.ca))}"] if is_named else []),
+        *(["", "[updates]", f"server = {_quoted(f'https://{server}')}"] if is_named else []),
+        *([f"ca = {_quoted(str(places.ca))}"] if is_named and answered.is_by_fleet else []),
         *([f"folder = {_quoted(str(prefix.resolve().parent.parent))}"] if is_release and is_named else []),
     ]
     text = "\n".join(lines) + "\n"

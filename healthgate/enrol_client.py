@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
@@ -59,20 +59,39 @@ class Server:
         return f"{self.host}:{self.port}"
 
 
-def fetch(server: Server, secret: Secret, key: ec.EllipticCurvePrivateKey) -> EnrolAnswer:
+@dataclass(frozen=True)
+class Answered:
+    """What a server answered, and the certificate that it had shown, in DER."""
+
+    answer: EnrolAnswer
+    shown: bytes
+
+    @property
+    def is_by_fleet(self) -> bool:
+        """Whether the fleet's authority vouches for that certificate; else it is one that the whole world knows, such as a proxy's."""
+        authority = x509.load_pem_x509_certificate(self.answer.ca.encode())
+        try:
+            x509.load_der_x509_certificate(self.shown).verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+def fetch(server: Server, secret: Secret, key: ec.EllipticCurvePrivateKey) -> Answered:
     """Asks `server`, once it has shown the certificate that the secret names; NotEnrolled with what it says where it refuses."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gate")])  # the server says which one
     csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     request = csr.public_bytes(serialization.Encoding.DER)
     connection = connect(server, secret)
     try:
-        proof = secret.prove(request, _shown(connection))
+        shown = _certificate(connection)
+        proof = secret.prove(request, _fingerprint(shown))
         body = encode(EnrolRequest(csr=request, mark=secret.mark, proof=proof))
         connection.request("POST", PATH, body, {"Content-Type": "application/json", "Accept": "application/json"})
         answer = connection.getresponse()
         said = answer.read(MOST_BYTES + 1)
         if answer.status == http.client.OK:
-            return decode(said, EnrolAnswer, MOST_BYTES)
+            return Answered(decode(said, EnrolAnswer, MOST_BYTES), shown)
         raise NotEnrolled(f"{server} refuses: {_title(said)}")
     except (OSError, http.client.HTTPException) as wrong:
         raise NotEnrolled(f"{server}: the answer did not come: {wrong}: type the same again") from None
@@ -94,7 +113,7 @@ def connect(server: Server, secret: Secret) -> http.client.HTTPSConnection:
     connection = http.client.HTTPSConnection(server.host, server.port, timeout=LIMIT_S, context=context)
     try:
         connection.connect()
-        shown = _shown(connection)
+        shown = _fingerprint(_certificate(connection))
     except (OSError, ValueError, UnsupportedAlgorithm) as wrong:
         connection.close()
         raise NotEnrolled(
@@ -127,13 +146,18 @@ def check(answer: EnrolAnswer, secret: Secret, key: ec.EllipticCurvePrivateKey) 
         raise NotEnrolled(f"the answer's certificate is not for this unit: {fault.value}; nothing was kept")
 
 
-def _shown(connection: http.client.HTTPSConnection) -> bytes:
-    """The fingerprint of the key in the certificate that the other side has shown."""
+def _certificate(connection: http.client.HTTPSConnection) -> bytes:
+    """The certificate that the other side has shown, DER."""
     assert isinstance(connection.sock, ssl.SSLSocket)
     shown = connection.sock.getpeercert(binary_form=True)
     if not shown:
         raise ValueError("no certificate was shown")
-    key = x509.load_der_x509_certificate(shown).public_key()
+    return shown
+
+
+def _fingerprint(certificate: bytes) -> bytes:
+    """That of the key in a certificate in DER."""
+    key = x509.load_der_x509_certificate(certificate).public_key()
     return fingerprint(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from healthgate.fleet_access import NoBroker, clear_retained, open_console, prove_shut_out
+from healthgate.fleet_names import complete_unit
 from healthgate.server import DEFAULT_CONFIG, ConfigPath, console, in_one_line, opened
 from server import mosquitto
 from server.admissions import Admissions, Refused
@@ -21,7 +22,7 @@ from server.office import Office
 from server.sealing import write_private
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
-UnitName = Annotated[str, typer.Argument(help="The unit's name.", show_default=False)]
+UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="The unit's name.", autocompletion=complete_unit, show_default=False)]
 
 
 @in_one_line
@@ -155,8 +156,11 @@ def access(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def told_server(config: Config) -> str:
-    """The pages' address as a unit is told: that by which people reach them."""
-    return config.web.origin.removeprefix("https://") or f"{config.broker.told}:{config.web.port}"
+    """The pages' address as a unit is told: that by which people reach them, with its port, which for units is another by default."""
+    told_people = config.web.origin.removeprefix("https://")
+    if not told_people:
+        return f"{config.broker.told}:{config.web.port}"
+    return told_people if ":" in told_people else f"{told_people}:443"
 
 
 def told(at: float) -> str:

@@ -149,6 +149,8 @@ def test_every_option_that_is_shown_exists(line: str) -> None:
 def test_the_example_for_telegraf_reads_what_there_is() -> None:
     told = tomllib.loads((ROOT / "docs" / "telegraf.conf").read_text(encoding="utf-8"))
     (consumer,) = told["inputs"]["mqtt_consumer"]
+    files = [Path(consumer[name]).name for name in ("tls_ca", "tls_cert", "tls_key")]
+    assert files == ["ca.crt", "op.telegraf.crt", "op.telegraf.pem"], "what `fleet operator telegraf` makes"
     unit = "north"
     theirs = {"status": topics.up(unit, "status"), "units": topics.unit_seen(unit)}
     assert [topic.replace("+", unit) for topic in consumer["topics"]] == list(theirs.values())

@@ -202,7 +202,7 @@ def test_the_shell_completes_commands_and_units(folder: Path, office: Office) ->
     assert {"fleet", "server"} <= complete("")
     assert complete("fle") == {"fleet"}
     assert {"ls", "show", "watch", "events"} <= complete("fleet", "")
-    assert complete("fleet", "show", "hal") == {"hall-1", "hall-2", "hall-3"}
+    assert complete("fleet", "retire", "hal") == {"hall-1", "hall-2", "hall-3"}
     assert complete("fleet", "run", "y") == {"yard"}
     assert complete("fleet", "show", "y", where=folder.parent) == set()
     assert not (folder.parent / "data").exists(), "completing makes no database"

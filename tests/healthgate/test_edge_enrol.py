@@ -1,0 +1,50 @@
+"""What a new unit writes down of the server that it was enrolled by, and what that server is called."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from edge import config as configuration
+from healthcode.admission import EnrolAnswer
+from healthgate.edge_enrol import Places, first_config
+from healthgate.enrol_client import Answered, NotEnrolled, Server
+from healthgate.fleet_enrol import told_server
+from server.authority import Authority, der, make_key, pem
+from server.config import parse
+
+OFFICE = 'issuer = "CN-HB"\nuri = "https://hb.example/s/1"\n[broker]\nname = "hub.example"\n[web]\n'
+
+
+@pytest.mark.parametrize(
+    ("web", "told"),
+    [
+        ("port = 8443", "hub.example:8443"),
+        ('origin = "https://code.example.org"', "code.example.org:443"),
+        ('origin = "https://code.example.org:8443"', "code.example.org:8443"),
+    ],
+)
+def test_a_unit_is_told_the_port_too(web: str, told: str) -> None:
+    assert told_server(parse(OFFICE + web)) == told
+    assert str(Server.parse(told)) == told
+
+
+@pytest.mark.parametrize("text", ["", "hub.example:0", "hub.example:65536", "http://hub.example", "hub.example/path", "a b"])
+def test_what_is_no_server_is_one_line(text: str) -> None:
+    with pytest.raises(NotEnrolled, match="expected a name or address"):
+        Server.parse(text)
+
+
+def test_releases_come_by_the_fleet_s_authority_or_behind_a_proxy_by_those_that_the_system_knows(tmp_path: Path) -> None:
+    at = time.time()
+    ours, strangers = (Authority.create(tmp_path / name, at) for name in ("ours", "strangers"))
+    places, server = Places(tmp_path / "etc", tmp_path / "data"), Server("code.example.org", 443)
+    made = pem(ours.client(make_key().public_key(), "gate.north.1", at, 30))
+    answer = EnrolAnswer(unit="north", certificate=made, ca=ours.pem, roots=["root"], host="hub.example", port=8883)
+    for authority, ca in ((ours, str(places.ca)), (strangers, "")):
+        shown = der(authority.server(make_key().public_key(), ["code.example.org"], at))
+        read = configuration.parse(first_config(Answered(answer, shown), places, "", server))
+        assert (read.updates.server, read.updates.ca) == ("https://code.example.org:443", ca)
+        assert read.link.ca == str(places.ca), "the broker is the fleet's own"
