@@ -21,6 +21,7 @@ from server.audit_heads import AuditHeads
 from server.authority import Authority
 from server.config import Config, load
 from server.desired import DesiredTopics
+from server.fleet import Fleet
 from server.intake import Intake
 from server.keys import WARNING_S, Signers, TrustFiles, load_roots
 from server.lists import Publisher
@@ -71,7 +72,7 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
             for uri, capacity in registry.capacities.items()
         ],
         trust=trust,
-        resets=ClockResets(folder, lambda: trust.current.roots),
+        resets=ClockResets(folder, lambda: trust.current.roots, Fleet(store, now).is_in_service),
         desired=DesiredTopics(store, signers.find_config, now),
         audit=AuditHeads(store, partial(signers.signer, Use.ACK), config.issuer, now),
         watch=office.watch,

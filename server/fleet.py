@@ -29,3 +29,8 @@ class Fleet:
         """Every known unit by name."""
         with self._store.read() as tx:
             return events.list_units(tx)
+
+    def is_in_service(self, unit: str) -> bool:
+        """Whether the unit is known and not retired."""
+        with self._store.read() as tx:
+            return bool(events.known_units(tx, [unit]))

@@ -126,13 +126,14 @@ class Intake:
         )
 
     def watermarks(self, units: Sequence[str] | None = None) -> list[Watermark]:
-        """The watermarks of these units, or of every known one: a broker that was restarted has forgotten them.
+        """The watermarks of those of these units that are in service, or of all: a broker that was restarted has forgotten them.
 
         Of a unit without events too: a database that was restored from before its first report wants them all again.
         """
         with self._store.write() as tx:
             at_ms = to_ms(self._now())
-            return [_watermark(tx, unit, at_ms) for unit in (events.units_in_service(tx) if units is None else units)]
+            chosen = events.units_in_service(tx) if units is None else sorted(events.known_units(tx, units))
+            return [_watermark(tx, unit, at_ms) for unit in chosen]
 
     def _take(self, messages: Sequence[Incoming]) -> Taken:
         with self._store.write() as tx:

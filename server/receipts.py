@@ -28,6 +28,11 @@ class Receipts:
         """Their events have come."""
         self._owed.update(dict.fromkeys(units))
 
+    def forget(self, units: Iterable[str]) -> None:
+        """They are told nothing any more: they were retired."""
+        for unit in units:
+            self._owed.pop(unit, None)
+
     def due(self, at: float) -> list[str]:
         """Whose watermark may go now, those who have waited longest first."""
         return [unit for unit in self._owed if self._weight(unit, at) < AT_ONCE]

@@ -20,13 +20,15 @@ LOOK_S = 1.0
 
 
 class ClockResets:
-    """The files {unit}.cbor of the folder: each is published when it is new or has changed."""
+    """The files {unit}.cbor of the folder: each is published when it is new or has changed, for as long as its unit is in service."""
 
-    def __init__(self, keys: Path, roots: Callable[[], Sequence[PublicKey]]) -> None:
-        """`keys` is the keys folder, `roots` gives whose signatures count; a unit checks again."""
+    def __init__(self, keys: Path, roots: Callable[[], Sequence[PublicKey]], in_service: Callable[[str], bool]) -> None:
+        """`keys` is the keys folder, `roots` gives whose signatures count; a unit checks again. `in_service` knows who is not retired."""
         self._folder = keys / RESETS_FOLDER
         self._roots = roots
+        self._in_service = in_service
         self._seen: dict[str, bytes] = {}
+        self._without_unit: set[str] = set()
         self._looked = float("-inf")
 
     def due(self, at: float) -> list[Publication]:
@@ -39,7 +41,11 @@ class ClockResets:
             data = self._read(path)
             if self._seen.get(path.stem) == data:
                 continue
+            if not self._in_service(path.stem):
+                self._say_without_unit(path)
+                continue
             self._seen[path.stem] = data
+            self._without_unit.discard(path.stem)
             reset = read_rooted(data, ClockReset, self._roots())
             if isinstance(reset, SignedFault) or reset.unit != path.stem:
                 why = reset.value if isinstance(reset, SignedFault) else f"it names {reset.unit}"
@@ -53,6 +59,12 @@ class ClockResets:
         """All of them at the next asking: the broker may have forgotten them."""
         self._seen.clear()
         self._looked = float("-inf")
+
+    def _say_without_unit(self, path: Path) -> None:
+        """Once: it is kept for a unit of that name that comes later."""
+        if path.stem not in self._without_unit:
+            log.warning("%s is not published: no unit %s is in service", path, path.stem[:32])
+        self._without_unit.add(path.stem)
 
     def _read(self, path: Path) -> bytes:
         """Empty where it cannot be read: it is then no reset."""

@@ -99,7 +99,9 @@ class Rounds:
         """Sends the watermarks whose time has come."""
         due = self._receipts.due(at)
         if due:
-            self._give_receipts(self._parts.intake.watermarks(due), at)
+            made = self._parts.intake.watermarks(due)
+            self._give_receipts(made, at)
+            self._receipts.forget(set(due) - {watermark.unit for watermark in made})
 
     def ask(self, unit: str, payload: bytes) -> None:
         """A unit asks. BadPayload where it asks for no such thing."""

@@ -217,7 +217,7 @@ class Office:
                 for uri in self._uris
             ],
             trust=trust,
-            resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots),
+            resets=ClockResets(self.keyholder.folder, lambda: trust.current.roots, Fleet(self.store, self.now).is_in_service),
             desired=DesiredTopics(self.store, signers.find_config, self.now),
             audit=AuditHeads(self.store, partial(signers.signer, Use.ACK), ISSUER, self.now),
             watch=FleetWatch(self.store, self.now),

@@ -11,6 +11,7 @@ from healthcode.budget import LEAST
 from healthcode.messages import Watermark
 from healthcode.signed import Signed, read
 from server.__main__ import build
+from server.admissions import Admissions
 from server.fleet import Fleet
 from server.lists import Publication
 from server.office import Office
@@ -80,3 +81,18 @@ def test_many_boots_full_of_gaps_are_no_lever(office: Office, town: Town, clock:
     assert {boot.boot_id: boot.up_to for boot in found.message.boots} == dict.fromkeys(boots, 510), "it says all that came meanwhile"
     rounds.settle(clock())
     assert len(said) == 1
+
+
+def test_a_watermark_that_waits_does_not_go_to_a_unit_that_was_retired_meanwhile(office: Office, clock: Clock) -> None:
+    """What the broker kept of it was cleared: this would be kept for ever."""
+    assert Fleet(office.store, clock).add("greedy")
+    said: list[Publication] = []
+    rounds = Rounds(build(office, clock), 30.0, said.extend)
+    for number in range(200):
+        rounds.take([batch("greedy", [note(501 + number // 20, clock())], f"{number % 20:032x}")], lambda: None, clock())
+    assert len(said) < 200, "some of it waits"
+    said.clear()
+    Admissions(office.store, clock).retire("greedy")
+    clock.at += LONGEST / PER_S
+    rounds.settle(clock())
+    assert said == []
