@@ -8,8 +8,8 @@ set -eu
 cd "$(dirname "$0")/.."
 unset UV_INDEX UV_DEFAULT_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_CONSTRAINT UV_OVERRIDE
 
-uv pip compile --quiet --no-config --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command requirements/compile.sh \
-    --output-file requirements/homeassistant.txt "$@" requirements/homeassistant.in >/dev/null
+uv pip compile --quiet --no-config --python-version 3.13 --generate-hashes --no-annotate --custom-compile-command requirements/compile.sh \
+    --overrides requirements/homeassistant.overrides --output-file requirements/homeassistant.txt "$@" requirements/homeassistant.in >/dev/null
 
 compile() { # FILE, then uv's options
     file=$1

@@ -1,53 +1,74 @@
-"""Runs in Home Assistant's own environment, which has none of ours: reads a device's message, says what its schemas find wrong.
+"""Runs in Home Assistant's own environment, which has none of ours: says what its discovery finds wrong with each device's message.
 
-Home Assistant 2024.3 is the last that Python 3.11 takes. It knows every component, the device and the origin, but not yet the one message
-that holds them all (2024.12), nor the abbreviations cmps and p; what that message must have is checked here as that later schema says it:
-`dev`, `o`, `cmps`, and of every component a platform that there is and a unique id.
+A message goes the way it goes there: as a whole through its parser of device messages, then each component, with what all of them share,
+through the schema of its platform. That schema drops an option which it does not know without a word: here that is a fault, and so is
+whatever is told as a warning.
 """
 
+import asyncio
 import json
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import voluptuous as vol
-from homeassistant.components.mqtt import binary_sensor, button, sensor
-from homeassistant.components.mqtt.abbreviations import ABBREVIATIONS, DEVICE_ABBREVIATIONS, ORIGIN_ABBREVIATIONS
-from homeassistant.const import Platform
-
-SCHEMAS = {"binary_sensor": binary_sensor.DISCOVERY_SCHEMA, "button": button.DISCOVERY_SCHEMA, "sensor": sensor.DISCOVERY_SCHEMA}
+from homeassistant.components.mqtt import discovery
+from homeassistant.core import HomeAssistant
 
 
-def spelt_out(told: Mapping[str, Any], abbreviations: Mapping[str, str]) -> dict[str, Any]:
-    """`told` with the long names of its options."""
-    return {abbreviations.get(key, key): value for key, value in told.items()}
+class Warnings(logging.Handler):
+    """What Home Assistant warns of, a line each: the schema's own reason where it has one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reasons = [each for each in record.args or () if isinstance(each, vol.Invalid)]
+        self.lines.append(str(reasons[0]) if reasons else record.getMessage())
+
+    def taken(self) -> list[str]:
+        """What has come since the last asking."""
+        lines, self.lines = self.lines, []
+        return lines
 
 
-def faults(told: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each thing that a schema refuses or does not know."""
-    for missing in {"dev", "o", "cmps"} - told.keys():
-        yield f"{missing}: expected"
-    shared = {key: value for key, value in told.items() if key not in ("dev", "o", "cmps")}
-    shared["device"] = spelt_out(told["dev"], DEVICE_ABBREVIATIONS)
-    shared["origin"] = spelt_out(told["o"], ORIGIN_ABBREVIATIONS)
-    for name, component in told["cmps"].items():
-        platform = component.get("p")
-        if platform not in SCHEMAS or platform not in list(Platform):
-            yield f"{name}: platform {platform!r}: expected one of {sorted(SCHEMAS)}"
-            continue
-        if "unique_id" not in component:
-            yield f"{name}: expected a unique id"
-        given = {**shared, **spelt_out({key: value for key, value in component.items() if key != "p"}, ABBREVIATIONS)}
-        options = given.pop("options", None)  # of an enum; sensors by MQTT have them since 2024.12
-        if options is not None and given.get("device_class") != "enum":
-            yield f"{name}: options are for an enum alone"
+def dropped(given: Any, taken: Any, path: str) -> Iterator[str]:
+    """Where in `given` there are options that a schema has not taken."""
+    if isinstance(given, dict) and isinstance(taken, dict):
+        for key, value in given.items():
+            yield from dropped(value, taken[key], f"{path}: {key}") if key in taken else [f"{path}: {key}: there is no such option"]
+    elif isinstance(given, list) and isinstance(taken, list):
+        for one, other in zip(given, taken, strict=True):
+            yield from dropped(one, other, path)
+
+
+def faults(hass: HomeAssistant, message: str, warnings: Warnings) -> Iterator[str]:
+    """A line for each thing that is refused, dropped or warned of."""
+    device = discovery._parse_device_payload(hass, message, "unit", None)
+    yield from warnings.taken()
+    for name, component in device.get("components", {}).items():
+        platform = component.pop("platform")
+        told = discovery.MQTTDiscoveryPayload({**component, "device": device["device"], "origin": device["origin"]})
+        discovery._merge_common_device_options(told, device)
         try:
-            taken = SCHEMAS[platform](given)
+            taken = import_module(f"homeassistant.components.mqtt.{platform}").DISCOVERY_SCHEMA(told)
         except vol.Invalid as wrong:
             yield f"{name}: {wrong}"
-            continue
-        for dropped in given.keys() - taken.keys():
-            yield f"{name}: {dropped}: there is no such option"
+        else:
+            yield from dropped(told, taken, name)
+        yield from (f"{name}: {line}" for line in warnings.taken())
 
 
-print(json.dumps([fault for line in sys.stdin for fault in faults(json.loads(line))]))
+async def main() -> None:
+    """Answers a message a line with a list of lists. Templates are parsed for a Home Assistant that is there; this one does nothing."""
+    hass = HomeAssistant("")
+    heard = Warnings()
+    logging.getLogger("homeassistant").addHandler(heard)
+    print(json.dumps([list(faults(hass, line.rstrip("\n"), heard)) for line in sys.stdin]))
+    await hass.async_stop(force=True)
+
+
+asyncio.run(main())
