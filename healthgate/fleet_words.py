@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 from rich.table import Table
 from rich.text import Text
@@ -107,7 +109,7 @@ def lane_words(lane: Lane | None) -> str:
 
 
 def summary(seen: Seen) -> str:
-    """How many units there are of each kind, in one line."""
+    """How many units there are of each kind, in one line; and of each release, where they run several."""
     needs = [need_of(unit.state) for unit in seen.units]
     words = {
         Need.GONE: "gone",
@@ -119,8 +121,10 @@ def summary(seen: Seen) -> str:
         Need.RETIRED: "retired",
     }
     told = ", ".join(f"{needs.count(need)} {word}" for need, word in words.items() if need in needs)
+    runs = Counter(unit.state.info.software for unit in seen.units if unit.state.info is not None).most_common()
+    releases = "; " + ", ".join(f"{cell(software)} on {count}" for software, count in runs) if len(runs) > 1 else ""
     listens = "" if seen.listening_ms is not None else "; the server does not listen: this is as it was"
-    return f"{len(seen.units)} {'unit' if len(seen.units) == 1 else 'units'}: {told or 'none is known yet'}{listens}"
+    return f"{len(seen.units)} {'unit' if len(seen.units) == 1 else 'units'}: {told or 'none is known yet'}{releases}{listens}"
 
 
 def as_dict(unit: Unit, at_ms: int) -> dict[str, object]:

@@ -19,6 +19,7 @@ from healthcode.messages import (
     Alert,
     AnyEvent,
     EventBatch,
+    Info,
     LaneEvent,
     Message,
     PassageEvent,
@@ -111,6 +112,9 @@ def test_the_worst_is_first_and_who_is_gone_looks_gone(folder: Path, office: Off
     assert "? never heard" in lines[3]
     assert "● online" in lines[4]
     assert lines[5] == "4 units: 1 gone, 1 stopped, 1 unknown, 1 well"
+    for unit, software in (("hall-1", "0.2.0"), ("hall-2", "0.1.0"), ("hall-3", "0.1.0")):
+        hear(office, say(unit, "info", Info(unit=unit, boot_id=BOOT, software=software, hardware="pi", started_at=stamp(0))))
+    assert run(folder, "ls").output.splitlines()[5].endswith("1 well; 0.1.0 on 2, 0.2.0 on 1")
 
 
 def test_programs_get_a_line_for_each_unit(folder: Path, office: Office) -> None:
