@@ -152,6 +152,8 @@ def test_the_example_for_telegraf_reads_what_there_is() -> None:
     files = [Path(consumer[name]).name for name in ("tls_ca", "tls_cert", "tls_key")]
     assert files == ["ca.crt", "op.telegraf.crt", "op.telegraf.pem"], "what `fleet operator telegraf` makes"
     unit = "north"
+    files = [Path(consumer[name]).name for name in ("tls_key", "tls_cert", "tls_ca")]
+    assert files == ["op.telegraf.pem", "op.telegraf.crt", "ca.crt"], "as `fleet operator telegraf` writes them"
     theirs = {"status": topics.up(unit, "status"), "units": topics.unit_seen(unit)}
     assert [topic.replace("+", unit) for topic in consumer["topics"]] == list(theirs.values())
     assert [parsing["topic"] for parsing in consumer["topic_parsing"]] == consumer["topics"]
