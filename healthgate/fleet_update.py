@@ -273,5 +273,7 @@ def _conclude(state: Rollout, units: Sequence[str]) -> None:
     typer.echo(f"{len(through)} of {len(units)} units run release {state.release}", err=True)
     if left:
         names = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
-        typer.echo(f"not yet: {names}; the same command goes on from here", err=True)
+        bad = next((unit for unit in units if state.mark(unit) is Mark.BAD), None)
+        hint = f"first look what it was: healthgate fleet events {bad}" if bad else "the same command goes on from here"
+        typer.echo(f"not yet: {names}; {hint}", err=True)
         raise typer.Exit(1)

@@ -126,6 +126,7 @@ def test_one_that_comes_back_stops_it(house: House) -> None:
     assert (status, house.asked) == (1, ["hall-1"])
     assert "stopped: hall-1: release 0.2.0 is refused here: the camera worked before" in said
     assert "0 of 5 units run release 0.2.0" in said
+    assert "first look what it was: healthgate fleet events hall-1" in said
 
 
 def test_one_that_refuses_at_once_stops_it_too(house: House) -> None:
