@@ -1,4 +1,7 @@
-"""What the unit says of itself: its numbers once a minute, one flat message; its lane and its alerts as they change."""
+"""What the unit says of itself: its lane and its alerts as they change; its numbers once a minute, one flat message.
+
+The numbers come sooner where one changes that says whether a part works: a gate that has just started must not look broken for a minute.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ LOOK_EVERY_S = 1.0
 """How often the alerts are looked for, and at most how often the lane is said: a passage is three or four changes."""
 
 
+SOONER_S = 5.0
+"""The least time between two messages of numbers."""
 BOARD_EVERY_S = 2.0
 """How often the board is looked at: as often as the kernel asks the firmware whether the supply was too low."""
 DIP_S = 60.0
@@ -82,6 +87,7 @@ class Reporter:
         self._period_s = config.link.status_period_s
         self._last_at = at
         self._due = at
+        self._told: tuple[object, ...] = ()
         self._frames = 0
         self._look_due = at
         self._was_connected = False
@@ -99,9 +105,18 @@ class Reporter:
             self._look_due = at + LOOK_EVERY_S
             self._report_lane(at, link)
             self._report_alerts(at, link)
+            if at >= self._last_at + SOONER_S and self._working() != self._told:
+                self._due = at
         if at >= self._due:
             self._due = at + self._period_s
+            self._told = self._working()
             link.status(self.status(at))
+
+    def _working(self) -> tuple[object, ...]:
+        """Which parts work, and what the unit goes by."""
+        works, trust = self._unit.devices.works, self._cache.trust
+        held = (None if trust is None else trust.version, frozenset(self._cache.lists))
+        return (works.get(Device.SENSOR, False), works.get(Device.CAMERA, False), self._clock.state() is ClockState.TRUSTED, held)
 
     def _report_lane(self, at: float, link: Publishing) -> None:
         """Publishes how the lane stands where what can be seen of it has changed."""

@@ -113,7 +113,7 @@ def diff(
             typer.echo(json.dumps(as_dict(row)))
         return
     if not shown:
-        typer.echo(f"{len(rows)} units have what they are to have")
+        typer.echo("1 unit has what it is to have" if len(rows) == 1 else f"{len(rows)} units have what they are to have")
         return
     console, width = Console(highlight=False, soft_wrap=True), max(len(row.unit) for row in shown)
     for row in shown:

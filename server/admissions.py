@@ -94,7 +94,8 @@ class Admissions:
     ) -> Expected | Refused:
         """A secret for `unit`; the one given out before ends. `server` is the certificate that the unit will meet.
 
-        A unit that is enrolled or was retired needs `again`. What it has stays until another key comes with the secret.
+        A unit that is enrolled or was retired needs `again`. What it has stays until another key comes with the secret; where it stands
+        is from now on what `note` and `site` say, where they say anything.
         """
         try:
             check_id(unit)
@@ -111,7 +112,8 @@ class Admissions:
                 return Refused(
                     EnrolFault.ENROLLED, f"{unit} is enrolled: expected another name, or --again where a new device takes its place"
                 )
-            events.add_unit(tx, unit, note, to_ms(at), site)
+            if not events.add_unit(tx, unit, note, to_ms(at), site):
+                events.place_unit(tx, unit, note, site)
             row = SecretRow(secret.mark, unit, secret.public, fingerprint(shown), to_ms(at + SECRET_S), None)
             admissions.put_secret(tx, row, to_ms(at))
             audit.append(tx, AT_CONSOLE, Action.UNIT_EXPECTED, audit.about("unit", unit), {"again": int(again)}, at)

@@ -73,6 +73,12 @@ def add_unit(connection: Connection, unit: str, note: str, at_ms: int, site: str
     return row is not None
 
 
+def place_unit(connection: Connection, unit: str, note: str, site: str) -> None:
+    """Where a known unit stands from now on; what is empty stays as it was."""
+    query = "UPDATE units SET note = CASE WHEN :note = '' THEN note ELSE :note END, site = CASE WHEN :site = '' THEN site ELSE :site END"
+    connection.execute(text(f"{query} WHERE unit = :unit"), {"unit": unit, "note": note, "site": site})
+
+
 def list_units(connection: Connection) -> list[UnitRow]:
     """Every unit by name."""
     rows = connection.execute(text("SELECT unit, note, added_ms, watermark_ms, site FROM units ORDER BY unit"))

@@ -16,7 +16,7 @@ from edge.drivers.camera import open_camera
 from edge.feeds import CameraFeed, Device, DeviceBack, DeviceLost
 from edge.hours import Hours
 from edge.scan import Reader
-from edge.status import LOOK_EVERY_S, Reporter
+from edge.status import LOOK_EVERY_S, SOONER_S, Reporter
 from edge.unusual import Concluded
 from healthcode.messages import Alert, Lane, UnitStatus, encode, stamp
 from healthcode.terms import Decision, LaneMode, Reason, Status
@@ -98,6 +98,17 @@ def test_the_numbers_go_out_at_once_and_then_once_a_period(bench: Bench, reporte
     for second in range(int(3 * PERIOD_S)):
         reporter.report(bench.at + second, notes)
     assert [status.uptime_s for status in notes.said] == [0.0, PERIOD_S, 2 * PERIOD_S]
+
+
+def test_a_part_that_works_or_fails_is_told_before_the_minute_is_over_and_not_without_end(
+    bench: Bench, reporter: Reporter, notes: Notes
+) -> None:
+    for second in range(20):
+        if second in {1, 2, 3, 12}:
+            bench.give(DeviceBack(Device.CAMERA, bench.at) if second % 2 else DeviceLost(Device.CAMERA, "gone", bench.at))
+        reporter.report(bench.at + second, notes)
+    told = [(status.uptime_s, status.camera_ok) for status in notes.said]
+    assert told == [(0.0, 0), (SOONER_S, 1), (12.0, 0)]
 
 
 def test_the_numbers_are_what_happened(bench: Bench, camera: CameraFeed, reporter: Reporter, notes: Notes) -> None:

@@ -182,6 +182,19 @@ def test_a_name_is_given_to_another_device_on_purpose_alone_and_the_old_one_is_s
     assert house.accounts() == ["gate.north.2"]
 
 
+def test_where_a_unit_stands_is_what_was_said_of_it_last(house: House) -> None:
+    for note, site, placed in (
+        ("", "", ("", "")),
+        ("north gate", "square", ("north gate", "square")),
+        ("", "hall", ("north gate", "hall")),
+    ):
+        assert isinstance(house.book.expect("north", house.roots, house.server, note=note, site=site, again=True), Expected)
+        with house.office.store.read() as tx:
+            row = events.find_unit(tx, "north")
+        assert row is not None
+        assert (row.note, row.site) == placed
+
+
 def test_a_retired_unit_is_in_no_rule_and_its_name_comes_back_on_purpose_alone(house: House) -> None:
     house.enrol()
     waiting = house.expect("north", again=True)
