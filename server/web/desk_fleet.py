@@ -20,7 +20,7 @@ from server.web import fleet_charts, fleet_telling
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
 from server.web.fleet_live import News, follow
-from server.web.fleet_rows import ANY, Order, Wanted, choose, count_presences, list_alerts
+from server.web.fleet_rows import ANY, Order, Wanted, choose, count_presences, list_alerts, urgency
 from server.web.pages import render
 from server.web.services import Services, services_of
 from server.web.visitors import Seen as Visiting
@@ -150,11 +150,12 @@ def _frame(seen: Seen) -> dict[str, object]:
         "total": len(seen.units),
         "troubled": sum(bool(unit.state.alerts) for unit in seen.units),
         "telling": fleet_telling,
+        "urgency": urgency,
     }
 
 
 def _row(request: Request, unit: Unit) -> str:
-    return render(request, "desk_fleet_row.html", unit=unit, telling=fleet_telling)
+    return render(request, "desk_fleet_row.html", unit=unit, telling=fleet_telling, urgency=urgency)
 
 
 def _live(path: str, query: str, token: str) -> str:

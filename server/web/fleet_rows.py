@@ -8,6 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from urllib.parse import urlencode
 
+from server.fleet_rank import need_of
 from server.fleet_state import Presence
 from server.fleet_watch import Unit
 
@@ -18,7 +19,7 @@ GRAVE = (Presence.SILENT, Presence.OFFLINE, Presence.UNKNOWN, Presence.ONLINE, P
 
 
 class Order(StrEnum):
-    """What the table is sorted by. TROUBLE: who is gone, then who has alerts, then by name."""
+    """What the table is sorted by. TROUBLE: as `urgency` says."""
 
     TROUBLE = "trouble"
     NAME = "name"
@@ -73,7 +74,13 @@ def choose(units: Iterable[Unit], wanted: Wanted) -> list[Unit]:
         case Order.HEARD:
             return sorted(found, key=lambda unit: (unit.state.heard_ms or 0, unit.unit))
         case _:
-            return sorted(found, key=lambda unit: (GRAVE.index(unit.state.presence), -len(unit.state.alerts), unit.unit))
+            return sorted(found, key=urgency)
+
+
+def urgency(unit: Unit) -> str:
+    """What sorts units so that whoever needs somebody most stands first: by need, how it is gone, how many alerts, and by name."""
+    state = unit.state
+    return f"{need_of(state):d}{GRAVE.index(state.presence)}{99 - min(99, len(state.alerts)):02}{unit.unit}"
 
 
 def count_presences(units: Iterable[Unit]) -> dict[Presence, int]:

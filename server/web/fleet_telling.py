@@ -5,9 +5,11 @@ A unit may be newer than this server: a word that is not known here is shown as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from healthcode.alerts import ALERTS, Weight
 from healthcode.messages import LaneEvent, PassageEvent, PassEvent, ReleaseEvent, UnitEvent, UnitStatus
 from healthcode.terms import Decision, Reason
 from server.fleet_watch import Happened
@@ -31,6 +33,9 @@ LIGHTS: dict[str, Light] = {
     "identify": "white",
 }
 """What colour the light has, by the signal that it shows (docs/signals.svg)."""
+YES_OR_NO = frozenset({"clock_trusted", "sensor_ok", "camera_ok", "under_voltage"})
+TENTHS = frozenset({"frames_per_s", "ambient_c"})
+"""Numbers of which a tenth says something."""
 MARKS = {Decision.ADMIT: "admitted", Decision.REFUSE: "refused", Decision.CALL_GUARD: "guard"}
 
 
@@ -57,6 +62,17 @@ def light_of(signal: str) -> Light:
     return LIGHTS.get(signal, "dark")
 
 
+def weight_of(name: str) -> str:
+    """How bad an alert is, its stable word; one that is not known here warns."""
+    return (ALERTS[name].weight if name in ALERTS else Weight.WARNS).value
+
+
+def worst_first(names: Iterable[str]) -> list[str]:
+    """Alerts, the worst first, then by name."""
+    order = [weight.value for weight in Weight]
+    return sorted(names, key=lambda name: (order.index(weight_of(name)), name))
+
+
 def tell_numbers(words: Words, status: UnitStatus) -> list[tuple[str, str]]:
     """(name, value) of each of a unit's numbers."""
     told = []
@@ -64,8 +80,10 @@ def tell_numbers(words: Words, status: UnitStatus) -> list[tuple[str, str]]:
         value = getattr(status, field)
         if value is None:
             text = words("fleet.none")
+        elif field in YES_OR_NO:
+            text = words("fleet.yes" if value else "fleet.no")
         elif isinstance(value, float):
-            text = f"{value:,.1f}"
+            text = f"{value:,.1f}" if field in TENTHS else f"{value:,.0f}"
         else:
             text = f"{value:,}"
         told.append((name(words, "number", field), text))

@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from edge.alerts import NAMES
 from edge.signals import DARK, TABLE, Signal
 from edge.transitions import Stage
-from healthcode.messages import Reported, UnitStatus
+from healthcode.messages import Alert, Reported, UnitStatus, stamp
 from healthcode.terms import Decision, LaneMode, PassageOutcome, SettingsState
 from server.actors import Role
+from server.admissions import Admissions
 from server.desired import Desires, Standing, Wish
 from server.fleet_state import SILENT_MS, Presence
 from server.intake import Intake
@@ -99,6 +100,26 @@ def test_filters_stand_in_the_address(app: FastAPI, query: str, shown: list[str]
     page = sit_down(app, Role.OPERATOR).get(f"/desk/fleet?{query}").text
     assert units_on(page) == shown
     assert "data-live=" in page
+
+
+def test_whoever_admits_nobody_stands_before_many_small_alerts(app: FastAPI, intake: Intake, clock: Clock) -> None:
+    for unit, names in (("north", ("calibration", "disk", "board_hot")), ("west", ("camera_missing", "calibration"))):
+        intake.take([say(unit, "alert", Alert(name=name, since=stamp(clock()), detail="x"), name) for name in names])
+    page = sit_down(app, Role.OPERATOR).get("/desk/fleet").text
+    assert units_on(page) == ["south", "west", "north", "east"]
+    row = page[page.index('id="unit-west"') :]
+    assert row.index("Camera missing") < row.index("Calibration"), "the worst first"
+    assert '<span class="alert stops"><span aria-hidden="true">✖</span> Camera missing' in row
+    assert '<span class="alert warns"><span aria-hidden="true">!</span> Calibration' in row
+
+
+def test_a_retired_gate_is_not_said_to_be_away_and_nothing_is_to_be_done_there(app: FastAPI, office: Office, clock: Clock) -> None:
+    Admissions(office.store, clock).retire("north")
+    page = sit_down(app, Role.OPERATOR).get("/desk/fleet/units/north").text
+    assert "It was retired" in page
+    assert "Nothing was heard of it yet" not in page
+    assert "fleet run" not in page
+    assert "RED" in page, "what happened there stays"
 
 
 def test_a_filter_comes_back_out_of_its_address() -> None:

@@ -23,6 +23,15 @@
     else if (old) old.remove();
   }
 
+  // Whoever needs somebody most comes to the top, where the table is sorted by that; whoever has the focus keeps it.
+  function sort() {
+    const rows = [...body.rows], sorted = [...rows].sort((a, b) => (a.dataset.key < b.dataset.key ? -1 : 1));
+    if (sorted.every((row, at) => row === rows[at])) return;
+    const focused = document.activeElement;
+    body.append(...sorted);
+    if (body.contains(focused)) focused.focus();
+  }
+
   source.onmessage = ({ data }) => {
     const news = JSON.parse(data);
     line.textContent = "";
@@ -34,6 +43,7 @@
     }
     if (news.whole) for (const row of [...body.rows]) if (!news.rows[row.id.slice(5)]) row.remove();
     for (const [name, html] of Object.entries(news.rows || {})) put(name, html);
+    if (body?.closest("[data-sorted]")) sort();
     live.dataset.news = Number(live.dataset.news || 0) + 1;
   };
   source.addEventListener("ended", () => { source.close(); line.textContent = live.dataset.ended; });
