@@ -25,10 +25,16 @@ from server.config import Broker
 LIMIT_S = 15.0
 AGAIN_S = 0.2
 """Between two tries whether the broker has read its rules."""
+_LOST = -1
+"""In the place of the broker's answer."""
 
 
 class NoBroker(Exception):
     """The broker cannot be reached, or does not do what it should; the text is one line."""
+
+
+class ConnectionLost(NoBroker):
+    """The broker ended the connection: somebody else may have come under its name."""
 
 
 class Console:
@@ -43,6 +49,7 @@ class Console:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
         self._client.tls_set_context(context)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = lambda _c, _d, _mid, codes, _p: self._codes.put(max(code.value for code in codes))
         self._client.on_publish = lambda _c, _d, _mid, code, _p: self._codes.put(code.value)
         self._client.on_message = lambda _c, _d, message: self.heard.put((message.topic, message.retain))
@@ -59,6 +66,13 @@ class Console:
         self._refused = str(code) if getattr(code, "is_failure", False) else ""
         self._connected.set()
 
+    def _on_disconnect(self, _client: mqtt.Client, _data: object, _flags: object, code: object, _properties: object) -> None:
+        """Where a broker refuses a certificate it says no more than this."""
+        if not self._connected.is_set():
+            self._refused = f"it ends the connection, {code}"
+            self._connected.set()
+        self._codes.put(_LOST)
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """The broker's answer: 0 or 16 taken, 128 and above refused."""
         self._client.publish(topic, payload, qos=1, retain=retain)
@@ -73,13 +87,17 @@ class Console:
         """Ends the connection."""
         self._client.disconnect()
         self._client.loop_stop()
-        self._client.on_connect = self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
+        self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
+        self._client.on_subscribe = self._client.on_publish = None
 
     def _answer(self) -> int:
         try:
-            return self._codes.get(timeout=LIMIT_S)
+            code = self._codes.get(timeout=LIMIT_S)
         except queue.Empty:
             raise NoBroker(f"the broker at {self.where} does not answer") from None
+        if code == _LOST:
+            raise ConnectionLost(f"the broker at {self.where} ended the connection")
+        return code
 
 
 @contextmanager
@@ -106,13 +124,22 @@ def open_console(broker: Broker, authority: Authority, account: str = CONSOLE) -
 
 
 def prove_shut_out(broker: Broker, authority: Authority, account: str, unit: str) -> None:
-    """Comes as `account`, which ends its session, until the broker refuses what it says for `unit`; NoBroker where it never does."""
+    """Comes as `account`, which ends its session, until the broker refuses what it says for `unit`; NoBroker where it never does.
+
+    The unit comes back meanwhile, and ends this connection in its turn: then it is tried again.
+    """
     until = time.monotonic() + LIMIT_S
-    with open_console(broker, authority, account) as console:
-        while console.publish(up(unit, "sync"), b"") < 128:
+    while True:
+        try:
+            with open_console(broker, authority, account) as console:
+                while console.publish(up(unit, "sync"), b"") < 128:
+                    if time.monotonic() > until:
+                        raise NoBroker(f"the broker at {console.where} still takes what {account} says: it has not read its access rules")
+                    time.sleep(AGAIN_S)
+            return
+        except ConnectionLost:
             if time.monotonic() > until:
-                raise NoBroker(f"the broker at {console.where} still takes what {account} says: it has not read its access rules")
-            time.sleep(AGAIN_S)
+                raise
 
 
 def clear_retained(console: Console, unit: str) -> int:

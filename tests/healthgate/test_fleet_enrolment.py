@@ -35,6 +35,7 @@ from healthcode.admission import Secret
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Info, stamp
 from healthgate import edge, server
+from healthgate.fleet_access import NoBroker, prove_shut_out
 from server.admissions import Admissions
 from server.authority import UNIT_DAYS, Authority, der, ends, key_pem, make_key, pem, spki
 from server.config import load
@@ -363,6 +364,30 @@ def test_a_retired_unit_hears_and_says_nothing_any_more_in_the_session_that_it_h
     listed = CliRunner().invoke(server.app, ["unit", "list", "--config", str(house.folder / "server.toml")])
     assert any("gone" in line and "retired" in line for line in listed.stdout.splitlines())
     assert house.fleet("enrol", "gone").exit_code == 2
+
+
+def test_a_unit_that_comes_back_while_it_is_shut_out_is_shut_out_all_the_same(house: FleetHouse) -> None:
+    """Who proves it and the unit end each other's connection, until the rules are read."""
+    folder, broker = house.enrol("stubborn"), house.config.broker
+    outcomes: queue.SimpleQueue[NoBroker | None] = queue.SimpleQueue()
+
+    def prove() -> None:
+        try:
+            prove_shut_out(broker, house.authority, "gate.stubborn.1", "stubborn")
+        except NoBroker as wrong:
+            outcomes.put(wrong)
+        else:
+            outcomes.put(None)
+
+    with Peer(house, unit_context(house, folder)) as first:
+        proving = threading.Thread(target=prove)
+        proving.start()
+        first.lost.get(timeout=LIMIT_S)
+    with Peer(house, unit_context(house, folder)) as second:
+        second.lost.get(timeout=LIMIT_S)
+    assert house.fleet("retire", "stubborn").exit_code == 0
+    proving.join(LIMIT_S)
+    assert outcomes.get(timeout=LIMIT_S) is None
 
 
 def test_a_session_that_nobody_ends_is_dead_to_its_topics_when_the_rules_are_read(house: FleetHouse) -> None:
