@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Fleet:
         until = time.monotonic() + LIMIT_S
         while not (found := what()):
             assert time.monotonic() < until, f"see {self.folder}/*.log: {self.ls()}"
-            time.sleep(0.05)
+            time.sleep(0.25)
         return found
 
     def ls(self, *options: str) -> dict[str, dict[str, Any]]:
@@ -124,12 +124,6 @@ class Fleet:
         return Peer(self.house, unit_context(self.house, self.folder / unit))
 
 
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with ExitStack() as undo:
-        yield Fleet(tmp_path_factory.mktemp("walk"), undo)
-
-
 def answer(spy: Peer, transaction: str) -> Response:
     """What comes to be answered to a transaction."""
     while True:
@@ -146,116 +140,136 @@ def heard(listener: Peer, topic: str) -> bytes:
             return payload
 
 
-class TestWalk:
-    """One morning, in its order."""
+def test_a_morning(tmp_path: Path) -> None:
+    """In its order, and in one: what is set early is looked at late."""
+    with ExitStack() as undo:
+        yard = Fleet(tmp_path, undo)
+        three_gates_come_on_line_know_the_time_hold_the_list_and_pass_their_selftest(yard)
+        a_command_opens_once_and_nothing_else_does(yard)
+        a_role_is_held_to_by_the_canary_and_the_bridge_keeps_its_session(yard)
+        an_account_of_another_authority_is_one_line(yard, tmp_path / "strangers")
+        a_configuration_is_taken_by_the_server_s_signature_alone(yard)
+        an_alert_comes_and_goes_and_third_parties_hear_of_it(yard)
+        a_configuration_came_through_its_trial_and_the_forged_one_was_none(yard)
+        a_gate_whose_power_is_cut_is_gone_within_seconds(yard)
+        a_retired_gate_runs_on_and_is_heard_no_more(yard)
 
-    def test_three_gates_come_on_line_know_the_time_hold_the_list_and_pass_their_selftest(self, yard: Fleet) -> None:
-        def is_well(row: dict[str, Any]) -> bool:
-            status = row["status"] or {}
-            return row["state"] == "online" and all(status.get(name) for name in ("clock_trusted", "sensor_ok", "camera_ok", "lists_held"))
 
-        yard.wait(lambda: all(is_well(row) for row in yard.ls().values()))
-        status, found = yard.run("*", "selftest", "--wait", "60")
-        assert (status, set(found)) == (0, set(UNITS))
-        assert {each["data"]["failed"] for each in found.values()} == {""}, found
-        assert yard.pulses() == [0, 0, 0]
+def three_gates_come_on_line_know_the_time_hold_the_list_and_pass_their_selftest(yard: Fleet) -> None:
+    def is_well(row: dict[str, Any]) -> bool:
+        status = row["status"] or {}
+        return row["state"] == "online" and all(status.get(name) for name in ("clock_trusted", "sensor_ok", "camera_ok", "lists_held"))
 
-    def test_a_command_opens_once_and_nothing_else_does(self, yard: Fleet) -> None:
-        with yard.console() as spy:
-            spy.subscribe(topics.down("north", "request", "open"), "healthgate/v1/gates/+/up/response/open")
-            assert yard.run("north", "open", "--reason", "a pram")[0] == 0
-            _, recorded = spy.heard.get(timeout=LIMIT_S)
-            said = transaction_of(recorded)
-            assert answer(spy, said).status == "ok"
-            yard.wait(lambda: yard.pulses() == [1, 0, 0])
-            with yard.operator() as thief:
-                for unit, payload, transaction, fault in (
-                    ("north", recorded, said, "REPEATED"),
-                    ("south", recorded, said, "UNIT"),
-                    ("north", encode(Request(transaction="plain")), "plain", "CBOR"),
-                ):
-                    assert thief.publish(topics.down(unit, "request", "open"), payload)
-                    assert answer(spy, transaction).data == {"fault": fault}
-        with yard.unit("west") as west:
-            assert not west.publish(topics.down("north", "request", "open"), recorded), "the broker takes no commands from units"
-        assert yard.pulses() == [1, 0, 0]
+    yard.wait(lambda: all(is_well(row) for row in yard.ls().values()))
+    status, found = yard.run("*", "selftest", "--wait", "60")
+    assert (status, set(found)) == (0, set(UNITS))
+    assert {each["data"]["failed"] for each in found.values()} == {""}, found
+    assert yard.pulses() == [0, 0, 0]
 
-    def test_a_role_is_held_to_by_the_canary_and_the_bridge_keeps_its_session(self, yard: Fleet) -> None:
-        status, found = yard.run("*", "restart", "--reason", "x", "--canary", "1")
-        assert status == 1
-        assert found["north"]["error"] == "ROLE: the role of chen is attendant, expected technician or manager"
-        assert found["south"]["error"] == found["west"]["error"] == "not asked: the first did not do it"
-        there = ("--config", str(yard.house.folder / "server.toml"))
-        assert yard.run("north", "south", "sync", "--reason", "from the server", *there)[0] == 0
-        assert yard.server.log.read_text().count("connected to the broker") == 1
-        assert "connection to the broker lost" not in yard.server.log.read_text()
 
-    def test_an_account_of_another_authority_is_one_line(self, yard: Fleet, tmp_path: Path) -> None:
-        strangers, key = Authority.create(tmp_path / "strangers", time.time()), make_key()
-        (tmp_path / "op.chen.pem").write_bytes(key_pem(key))
-        (tmp_path / "op.chen.crt").write_text(pem(strangers.client(key.public_key(), "op.chen.1", time.time(), 30)))
-        (tmp_path / "ca.crt").write_text(yard.house.authority.pem)
-        who = {**yard.who, "HEALTHGATE_ACCOUNT": str(tmp_path / "op.chen.pem")}
-        refused = CliRunner().invoke(fleet.app, ["run", "north", "identify"], env=who)
-        assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
-        assert "does not let this account in" in refused.stderr
+def a_command_opens_once_and_nothing_else_does(yard: Fleet) -> None:
+    with yard.console() as spy:
+        spy.subscribe(topics.down("north", "request", "open"), "healthgate/v1/gates/+/up/response/open")
+        assert yard.run("north", "open", "--reason", "a pram")[0] == 0
+        _, recorded = spy.heard.get(timeout=LIMIT_S)
+        said = transaction_of(recorded)
+        assert answer(spy, said).status == "ok"
+        yard.wait(lambda: yard.pulses() == [1, 0, 0])
+        with yard.operator() as thief:
+            for unit, payload, transaction, fault in (
+                ("north", recorded, said, "REPEATED"),
+                ("south", recorded, said, "UNIT"),
+                ("north", encode(Request(transaction="plain")), "plain", "CBOR"),
+            ):
+                assert thief.publish(topics.down(unit, "request", "open"), payload)
+                assert answer(spy, transaction).data == {"fault": fault}
+    with yard.unit("west") as west:
+        assert not west.publish(topics.down("north", "request", "open"), recorded), "the broker takes no commands from units"
+    assert yard.pulses() == [1, 0, 0]
 
-    def test_a_configuration_is_taken_by_the_server_s_signature_alone(self, yard: Fleet) -> None:
-        """The trial goes on while the morning does; what came of it is seen further down."""
-        forged = Desired(unit="south", version=99, at_ms=round(time.time() * 1000), settings="[screening]\nfever_c = 41.0\n")
-        with yard.console() as spy:
-            assert spy.publish(topics.down("south", "desired"), signed.write(forged, SoftwareKey.generate()))
-        done = yard.house.fleet("set", "south", "sound.volume=0.5", "--reason", "neighbours", "--yes")
-        assert done.exit_code == 0, done.output
 
-    def test_an_alert_comes_and_goes_and_third_parties_hear_of_it(self, yard: Fleet) -> None:
-        device, seen = "homeassistant/device/healthgate_north/config", topics.unit_seen("north")
+def a_role_is_held_to_by_the_canary_and_the_bridge_keeps_its_session(yard: Fleet) -> None:
+    status, found = yard.run("*", "restart", "--reason", "x", "--canary", "1")
+    assert status == 1
+    assert found["north"]["error"] == "ROLE: the role of chen is attendant, expected technician or manager"
+    assert found["south"]["error"] == found["west"]["error"] == "not asked: the first did not do it"
+    there = ("--config", str(yard.house.folder / "server.toml"))
+    assert yard.run("north", "south", "sync", "--reason", "from the server", *there)[0] == 0
+    assert yard.server.log.read_text().count("connected to the broker") == 1
+    assert "connection to the broker lost" not in yard.server.log.read_text()
 
-        def alerts() -> set[str]:
-            return {alert["name"] for alert in yard.ls()["north"]["alerts"]}
 
-        with yard.operator() as listener:
-            listener.subscribe(device, seen)
-            assert json.loads(heard(listener, device))["dev"]["name"] == "Gate north"
-            for is_open in (True, False):
-                yard.world.set("north", tamper=is_open)
-                while ("tamper" in decode(heard(listener, seen), UnitSeen).alerts) is not is_open:
-                    pass
-                yard.wait(lambda: "tamper" in alerts()) if is_open else yard.wait(lambda: "tamper" not in alerts())
-        with urllib.request.urlopen(f"http://127.0.0.1:{yard.metrics}/metrics", timeout=LIMIT_S) as page:
-            lines = page.read().decode().splitlines()
-        assert 'healthgate_unit_online{unit="north"} 1.0' in lines
-        assert "healthgate_broker_connected 1.0" in lines
+def an_account_of_another_authority_is_one_line(yard: Fleet, folder: Path) -> None:
+    strangers, key = Authority.create(folder, time.time()), make_key()
+    (folder / "op.chen.pem").write_bytes(key_pem(key))
+    (folder / "op.chen.crt").write_text(pem(strangers.client(key.public_key(), "op.chen.1", time.time(), 30)))
+    (folder / "ca.crt").write_text(yard.house.authority.pem)
+    who = {**yard.who, "HEALTHGATE_ACCOUNT": str(folder / "op.chen.pem")}
+    refused = CliRunner().invoke(fleet.app, ["run", "north", "identify"], env=who)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "does not let this account in" in refused.stderr
 
-    def test_a_configuration_came_through_its_trial_and_the_forged_one_was_none(self, yard: Fleet) -> None:
-        def south() -> dict[str, Any]:
-            found: dict[str, Any] = json.loads(yard.house.fleet("diff", "south", "--all", "--json").stdout)
-            return found
 
-        yard.wait(lambda: south()["state"] == "applied")
-        assert (south()["reported"], south()["in_force"], south()["differences"]) == (1, 1, {})
+def a_configuration_is_taken_by_the_server_s_signature_alone(yard: Fleet) -> None:
+    """The trial goes on while the morning does; what came of it is seen further down."""
+    forged = Desired(unit="south", version=99, at_ms=round(time.time() * 1000), settings="[screening]\nfever_c = 41.0\n")
+    with yard.console() as spy:
+        assert spy.publish(topics.down("south", "desired"), signed.write(forged, SoftwareKey.generate()))
+    done = yard.house.fleet("set", "south", "sound.volume=0.5", "--reason", "neighbours", "--yes")
+    assert done.exit_code == 0, done.output
 
-    def test_a_gate_whose_power_is_cut_is_gone_within_seconds(self, yard: Fleet) -> None:
-        yard.cut_the_power("west")
-        yard.wait(lambda: yard.ls()["west"]["state"] == "offline")
-        assert next(iter(yard.ls())) == "west"
-        status, found = yard.run("*", "sync", "--reason", "x")
-        assert (status, found["west"]["error"]) == (1, "it is off line, and was not asked")
 
-    def test_a_retired_gate_runs_on_and_is_heard_no_more(self, yard: Fleet) -> None:
-        def came() -> int:
-            return yard.gates["south"].log.read_text().count("link: connected to")
+def an_alert_comes_and_goes_and_third_parties_hear_of_it(yard: Fleet) -> None:
+    device, seen = "homeassistant/device/healthgate_north/config", topics.unit_seen("north")
 
-        before, process = came(), yard.gates["south"].running
-        done = yard.house.fleet("retire", "south")
-        assert done.exit_code == 0, done.output
-        yard.wait(lambda: came() > before)  # the broker lets it in, to no end
-        assert (yard.gates["south"].running, yard.gates["south"].alive()) == (process, True)
-        with yard.console() as spy:
-            spy.subscribe("healthgate/v1/gates/south/#")
-            mark = topics.down("south", "ack")
-            assert spy.publish(mark, b"mark")
-            assert spy.until(mark, b"mark") == set(), "nothing is kept of it, and nothing comes"
-        assert set(yard.ls()) == {"north", "west"}
-        assert yard.ls("--retired")["south"]["state"] == "retired"
-        assert yard.run("*", "identify")[1].keys() == {"north", "west"}
+    def alerts() -> set[str]:
+        return {alert["name"] for alert in yard.ls()["north"]["alerts"]}
+
+    with yard.operator() as listener:
+        listener.subscribe(device, seen)
+        assert json.loads(heard(listener, device))["dev"]["name"] == "Gate north"
+        for is_open in (True, False):
+            yard.world.set("north", tamper=is_open)
+            while ("tamper" in decode(heard(listener, seen), UnitSeen).alerts) is not is_open:
+                pass
+            yard.wait(lambda: "tamper" in alerts()) if is_open else yard.wait(lambda: "tamper" not in alerts())
+    with urllib.request.urlopen(f"http://127.0.0.1:{yard.metrics}/metrics", timeout=LIMIT_S) as page:
+        lines = page.read().decode().splitlines()
+    assert 'healthgate_unit_online{unit="north"} 1.0' in lines
+    assert "healthgate_broker_connected 1.0" in lines
+
+
+def a_configuration_came_through_its_trial_and_the_forged_one_was_none(yard: Fleet) -> None:
+    def south() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(yard.house.fleet("diff", "south", "--all", "--json").stdout)
+        return found
+
+    yard.wait(lambda: south()["state"] == "applied")
+    assert (south()["reported"], south()["in_force"], south()["differences"]) == (1, 1, {})
+
+
+def a_gate_whose_power_is_cut_is_gone_within_seconds(yard: Fleet) -> None:
+    yard.cut_the_power("west")
+    yard.wait(lambda: yard.ls()["west"]["state"] == "offline")
+    assert next(iter(yard.ls())) == "west"
+    status, found = yard.run("*", "sync", "--reason", "x")
+    assert (status, found["west"]["error"]) == (1, "it is off line, and was not asked")
+
+
+def a_retired_gate_runs_on_and_is_heard_no_more(yard: Fleet) -> None:
+    def came() -> int:
+        return yard.gates["south"].log.read_text().count("link: connected to")
+
+    before, process = came(), yard.gates["south"].running
+    done = yard.house.fleet("retire", "south")
+    assert done.exit_code == 0, done.output
+    yard.wait(lambda: came() > before)  # the broker lets it in, to no end
+    assert (yard.gates["south"].running, yard.gates["south"].alive()) == (process, True)
+    with yard.console() as spy:
+        spy.subscribe("healthgate/v1/gates/south/#")
+        mark = topics.down("south", "ack")
+        assert spy.publish(mark, b"mark")
+        assert spy.until(mark, b"mark") == set(), "nothing is kept of it, and nothing comes"
+    assert set(yard.ls()) == {"north", "west"}
+    assert yard.ls("--retired")["south"]["state"] == "retired"
+    assert yard.run("*", "identify")[1].keys() == {"north", "west"}
