@@ -302,7 +302,7 @@ def serve(config: Config, parts: Parts, watchdog: Watchdog, stop: threading.Even
         works = parts.unit.devices.works
         for news in parts.releases.attend(at, camera=works.get(Device.CAMERA, False), sensor=works.get(Device.SENSOR, False)):
             parts.unit.note(*news)
-        is_to_end = parts.governor.attend(at, parts.unit, parts.link)
+        is_to_end = parts.governor.attend(at, parts.unit, parts.link, parts.releases)
         if is_to_end or parts.releases.is_to_end(at, parts.unit.may_end):
             stop.set()
         watchdog.say(parts.reporter.summary)

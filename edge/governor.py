@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,9 +22,12 @@ from edge.overrides import Started
 from edge.trial import Given, Held, Lost, Passed, Watch
 from healthcode.desired import digest_settings
 from healthcode.messages import Desired, Reported
+from healthcode.terms import SettingsState
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 1.0
+"""How often it is looked whether what waits may be taken."""
 AGAIN_S = 5.0
 """After so long what the disk did not take is tried again."""
 WHAT = "configuration"
@@ -43,6 +48,13 @@ class Governed(Protocol):
         """Records an event of the unit."""
 
 
+class Releases(Protocol):
+    """What knows of releases: they and configurations are never on trial at once (`edge.apart`)."""
+
+    def apart(self) -> AbstractContextManager[str]:
+        """Until its end no release goes on trial; gives the release that is, in words, empty for none."""
+
+
 class Telling(Protocol):
     """The link, as far as it reports."""
 
@@ -58,6 +70,14 @@ class _Offer:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Awaits:
+    """The newest version that waits for a release, and why in one line."""
+
+    version: int
+    why: str
+
+
 class Governor:
     """One process's. `hear` may be called by any thread, all else belongs to the deciding one. Times in monotonic seconds."""
 
@@ -69,10 +89,12 @@ class Governor:
         self._watch: Watch | None = None
         if started.overrides.held.trial is not None:
             self._watch = Watch(at + self._config.length_s)
-        self._put_off: list[_Offer] = []
+        self._waiting: deque[_Offer] = deque()
+        self._look_at = float("-inf")
+        self._awaits: _Awaits | None = None
         self._again_at = float("-inf")
         self._waits_since: float | None = None
-        self._told: Held | None = None
+        self._told: tuple[Held, _Awaits | None] | None = None
         self.trouble = trial.trouble(started.overrides.held, started.running, "")
         """Why the newest configuration came to nothing, in one line; empty where it did not."""
         self._settings = settable(started.config)
@@ -84,47 +106,62 @@ class Governor:
         is_new = given.version > self._started.overrides.held.newest
         self._heard.put(_Offer(given, tuple(self._started.find_faults(given)) if is_new else ()))
 
-    def attend(self, at: float, unit: Governed, link: Telling) -> bool:
+    def attend(self, at: float, unit: Governed, link: Telling, releases: Releases) -> bool:
         """What is due at `at`; whether the process is to end now, to be started again."""
-        self._take(at, unit)
+        self._take(at, unit, releases)
         self._look(at, unit)
         held = self._started.overrides.held
-        if held != self._told:
-            self._told = held
+        if (held, self._awaits) != self._told:
+            self._told = (held, self._awaits)
             self.trouble = trial.trouble(held, self._started.running, self.trouble)
             link.reported(self._report(held))
         return self._is_to_end(held, at, unit)
 
-    def _take(self, at: float, unit: Governed) -> None:
-        """Takes in what came, and what the disk did not take before."""
+    def _take(self, at: float, unit: Governed, releases: Releases) -> None:
+        """Takes in what came and what waits, in the order in which it came: for a disk that did not take it, or for a release on trial."""
         if not self._knows_what_works(at, unit):
             return
-        waiting = []
-        if self._put_off and at >= self._again_at:
-            waiting, self._put_off = self._put_off, []
         while not self._heard.empty():
-            waiting.append(self._heard.get())
-        for offer in waiting:
-            self._offer(offer, at, unit)
+            offer = self._heard.get()
+            if not self._waiting or offer.given.version > self._waiting[-1].given.version:  # what is retained comes with every connection
+                self._waiting.append(offer)
+                self._look_at = at
+        if not self._waiting or at < self._look_at:
+            return
+        self._look_at = at + LOOK_S
+        with releases.apart() as release:
+            while self._waiting and self._offer(self._waiting[0], at, unit, release):
+                self._waiting.popleft()
+        before, self._awaits = self._awaits, self._find_awaits(release)
+        if self._awaits is not None and self._awaits != before:
+            log.info("configuration: %s", self._awaits.why)
+            unit.note(WHAT, self._awaits.why[:200])
+
+    def _find_awaits(self, release: str) -> _Awaits | None:
+        """What waits for `release`."""
+        held = self._started.overrides.held
+        why = trial.waits(held, self._waiting[-1].given, release) if self._waiting else ""
+        return _Awaits(self._waiting[-1].given.version, why) if why else None
 
     def _knows_what_works(self, at: float, unit: Governed) -> bool:
         """A process that has just begun does not know yet which devices work: a trial that began now would watch over none."""
         return at >= self._began_at + self._config.lost_s or all(unit.working.get(device, False) for device in Device)
 
-    def _offer(self, offer: _Offer, at: float, unit: Governed) -> None:
+    def _offer(self, offer: _Offer, at: float, unit: Governed, release: str) -> bool:
+        """What comes of it; False where it waits, for `release` or for the disk."""
         before, given, faults = self._started.overrides.held, offer.given, offer.faults
         if given.version <= before.newest:
             if given.version < before.newest:
                 log.warning("configuration %d is not taken: expected a version above %d", given.version, before.newest)
-            return
+            return True
         working = [device for device, works in unit.working.items() if works]
-        if not self._keep(trial.offered(before, given, faults, working), at):
-            self._put_off.append(offer)
-            return
+        if trial.waits(before, given, release) or not self._keep(trial.offered(before, given, faults, working), at):
+            return False
         for fault in faults:
             log.warning("configuration %d is rejected: %s", given.version, fault)
         state = self._started.overrides.held.state(self._started.running)
         unit.note(WHAT, f"version {given.version}: {state.value}{': ' + faults[0] if faults else ''}"[:200])
+        return True
 
     def _look(self, at: float, unit: Governed) -> None:
         """Watches the trial that this process runs."""
@@ -176,13 +213,13 @@ class Governor:
         return True
 
     def _report(self, held: Held) -> Reported:
-        running, current = self._started.running, held.current
+        running, current, awaits = self._started.running, held.current, self._awaits
         return Reported(
             unit=self._started.config.unit,
-            version=held.newest,
-            state=held.state(running),
+            version=held.newest if awaits is None else awaits.version,
+            state=held.state(running) if awaits is None else SettingsState.WAITING,
             in_force=current.version if current.text == running.text else running.version,
             digest=self._digest,
             settings=self._settings,
-            faults=list(held.faults),
+            faults=list(held.faults) if awaits is None else [awaits.why],
         )

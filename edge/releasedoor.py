@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from edge import apart
 from edge.config import Updates
 from edge.files import Calls, write_atomically
 from edge.releasefolder import ReleaseFolder, ReleaseFolderError
@@ -133,7 +135,7 @@ def to_tell(said: UpdaterSays) -> tuple[str, str] | None:
     """What of the updater's word goes into the log of events: a stable word, and one line."""
     name = f"release {said.wanted}"
     match said.phase:
-        case Phase.RESTING if said.trouble:
+        case Phase.RESTING | Phase.WAITING if said.trouble:
             return "update_refused" if said.is_final else "update_waits", said.trouble
         case Phase.RESTING if said.wanted is not None and said.wanted == said.good:
             return "update_done", f"{name} has proved itself"
@@ -181,6 +183,26 @@ class ReleaseDoor:
     def is_to_end(self, at: float, may_end: Callable[[float], bool]) -> bool:
         """Whether the gate is to end at `at`, to be started as another release: once `may_end`, given for how long that was waited for."""
         return self._other_since is not None and may_end(at - self._other_since)
+
+    @contextmanager
+    def apart(self) -> Iterator[str]:
+        """Until its end no release goes on trial. Gives the release for which a configuration has to wait, in words; empty for none."""
+        if self._folder is None or self._version is None:
+            yield ""
+            return
+        with apart.alone(self._data) as is_alone:
+            yield self._find_trial(ReleaseFolder(self._folder)) if is_alone else "a release is about to be on trial"
+
+    def _find_trial(self, releases: ReleaseFolder) -> str:
+        """The release on trial; or the one that is to run in place of this one, whose devices say nothing of the next configuration."""
+        try:
+            trial = releases.read().trial
+            if trial is not None:
+                return f"release {trial.version} is on trial"
+            current = releases.version_at("current")
+        except ReleaseFolderError:
+            return ""  # there is no updater that could have one on trial: it ends with this
+        return "" if current == self._version else f"release {current} is to run in place of {self._version}"
 
     def _look_for_another(self, at: float) -> None:
         assert self._folder is not None

@@ -91,6 +91,14 @@ def trouble(held: Held, running: Given, before: str) -> str:
             return ""
 
 
+def waits(held: Held, given: Given, release: str) -> str:
+    """Why `given` is not taken yet, in one line; empty where it may be, or is none above the newest. `release` says which one is on trial.
+
+    Even one with faults waits: it would use up the versions of those before it.
+    """
+    return f"version {given.version} waits: {release}" if release and given.version > held.newest else ""
+
+
 def offered(held: Held, given: Given, faults: Sequence[str], working: Sequence[str]) -> Held:
     """`given` has come while `working` devices work, and has `faults`; `held` itself where its version is none above the newest.
 

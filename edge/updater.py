@@ -19,11 +19,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from edge import apart, releasedoor, updates
 from edge import config as configuration
-from edge import releasedoor, updates
 from edge.cache import held_keys
 from edge.config import Config, ConfigError
 from edge.fetching import Server
@@ -148,7 +149,7 @@ class Updater:
             current = ""  # to be pointed at what is good, or on trial
         self._said: UpdaterSays | None = None
         self._state, effects = updates.recover(current, good, own_platform(), folder.read())
-        self._do(effects)
+        self._write(effects)
         kept = self._state.kept
         self._is_untidy = False
         self._say()  # to clear away may take a slow card a minute
@@ -164,7 +165,7 @@ class Updater:
         """One look, and what follows from it, the long work too; whether the process is to end. OSError where the disk fails."""
         before, seen = self._state, self._look()
         self._state, effects = updates.look(before, seen)
-        is_over = self._do(effects)
+        is_over = self._do(self._write(effects))
         self._say()
         self._is_untidy |= self._state.kept.refused != before.kept.refused
         if self._is_untidy and self._state.phase is Phase.RESTING and seen.seen is not None and seen.seen.version == self._state.good:
@@ -181,27 +182,39 @@ class Updater:
     def _look(self) -> Look:
         run = self._run
         wish, seen = releasedoor.read_wish(self._data), releasedoor.read_seen(run)
-        return Look(self._monotonic(), wish, seen, self._boot, releasedoor.count_starts(run))
+        starts, is_configuring = releasedoor.count_starts(run), apart.is_configuration_on_trial(self._data)
+        return Look(self._monotonic(), wish, seen, self._boot, starts, is_configuring)
 
-    def _do(self, effects: tuple[updates.Effect, ...]) -> bool:
-        waiting = list(effects)
-        while waiting:
-            effect = waiting.pop(0)
+    def _write(self, effects: tuple[updates.Effect, ...]) -> tuple[Job | updates.End, ...]:
+        """Brings to the disk what is for it; the rest, which comes after that."""
+        left: list[Job | updates.End] = []
+        for effect in effects:
             match effect:
                 case updates.Keep(kept=kept):
                     self._folder.keep(kept)
                 case updates.Point(name=name, version=version):
                     log.warning("%s is release %s from now on", name, version)
                     self._folder.point(name, version)
-                case updates.End():
-                    return True
                 case _:
-                    self._say()
-                    outcome = self._jobs.do(effect)
-                    if isinstance(outcome, Failed):
-                        log.warning("%s", outcome.why)
-                    self._state, more = updates.done(self._state, effect, outcome, self._look())
-                    waiting += more
+                    left.append(effect)
+        return tuple(left)
+
+    def _do(self, effects: tuple[Job | updates.End, ...]) -> bool:
+        """One job after another; whether the process is to end."""
+        for effect in effects:
+            if isinstance(effect, updates.End):
+                return True
+            self._say()
+            outcome = self._jobs.do(effect)
+            if isinstance(outcome, Failed):
+                log.warning("%s", outcome.why)
+            with apart.alone(self._data) as is_alone:  # from the look to what is written: the gate, too, may begin a trial
+                seen = self._look()
+                seen = seen if is_alone else replace(seen, is_configuring=True)
+                self._state, more = updates.done(self._state, effect, outcome, seen)
+                left = self._write(more)
+            if self._do(left):
+                return True
         return False
 
     def _say(self) -> None:

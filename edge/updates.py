@@ -5,6 +5,9 @@ the updater, which does all of this, is always started from `good`. They differ 
 
     wanted -> learn (signed? newer?) -> fetch -> install beside -> test in a process of its own -> trial -> good, or back
 
+While a configuration from afar is on trial nothing is tested or tried: whatever broke would be blamed on either. It waits, and is tested
+with the configuration that came out of it.
+
 Every step is one change on disk, in an order from which a start after a power cut goes on (`recover`). During the trial the gate must be up
 for five minutes in one piece, with each device that worked before. A network or a server that is lost is no fault of a release.
 A release that came to grief in its test or its trial is refused here for good: only a newer one is taken.
@@ -46,6 +49,7 @@ class Phase(StrEnum):
     LEARNING = "learning"
     FETCHING = "fetching"
     INSTALLING = "installing"
+    WAITING = "waiting"
     TESTING = "testing"
     TRIAL = "trial"
 
@@ -84,13 +88,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Look:
-    """What the updater sees at `at`: the wish (its name and the version), the gate, the machine's boot and the gate's starts in it."""
+    """What the updater sees at `at`: the wish (its name and the version), the gate, the machine's boot and the gate's starts in it.
+
+    `is_configuring`: a configuration from afar is on trial, or about to be.
+    """
 
     at: float
     wish: tuple[str, str] | None = None
     seen: Seen | None = None
     boot: str = ""
     starts: int = 0
+    is_configuring: bool = False
 
 
 class Fate(StrEnum):
@@ -166,13 +174,17 @@ Effect = Keep | Point | End | Job
 
 @dataclass(frozen=True)
 class State:
-    """Where it stands. `trouble` is one line for people, empty while all is well; `due`: when the next try may be."""
+    """Where it stands. `trouble` is one line for people, empty while all is well; `due`: when the next try may be.
+
+    `installed` is what waits to be tested.
+    """
 
     current: str
     good: str
     platform: str
     kept: Kept = field(default_factory=Kept)
     phase: Phase = Phase.RESTING
+    installed: Release | None = None
     trouble: str = ""
     halted: bool = False
     tries: int = 0
@@ -201,12 +213,15 @@ def look(state: State, seen: Look) -> Step:
     """Time goes by, somebody wishes, the gate says how it is."""
     if state.phase is Phase.TRIAL and state.kept.trial is not None:
         return _watch(state, state.kept.trial, seen)
-    if state.phase is not Phase.RESTING:
+    if state.phase not in (Phase.RESTING, Phase.WAITING):
         return state, ()
     if seen.wish is not None and seen.wish[0] != state.kept.wish:
         kept = msgspec.structs.replace(state.kept, wish=seen.wish[0], wanted=seen.wish[1])
-        told = replace(state, kept=kept, trouble=_find_trouble(state, seen.wish[1]), halted=False, tries=0, due=seen.at)
-        return told, (Keep(kept),)
+        trouble = _find_trouble(state, seen.wish[1])
+        anew = replace(state, phase=Phase.RESTING, installed=None, kept=kept, trouble=trouble, halted=False, tries=0, due=seen.at)
+        return anew, (Keep(kept),)
+    if state.installed is not None:
+        return _test(state, state.installed, seen)
     wanted = state.kept.wanted
     if wanted is None or state.halted or seen.at < state.due or order(wanted) <= order(state.good) or wanted in state.kept.refused:
         return state, ()
@@ -214,7 +229,12 @@ def look(state: State, seen: Look) -> Step:
 
 
 def done(state: State, job: Job, outcome: Release | Failed | None, seen: Look) -> Step:
-    """A job has ended: Learn with a Release, the others with None, each of them perhaps with Failed. `seen`: how it is now."""
+    """A job has ended: Learn with a Release, the others with None, each of them perhaps with Failed. `seen`: how it is now.
+
+    A test says nothing where a configuration has come meanwhile: it may have been made with that one.
+    """
+    if isinstance(job, Test) and seen.is_configuring:
+        return _test(state, job.release, seen)
     if isinstance(outcome, Failed):
         return _fail(state, job, outcome, seen.at)
     match job:
@@ -229,9 +249,17 @@ def done(state: State, job: Job, outcome: Release | Failed | None, seen: Look) -
         case Fetch(release=release):
             return replace(state, phase=Phase.INSTALLING), (Install(release),)
         case Install(release=release):
-            return replace(state, phase=Phase.TESTING), (Test(release),)
+            return _test(state, release, seen)
         case Test(release=release):
             return _begin_trial(state, release.version, seen)
+
+
+def _test(state: State, release: Release, seen: Look) -> Step:
+    """Tests what is installed, once no configuration is on trial."""
+    if seen.is_configuring:
+        why = f"release {release.version} waits: a configuration from afar is on trial"
+        return replace(state, phase=Phase.WAITING, installed=release, trouble=why), ()
+    return replace(state, phase=Phase.TESTING, installed=None, trouble=""), (Test(release),)
 
 
 def _find_trouble(state: State, version: str) -> str:

@@ -131,7 +131,7 @@ class LaneMode(StrEnum):
 
 
 class SettingsState(StrEnum):
-    """What has become of the configuration that a unit was given: it waits for a free lane, is on trial, is in force, or is not."""
+    """What has become of the configuration that a unit was given: it waits (for its lane, for a release), is on trial, in force, or not."""
 
     WAITING = "waiting"
     TRIAL = "trial"

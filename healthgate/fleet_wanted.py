@@ -11,7 +11,7 @@ SAID = {
     Standing.FELL_BACK: "✘ fell back",
     Standing.AHEAD: "! was given a later version than this server knows",
     Standing.UNHEARD: "… has not taken it yet",
-    Standing.WAITING: "… waits for a free lane",
+    Standing.WAITING: "… waits for its lane, or for a release on trial",
     Standing.TRIAL: "… on trial",
     Standing.APPLIED: "✔ applied",
     Standing.OWN: "· its own file",

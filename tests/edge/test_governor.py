@@ -11,6 +11,7 @@ from edge import lane
 from edge.feeds import Device, DeviceBack, DeviceLost
 from edge.governor import Governor
 from edge.overrides import Started, start
+from edge.releasedoor import ReleaseDoor
 from edge.restarts import PATIENCE_S
 from healthcode.desired import digest_settings
 from healthcode.messages import Desired, Reported, UnitEvent
@@ -30,6 +31,7 @@ class Site:
         self.path = folder / "north.toml"
         self.path.write_text(GATE.format(folder=folder))
         self.bench = Bench(folder / "gate")
+        self.releases = ReleaseDoor(folder / "data", "", "", self.bench.at)
         self.said: list[Reported] = []
         self.boot()
 
@@ -45,7 +47,7 @@ class Site:
         self.said.append(said)
 
     def attend(self) -> bool:
-        return self.governor.attend(self.bench.at, self.bench.unit, self)
+        return self.governor.attend(self.bench.at, self.bench.unit, self, self.releases)
 
     def give(self, version: int, text: str = QUIETER) -> bool:
         """The server's word comes; whether the process is to end."""

@@ -77,6 +77,20 @@ def test_what_came_to_nothing_is_told_in_one_line_until_a_later_one_is_in_force(
     assert trial.trouble(held, running, "as before") == line
 
 
+@pytest.mark.parametrize(
+    ("held", "version", "release", "line"),
+    [
+        (Held(), 1, "", ""),
+        (Held(3, GOOD), 4, "release 0.2.0 is on trial", "version 4 waits: release 0.2.0 is on trial"),
+        (on_trial(), 5, "", ""),  # another configuration is no reason to wait: it takes the place of this one
+        (Held(3, GOOD), 3, "release 0.2.0 is on trial", ""),  # it has been taken, and comes with every connection
+        (Held(3, GOOD), 2, "release 0.2.0 is on trial", ""),
+    ],
+)
+def test_a_newer_one_waits_while_a_release_is_on_trial(held: Held, version: int, release: str, line: str) -> None:
+    assert trial.waits(held, Given(version, "[sound]\nvolume = 0.1\n"), release) == line
+
+
 def test_three_starts_and_no_more() -> None:
     held = on_trial()
     for _ in range(MOST_STARTS - 1):

@@ -80,6 +80,43 @@ def test_a_wish_goes_through_every_step_to_a_trial() -> None:
     assert state.kept.trial == Trial(version=NEW, camera=True, sensor=True, boot="boot", counted=1)
 
 
+WAITS = "release 0.2.0 waits: a configuration from afar is on trial"
+
+
+@pytest.mark.parametrize(
+    ("phase", "job", "outcome"),
+    [
+        (Phase.INSTALLING, Install(RELEASE), None),
+        (Phase.TESTING, Test(RELEASE), None),
+        (Phase.TESTING, Test(RELEASE), Failed(Fate.REFUSED, "release 0.2.0: its test: it does not take version 7")),
+        (Phase.TESTING, Test(RELEASE), Failed(Fate.AGAIN, "no room")),
+    ],
+)
+def test_while_a_configuration_is_on_trial_nothing_is_tested_tried_or_judged(
+    phase: Phase, job: updates.Job, outcome: Failed | None
+) -> None:
+    state, effects = done(replace(wished(), phase=phase), job, outcome, Look(105, None, gate(104), "boot", 1, is_configuring=True))
+    assert (effects, state.phase, state.trouble, state.kept.refused) == ((), Phase.WAITING, WAITS, {})
+    assert look(state, Look(9000, ("w1", NEW), gate(9000), is_configuring=True)) == (state, ()), "for as long as it takes"
+    state, effects = look(state, Look(9001, ("w1", NEW), gate(9001)))
+    assert (effects, state.phase, state.trouble) == ((Test(RELEASE),), Phase.TESTING, ""), "with the configuration as it is now"
+    state, _ = done(state, Test(RELEASE), None, Look(9002, None, gate(9002), "boot", 1))
+    assert state.phase is Phase.TRIAL
+
+
+def test_what_is_learned_and_fetched_waits_for_no_configuration() -> None:
+    state, effects = done(replace(wished(), phase=Phase.LEARNING), Learn(NEW), RELEASE, Look(102, is_configuring=True))
+    assert effects == (Fetch(RELEASE),)
+    assert done(state, Fetch(RELEASE), None, Look(103, is_configuring=True))[1] == (Install(RELEASE),)
+
+
+def test_a_power_cut_while_a_release_waits_leaves_the_wish() -> None:
+    state, _ = done(replace(wished(), phase=Phase.INSTALLING), Install(RELEASE), None, Look(105, is_configuring=True))
+    again, effects = recover(OLD, OLD, PLATFORM, state.kept)
+    assert effects == ()
+    assert look(again, Look(5, ("w1", NEW)))[1] == (Learn(NEW),)
+
+
 def test_five_good_minutes_make_it_good() -> None:
     state = on_trial()
     state, effects = at_trial(state, 1010, gate(1009, NEW, since=1008))
@@ -246,6 +283,7 @@ looks = st.builds(
     st.none() | st.builds(Seen, st.sampled_from([OLD, NEW, NEWER]), st.floats(0, 4000), st.floats(0, 4000), st.booleans(), st.booleans()),
     st.sampled_from(["one", "two"]),
     st.integers(0, 9),
+    st.booleans(),
 )
 
 
@@ -265,6 +303,9 @@ def test_whatever_comes_what_starts_is_good_or_on_trial_and_good_only_goes_up(
         else:
             state, effects = look(state, seen)
         job = None
+        assert state.kept.trial is None or kept.trial is not None or not seen.is_configuring, (
+            "none begins while a configuration is on trial"
+        )
         was_good = links["good"]
         for effect in effects[:1] if power_goes else effects:
             match effect:
