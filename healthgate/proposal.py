@@ -17,8 +17,9 @@ from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, o
 from healthgate.times import rfc3339
 from server.actors import Actor
 from server.facts import HandReason
+from server.four_eyes import ProposalState, Refused
 from server.office import Office
-from server.proposals import Preview, Proposal, ProposalState, Refused
+from server.proposals import Preview, Proposal
 from server.sentences import Language, say
 
 T = TypeVar("T")

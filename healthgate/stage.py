@@ -16,9 +16,9 @@ from healthgate.witness import Mark, Row, light_colours, light_levels, mark, rel
 from healthgate.world import Entry
 from server.actors import Actor, Role
 from server.facts import HandReason
+from server.four_eyes import Refused as NotProposed
 from server.issuer import Pack
 from server.persons import Person
-from server.proposals import Refused as NotProposed
 from server.registry import Refused, Resident
 
 T = TypeVar("T")

@@ -22,8 +22,8 @@ from server.charges import charge_of
 from server.colours import PENDING
 from server.deadlines import DEADLINE_S
 from server.facts import CaseClosed, CaseEnd, ContactCleared, Fact, HandReason, Isolating, Isolation, IsolationStep, TestOutcome, TestResult
+from server.four_eyes import Refused as NotProposed
 from server.proposals import Proposals
-from server.proposals import Refused as NotProposed
 from server.registry import Registry
 from server.sealing import Seal
 from server.store import Store, appeals, people, proposals, to_ms

@@ -7,25 +7,25 @@ by then: a proposal whose version is not higher any more is overtaken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from server import audit
-from server.actors import BY_RULES, Actor, Role, Who
+from server.actors import BY_RULES, Actor, Role
 from server.audit import Action
+from server.four_eyes import APPROVERS, FourEyes, ProposalFault, ProposalState, Refused
 from server.policy import Policy, PolicyError
-from server.proposals import ProposalFault, Refused
 from server.registry import Registry
 from server.rulebook import adopt, check_newer
 from server.store import Store, policies, to_ms
 from server.store.policies import PolicyProposalRow
 from server.trial import Trial
 
-PROPOSERS = frozenset({Role.OPERATOR, Role.APPROVER})
 MOST_AHEAD_S = 90 * 86_400.0
 """How far ahead rules may be set."""
 
@@ -81,19 +81,27 @@ class _Tried(msgspec.Struct, frozen=True):
     changes: list[tuple[str, str, int]]
 
 
-class Policies:
+class Policies(FourEyes[PolicyProposalRow, Proposed]):
     """The proposed rules of one registry. `now` gives seconds since 1970."""
 
+    proposers = frozenset({Role.OPERATOR, Role.APPROVER})
+    refusers = APPROVERS
+    actions: ClassVar = {
+        ProposalState.APPROVED: Action.POLICY_APPROVED,
+        ProposalState.REFUSED: Action.POLICY_REFUSED,
+        ProposalState.WITHDRAWN: Action.POLICY_WITHDRAWN,
+        ProposalState.REVOKED: Action.POLICY_REVOKED,
+    }
+
     def __init__(self, store: Store, registry: Registry, now: Callable[[], float]) -> None:
-        self._store = store
+        super().__init__(store, policies, now)
         self._registry = registry
-        self._now = now
 
     def propose(
         self, actor: Actor, policy: Policy, trial: Trial, reason: PolicyReason, not_before: float
     ) -> Proposed | Refused | PolicyError:
         """Proposes rules that were tried, to count from `not_before` at the earliest."""
-        if actor.role not in PROPOSERS:
+        if actor.role not in self.proposers:
             return Refused(ProposalFault.NOT_ALLOWED)
         with self._store.write() as tx:
             try:
@@ -135,38 +143,16 @@ class Policies:
 
     def approve(self, actor: Actor, number: int) -> Proposed | Refused:
         """A second person, an approver, agrees: the rules count after the delay, or from when they were asked for."""
+        if actor.role not in APPROVERS:
+            return Refused(ProposalFault.NOT_ALLOWED)
         with self._store.write() as tx:
-            row = self._open(tx, actor, number, {Role.APPROVER}, of_own=False)
+            row = self._open(tx, actor, number, of_own=False)
             if isinstance(row, Refused):
                 return row
             at = self._now()
             delay_s = self._registry.rulings.policy(tx).proposals.bulk_delay_hours * 3600
             force_ms = max(to_ms(at + delay_s), row.not_before_ms)
-            policies.decide(tx, number, PolicyState.APPROVED.value, actor.account, actor.role.value, to_ms(at), force_ms)
-            self._note(tx, actor, Action.POLICY_APPROVED, row, at, {"force_ms": force_ms})
-            return self._found(tx, number)
-
-    def refuse(self, actor: Actor, number: int) -> Proposed | Refused:
-        """An approver other than the one who proposed it says no."""
-        return self._end(actor, number, PolicyState.REFUSED, Action.POLICY_REFUSED, of_own=False)
-
-    def withdraw(self, actor: Actor, number: int) -> Proposed | Refused:
-        """Who proposed it takes it back."""
-        return self._end(actor, number, PolicyState.WITHDRAWN, Action.POLICY_WITHDRAWN, of_own=True)
-
-    def revoke(self, actor: Actor, number: int) -> Proposed | Refused:
-        """Any approver takes an approval back while the rules do not count yet."""
-        if actor.role is not Role.APPROVER:
-            return Refused(ProposalFault.NOT_ALLOWED)
-        with self._store.write() as tx:
-            row = policies.find(tx, number)
-            if row is None:
-                return Refused(ProposalFault.NO_SUCH_PROPOSAL)
-            if row.state != PolicyState.APPROVED.value:
-                return Refused(ProposalFault.DECIDED, {"state": row.state})
-            at = self._now()
-            policies.decide(tx, number, PolicyState.REVOKED.value, actor.account, actor.role.value, to_ms(at))
-            self._note(tx, actor, Action.POLICY_REVOKED, row, at)
+            self._decide(tx, actor, row, ProposalState.APPROVED, at, force_ms, {"force_ms": force_ms})
             return self._found(tx, number)
 
     def step(self) -> bool:
@@ -193,42 +179,11 @@ class Policies:
         policies.set_state(tx, row.proposal, PolicyState.IN_FORCE.value)
         adopt(tx, msgspec.json.decode(row.body, type=Policy), at, approver)
 
-    def _end(self, actor: Actor, number: int, state: PolicyState, action: Action, *, of_own: bool) -> Proposed | Refused:
-        with self._store.write() as tx:
-            row = self._open(tx, actor, number, PROPOSERS if of_own else {Role.APPROVER}, of_own=of_own)
-            if isinstance(row, Refused):
-                return row
-            at = self._now()
-            policies.decide(tx, number, state.value, actor.account, actor.role.value, to_ms(at))
-            self._note(tx, actor, action, row, at)
-            return self._found(tx, number)
-
-    def _open(
-        self, tx: Connection, actor: Actor, number: int, roles: frozenset[Role] | set[Role], *, of_own: bool
-    ) -> PolicyProposalRow | Refused:
-        if actor.role not in roles:
-            return Refused(ProposalFault.NOT_ALLOWED)
-        row = policies.find(tx, number)
-        if row is None:
-            return Refused(ProposalFault.NO_SUCH_PROPOSAL)
-        is_late = row.state == PolicyState.OPEN.value and row.expires_ms <= to_ms(self._now())
-        if row.state != PolicyState.OPEN.value or is_late:
-            return Refused(ProposalFault.DECIDED, {"state": PolicyState.EXPIRED.value if is_late else row.state})
-        if (row.account == actor.account) != of_own:
-            return Refused(ProposalFault.NOT_OWN if of_own else ProposalFault.OWN)
-        return row
-
-    def _found(self, tx: Connection, number: int) -> Proposed:
-        row = policies.find(tx, number)
-        if row is None:
-            raise LookupError(f"policy proposal {number} is gone within one transaction")
+    def _show(self, row: PolicyProposalRow) -> Proposed:
         return _proposed(row)
 
-    @staticmethod
-    def _note(
-        tx: Connection, who: Who, action: Action, row: PolicyProposalRow, at: float, more: Mapping[str, str | int] | None = None
-    ) -> None:
-        audit.append(tx, who, action, audit.about("policy", row.version), {"proposal": row.proposal, **(more or {})}, at)
+    def _subject(self, row: PolicyProposalRow) -> tuple[str, audit.Detail]:
+        return audit.about("policy", row.version), {"proposal": row.proposal}
 
 
 def _proposed(row: PolicyProposalRow) -> Proposed:

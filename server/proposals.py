@@ -8,9 +8,9 @@ the proposal was made counts on: the colour is set as of then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from sqlalchemy import Connection
 
@@ -19,6 +19,7 @@ from server import audit
 from server.actors import BY_RULES, OFFICERS, Actor, Role
 from server.audit import Action
 from server.facts import HandReason, SetByHand, fits
+from server.four_eyes import APPROVERS, FourEyes, ProposalFault, ProposalState, Refused
 from server.policy import ProposalRules
 from server.registry import Registry
 from server.store import Store, people, proposals, to_ms
@@ -27,46 +28,6 @@ from server.store.proposals import ProposalRow
 TWO_OFFICERS = "officers"
 """Who set the colour, as the person whom it is about is told: two of them, and nobody's name."""
 _DAY_MS = 86_400_000
-
-
-class ProposalState(StrEnum):
-    """What became of a proposal. Stable words: stored."""
-
-    OPEN = "open"
-    APPROVED = "approved"
-    IN_FORCE = "in_force"
-    REFUSED = "refused"
-    WITHDRAWN = "withdrawn"
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-
-
-class ProposalFault(StrEnum):
-    """Why something about a proposal was not done. Sentences: proposal.{word}."""
-
-    NOT_ALLOWED = "not_allowed"
-    NOBODY = "nobody"
-    NO_SUCH_RESIDENT = "no_such_resident"
-    REASON_DOES_NOT_FIT = "reason_does_not_fit"
-    TOO_MANY = "too_many"
-    TOO_MANY_TODAY = "too_many_today"
-    NO_SUCH_PROPOSAL = "no_such_proposal"
-    DECIDED = "decided"
-    OWN = "own"
-    NOT_OWN = "not_own"
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What was not done, as a sentence: the key is proposal.{fault}."""
-
-    fault: ProposalFault
-    params: Mapping[str, str | int] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """The key of the sentence that says so."""
-        return f"proposal.{self.fault.value}"
 
 
 @dataclass(frozen=True)
@@ -110,13 +71,20 @@ class Proposal:
     appeal: int | None
 
 
-class Proposals:
+class Proposals(FourEyes[ProposalRow, Proposal]):
     """The proposals of one registry. `now` gives seconds since 1970."""
 
+    proposers = refusers = OFFICERS
+    actions: ClassVar = {
+        ProposalState.APPROVED: Action.PROPOSAL_APPROVED,
+        ProposalState.REFUSED: Action.PROPOSAL_REFUSED,
+        ProposalState.WITHDRAWN: Action.PROPOSAL_WITHDRAWN,
+        ProposalState.REVOKED: Action.PROPOSAL_REVOKED,
+    }
+
     def __init__(self, store: Store, registry: Registry, now: Callable[[], float]) -> None:
-        self._store = store
+        super().__init__(store, proposals, now)
         self._registry = registry
-        self._now = now
 
     def preview(self, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason) -> Preview | Refused:
         """How many of these people would turn to which colour; nothing is written but that somebody asked."""
@@ -182,43 +150,17 @@ class Proposals:
 
     def approve(self, actor: Actor, number: int) -> Proposal | Refused:
         """The second officer agrees: a proposal about one counts at once, one about many after the delay."""
-        if actor.role is not Role.APPROVER:
+        if actor.role not in APPROVERS:
             return Refused(ProposalFault.NOT_ALLOWED)
         with self._store.write() as tx:
-            row = self._open(tx, number)
+            row = self._open(tx, actor, number, of_own=False)
             if isinstance(row, Refused):
                 return row
-            if row.account == actor.account:
-                return Refused(ProposalFault.OWN)
             at = self._now()
             delay_s = self._delay_s(self._rules(tx), row.people)
-            proposals.decide(tx, number, "approved", actor.account, actor.role.value, to_ms(at), to_ms(at + delay_s))
-            audit.append(tx, actor, Action.PROPOSAL_APPROVED, audit.about("proposal", number), {"delay_s": int(delay_s)}, at)
+            self._decide(tx, actor, row, ProposalState.APPROVED, at, to_ms(at + delay_s), {"delay_s": int(delay_s)})
             if not delay_s:
                 self._put_in_force(tx, row, actor, at)
-            return self._found(tx, number)
-
-    def refuse(self, actor: Actor, number: int) -> Proposal | Refused:
-        """An officer other than the one who proposed it says no."""
-        return self._end(actor, number, ProposalState.REFUSED, Action.PROPOSAL_REFUSED, of_own=False)
-
-    def withdraw(self, actor: Actor, number: int) -> Proposal | Refused:
-        """Who proposed it takes it back."""
-        return self._end(actor, number, ProposalState.WITHDRAWN, Action.PROPOSAL_WITHDRAWN, of_own=True)
-
-    def revoke(self, actor: Actor, number: int) -> Proposal | Refused:
-        """Any approver takes an approval back while it does not count yet."""
-        if actor.role is not Role.APPROVER:
-            return Refused(ProposalFault.NOT_ALLOWED)
-        with self._store.write() as tx:
-            row = proposals.find(tx, number)
-            if row is None:
-                return Refused(ProposalFault.NO_SUCH_PROPOSAL)
-            if row.state != ProposalState.APPROVED.value:
-                return Refused(ProposalFault.DECIDED, {"state": row.state})
-            at = self._now()
-            proposals.decide(tx, number, ProposalState.REVOKED.value, actor.account, actor.role.value, to_ms(at))
-            audit.append(tx, actor, Action.PROPOSAL_REVOKED, audit.about("proposal", number), {}, at)
             return self._found(tx, number)
 
     def step(self) -> bool:
@@ -234,20 +176,6 @@ class Proposals:
             if row is not None:
                 self._put_in_force(tx, row, Actor(row.decided_account, Role(row.decided_role)), at)
         return True
-
-    def _end(self, actor: Actor, number: int, state: ProposalState, action: Action, *, of_own: bool) -> Proposal | Refused:
-        if actor.role not in OFFICERS:
-            return Refused(ProposalFault.NOT_ALLOWED)
-        with self._store.write() as tx:
-            row = self._open(tx, number)
-            if isinstance(row, Refused):
-                return row
-            if (row.account == actor.account) != of_own:
-                return Refused(ProposalFault.NOT_OWN if of_own else ProposalFault.OWN)
-            at = self._now()
-            proposals.decide(tx, number, state.value, actor.account, actor.role.value, to_ms(at))
-            audit.append(tx, actor, action, audit.about("proposal", number), {}, at)
-            return self._found(tx, number)
 
     def _put_in_force(self, tx: Connection, row: ProposalRow, approver: Actor, at: float) -> None:
         """Sets the colours as of when they were proposed: what became known since then counts on."""
@@ -279,19 +207,11 @@ class Proposals:
         told = tuple(Turn(before, after, count) for (before, after), count in sorted(turns.items()))
         return Preview(len(residents), told, self._delay_s(self._rules(tx), len(residents)))
 
-    def _open(self, tx: Connection, number: int) -> ProposalRow | Refused:
-        row = proposals.find(tx, number)
-        if row is None:
-            return Refused(ProposalFault.NO_SUCH_PROPOSAL)
-        if row.state == "open" and row.expires_ms <= to_ms(self._now()):
-            return Refused(ProposalFault.DECIDED, {"state": ProposalState.EXPIRED.value})
-        return row if row.state == "open" else Refused(ProposalFault.DECIDED, {"state": row.state})
-
-    def _found(self, tx: Connection, number: int) -> Proposal:
-        row = proposals.find(tx, number)
-        if row is None:
-            raise LookupError(f"proposal {number} is gone within one transaction")
+    def _show(self, row: ProposalRow) -> Proposal:
         return _proposal(row)
+
+    def _subject(self, row: ProposalRow) -> tuple[str, audit.Detail]:
+        return audit.about("proposal", row.proposal), {}
 
     def _rules(self, tx: Connection) -> ProposalRules:
         return self._registry.rulings.policy(tx).proposals

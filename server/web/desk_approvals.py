@@ -12,7 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from healthcode.terms import Colour
 from server.actors import Role
 from server.facts import HandReason, fits
-from server.proposals import Preview, Proposal, ProposalState, Refused
+from server.four_eyes import ProposalState, Refused
+from server.proposals import Preview, Proposal
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
 from server.web.desk_telling import tell_age

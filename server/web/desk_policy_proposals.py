@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.actors import Role
-from server.proposals import Refused
+from server.four_eyes import Refused
 from server.web.desk_pages import show_desk
 from server.web.desk_policy import PATH, compare, delay_hours
 from server.web.desk_rules import StaffSession, add

@@ -11,8 +11,9 @@ from server.appeals import MOST_PAPER_BYTES, Answer, Appeal, AppealFault, Refuse
 from server.charges import Refused as NotYours
 from server.charges import Registered
 from server.facts import Case, CaseCategory, CloseContact, Fact, HandReason, Reviewed
+from server.four_eyes import ProposalState
 from server.office import Office
-from server.proposals import Proposal, ProposalState
+from server.proposals import Proposal
 from server.sentences import Language, sentences
 from server.store import audit as log
 from server.store import events

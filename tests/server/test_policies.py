@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from server.actors import Actor, Role
 from server.audit import Action
+from server.four_eyes import ProposalFault, ProposalState, Refused
 from server.office import Office, open_office
 from server.policies import Policies, PolicyReason, PolicyState, Proposed
 from server.policy import DEFAULT, Policy, PolicyError, RecordRules
-from server.proposals import ProposalFault, Refused
 from server.store import audit as log
 from server.trial import Trial, try_policy
 from tests.server.desk_house import SECOND_APPROVER, hire, sit_down, wait_for
@@ -164,3 +164,8 @@ def test_the_desk_tries_proposes_and_approves(town: Town, office: Office, clock:
     assert "undone within the delay" in sit_down(app, Role.APPROVER, SECOND_APPROVER).post(path, {"do": "revoke"}).text
     assert "waits no more: it is undone within the delay" in approver.post(path, {"do": "revoke"}, "/password").text
     assert "strict" in sit_down(app, Role.OFFICER).get("/desk/policy").text
+
+
+def test_the_words_of_a_proposal_of_rules_are_those_of_any_proposal_and_one_more() -> None:
+    assert {*PolicyState} - {*ProposalState} == {PolicyState.OVERTAKEN}
+    assert {*ProposalState} < {*PolicyState}

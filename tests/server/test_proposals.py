@@ -11,9 +11,10 @@ from server import audit
 from server.actors import AT_CONSOLE, Actor, Role
 from server.audit import Sound
 from server.facts import Case, CaseCategory, HandReason
+from server.four_eyes import ProposalFault, ProposalState, Refused
 from server.office import Office
 from server.persons import Person
-from server.proposals import Proposal, ProposalFault, ProposalState, Refused, Turn
+from server.proposals import Proposal, Turn
 from server.registry import Resident
 from server.store import audit as audit_rows
 from server.store import publication
