@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -69,7 +70,8 @@ def show(unit: UnitName, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
         wanted = office.desires.see().get(unit)
         if as_json:
             configuration = None if wanted is None else fleet_wanted.as_dict(wanted)
-            typer.echo(json.dumps(as_dict(found, at_ms) | {"configuration": configuration}))
+            told = [msgspec.to_builtins(alert) for alert in office.watch.server_alerts(unit)]
+            typer.echo(json.dumps(as_dict(found, at_ms) | {"configuration": configuration, "server_alerts": told}))
             return
         _print(found, office.watch, at_ms, wanted)
 
@@ -114,6 +116,13 @@ def _print(unit: Unit, watch: FleetWatch, at_ms: int, wanted: Wanted | None) -> 
         for name, alert in sorted(state.alerts.items(), key=lambda one: (weight_of(one[0]) != "stops", one[0])):
             title = ALERTS[name].title if name in ALERTS else name
             rows.add_row(cell(title), rfc3339(alert.since.timestamp()), cell(alert.detail))
+        console.print(rows)
+    told = watch.server_alerts(unit.unit)
+    if told:
+        console.print()
+        rows = Table("the server's alert", "last", "what", box=None, pad_edge=False)
+        for each in told:
+            rows.add_row(each.name, rfc3339(each.last_ms / 1000), cell(each.detail))
         console.print(rows)
     happened = watch.last_events(unit.unit, LAST)
     if happened:

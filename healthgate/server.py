@@ -184,17 +184,31 @@ def import_list(
 
 @app.command("alerts")
 @in_one_line
-def alerts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show what somebody should look at: fevers for review, events with conflicting content."""
-    with opened(config) as office, office.store.read() as tx:
-        rows = events.list_alerts(tx)
+def alerts(
+    over: Annotated[str, typer.Option(help="End this alert: somebody has seen to it. It comes again when its cause does.")] = "",
+    unit: Annotated[str, typer.Option(help="The unit of the alert that is over.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show what somebody should look at: fevers for review, secrets used twice, conflicting events, units that ask too much."""
+    with opened(config) as office:
+        if over:
+            with office.store.write() as tx:
+                was_there = events.end_alert(tx, over, unit)
+            told = f"{over}{f' of {unit}' if unit else ''}"
+            if not was_there:
+                raise ConfigError(f"{told}: no such alert stands: healthgate server alerts")
+            typer.echo(f"{told}: over")
+            return
+        with office.store.read() as tx:
+            rows = events.list_alerts(tx)
     if as_json:
-        for name, unit, times, detail in rows:
-            typer.echo(json.dumps({"name": name, "unit": unit, "times": times, "detail": detail}))
+        for name, about, times, detail in rows:
+            typer.echo(json.dumps({"name": name, "unit": about, "times": times, "detail": detail}))
         return
     table = Table("alert", "unit", "times", "detail", box=None)
-    for name, unit, times, detail in rows:
-        table.add_row(name, unit, str(times), cell(detail))
+    for name, about, times, detail in rows:
+        table.add_row(name, about, str(times), cell(detail))
     Console(highlight=False).print(table)
 
 

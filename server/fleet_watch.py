@@ -15,10 +15,12 @@ from healthcode.messages import AnyEvent
 from server.fleet_hours import ALL, Hour
 from server.fleet_state import SILENT_MS, Presence, UnitState, judge, listening_since
 from server.store import Store, events, fleet, to_ms
-from server.store.events import EventRow
+from server.store.events import AlertRow, EventRow
 
 BEAT_EVERY_S = 5.0
 """How often the bridge says that it listens and looks who has fallen silent."""
+SERVER_ALERTS = frozenset({"enrolment", "event_conflict", "fevers_for_review", "sync_budget"})
+"""The server's own alerts that are about a unit: none of them says who passed."""
 _EVENT: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
@@ -93,6 +95,11 @@ class FleetWatch:
                 return None
             state = fleet.find_states(tx, [unit]).get(unit) or _unheard(row)
         return Unit(unit, row.note, row.site, row.added_ms, judge(state, listening_since(bridge.since_ms, bridge.beat_ms, at_ms), at_ms))
+
+    def server_alerts(self, unit: str) -> list[AlertRow]:
+        """What the server itself says of the unit, the newest first; without what could lead to somebody."""
+        with self._store.read() as tx:
+            return [row for row in events.find_alerts(tx, unit) if row.name in SERVER_ALERTS]
 
     def last_events(self, unit: str, limit: int, kinds: Collection[str] = ()) -> list[Happened]:
         """What the unit reported last, the newest first; of these kinds alone, where any are named."""

@@ -263,9 +263,30 @@ def raise_alert(connection: Connection, name: str, unit: str, detail: str, at_ms
     )
 
 
-def end_alert(connection: Connection, name: str, unit: str) -> None:
-    """Forgets an alert: what it was about is over."""
-    connection.execute(text("DELETE FROM alerts WHERE name = :name AND unit = :unit"), {"name": name, "unit": unit})
+def end_alert(connection: Connection, name: str, unit: str) -> bool:
+    """Forgets an alert: what it was about is over. False where there was none."""
+    done = connection.execute(text("DELETE FROM alerts WHERE name = :name AND unit = :unit"), {"name": name, "unit": unit})
+    return done.rowcount > 0
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """An alert of the server's own: since when, when it was raised last, how often, and what about."""
+
+    name: str
+    unit: str
+    since_ms: int
+    last_ms: int
+    times: int
+    detail: str
+
+
+def find_alerts(connection: Connection, unit: str) -> list[AlertRow]:
+    """The server's own alerts about a unit, the newest first."""
+    rows = connection.execute(
+        text("SELECT name, unit, since_ms, last_ms, times, detail FROM alerts WHERE unit = :unit ORDER BY last_ms DESC"), {"unit": unit}
+    )
+    return [AlertRow(**row._mapping) for row in rows]
 
 
 def list_alerts(connection: Connection) -> list[tuple[str, str, int, str]]:

@@ -168,7 +168,8 @@ def _token_of(services: Services, unit: Unit) -> str:
     state = unit.state
     last = [(each.received_ms, each.seq) for each in services.office.watch.last_events(unit.unit, 1)]
     wanted = services.office.desires.find(unit.unit)
-    shown = (state.presence, state.since_ms, state.status_ms, state.lane, sorted(state.alerts.items()), state.info, last, wanted)
+    told = services.office.watch.server_alerts(unit.unit)
+    shown = (state.presence, state.since_ms, state.status_ms, state.lane, sorted(state.alerts.items()), state.info, last, wanted, told)
     return hashlib.blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 
 
@@ -178,6 +179,7 @@ def _unit(services: Services, seen: Unit) -> dict[str, object]:
         "unit": seen,
         "telling": fleet_telling,
         "passes": watch.last_events(seen.unit, PASSES, ["pass"]),
+        "told": watch.server_alerts(seen.unit),
         "others": watch.last_events(seen.unit, LINES, OTHER_KINDS),
         "wanted": services.office.desires.find(seen.unit),
     }

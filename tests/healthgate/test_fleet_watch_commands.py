@@ -37,6 +37,7 @@ from server.config import load
 from server.fleet import Fleet
 from server.intake import Incoming, Intake
 from server.office import Office, open_office
+from server.store import events
 
 URI = "https://hb.example/s/1"
 BOOT = "0" * 31 + "1"
@@ -147,6 +148,19 @@ def test_one_unit_with_its_alerts_and_events_and_nobody_in_them(folder: Path, of
     assert "\x1b[2J" not in gone
     for output in (found, gone, run(folder, "events", "hall-1", "--json").output, run(folder, "show", "hall-1", "--json").output):
         assert not [word for word in ("SECRET", "4711", "hb.example") if word in output]
+
+
+def test_what_the_server_says_of_a_unit_is_shown_until_somebody_has_seen_to_it(folder: Path, office: Office) -> None:
+    with office.store.write() as tx:
+        events.raise_alert(tx, "sync_budget", "hall-1", "asked for 64 MB", 1_584_345_600_000)
+    assert "sync_budget" in run(folder, "show", "hall-1").output
+    assert [each["detail"] for each in json.loads(run(folder, "show", "hall-1", "--json").output)["server_alerts"]] == ["asked for 64 MB"]
+    config = ("--config", str(folder / "server.toml"))
+    over = CliRunner().invoke(server.app, ["alerts", "--over", "sync_budget", "--unit", "hall-1", *config])
+    assert (over.exit_code, over.output.splitlines()[0]) == (0, "sync_budget of hall-1: over")
+    assert "sync_budget" not in run(folder, "show", "hall-1").output
+    again = CliRunner().invoke(server.app, ["alerts", "--over", "sync_budget", "--unit", "hall-1", *config])
+    assert (again.exit_code, "no such alert stands" in again.output) == (2, True)
 
 
 def test_events_in_their_order(folder: Path, office: Office) -> None:

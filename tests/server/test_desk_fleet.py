@@ -16,9 +16,11 @@ from server.actors import Role
 from server.admissions import Admissions
 from server.desired import Desires, Standing, Wish
 from server.fleet_state import SILENT_MS, Presence
+from server.fleet_watch import SERVER_ALERTS
 from server.intake import Intake
 from server.office import Office
 from server.sentences import Language, sentences
+from server.store import events
 from server.web.fleet_rows import Order, Wanted
 from server.web.fleet_telling import LIGHTS
 from tests.server.desk_house import hire, sit_down
@@ -65,6 +67,7 @@ def test_all_that_gates_say_has_words(language: Language) -> None:
         "order": [order.value for order in Order],
         "alert": ["any", *NAMES],
         "number": list(UnitStatus.__struct_fields__),
+        "server_alert": list(SERVER_ALERTS),
         "standing": [standing.value for standing in Standing],
     }
     assert [f"fleet.{kind}.{word}" for kind, found in wanted.items() for word in found if f"fleet.{kind}.{word}" not in words] == []
@@ -111,6 +114,18 @@ def test_whoever_admits_nobody_stands_before_many_small_alerts(app: FastAPI, int
     assert row.index("Camera missing") < row.index("Calibration"), "the worst first"
     assert '<span class="alert stops"><span aria-hidden="true">✖</span> Camera missing' in row
     assert '<span class="alert warns"><span aria-hidden="true">!</span> Calibration' in row
+
+
+def test_what_the_server_says_of_a_gate_is_on_its_page_and_names_nobody(app: FastAPI, office: Office, clock: Clock) -> None:
+    with office.store.write() as tx:
+        events.raise_alert(tx, "enrolment", "north", "used again by a second one", round(clock() * 1000))
+        events.raise_alert(tx, "copied", "north", "entry 4711 at north and south within 2.0 s", round(clock() * 1000))
+    operator = sit_down(app, Role.OPERATOR)
+    page = operator.get("/desk/fleet/units/north").text
+    assert "Secret used twice" in page
+    assert "used again by a second one" in page
+    assert "4711" not in page
+    assert "What the server says of it" not in operator.get("/desk/fleet/units/south").text
 
 
 def test_a_retired_gate_is_not_said_to_be_away_and_nothing_is_to_be_done_there(app: FastAPI, office: Office, clock: Clock) -> None:
