@@ -46,6 +46,9 @@ _NUMBERS: dict[str, dict[str, Any]] = {
     },
 }
 _DIAGNOSTIC = frozenset({"board_c", "list_age_s", "uptime_s", "outbox_pending", "frames_per_s", "disk_free_mb", "certificate_days"})
+_SAID = "(value_json | default({}))"
+"""What a message says; nothing where it is empty, as those of a retired unit are."""
+_HERE = f"{_SAID}.state == 'online'"
 _BUTTONS = {"identify": ("Blink", "identify"), "selftest": ("Self-test", None)}
 
 
@@ -72,7 +75,7 @@ def device(unit: str, info: Info | None, site: str = "") -> bytes:
         "o": {"name": "healthgate"},
         "availability": [
             {"topic": topics.BRIDGE_STATE},
-            {"topic": topics.unit_seen(unit), "value_template": "{{ 'online' if value_json.state == 'online' else 'offline' }}"},
+            {"topic": topics.unit_seen(unit), "value_template": f"{{{{ 'online' if {_HERE} else 'offline' }}}}"},
         ],
         "availability_mode": "all",
         "cmps": {key: {**parts, "unique_id": f"healthgate_{unit}_{key}"} for key, parts in _components(unit).items()},
@@ -88,7 +91,7 @@ def _components(unit: str) -> dict[str, dict[str, Any]]:
             "name": "Connection",
             "device_class": "connectivity",
             "state_topic": seen,
-            "value_template": "{{ 'ON' if value_json.state == 'online' else 'OFF' }}",
+            "value_template": f"{{{{ 'ON' if {_HERE} else 'OFF' }}}}",
             "availability": [{"topic": topics.BRIDGE_STATE}],
             "entity_category": "diagnostic",
         },
@@ -98,22 +101,23 @@ def _components(unit: str) -> dict[str, dict[str, Any]]:
             "device_class": "enum",
             "options": [mode.value for mode in LaneMode],
             "state_topic": lane,
-            "value_template": "{{ value_json.mode }}",
+            "value_template": f"{{{{ {_SAID}.mode | default(none) }}}}",
             "json_attributes_topic": lane,
+            "json_attributes_template": f"{{{{ {_SAID} | tojson }}}}",
         },
-        "light": {"p": "sensor", "name": "Light", "state_topic": lane, "value_template": "{{ value_json.signal }}"},
+        "light": {"p": "sensor", "name": "Light", "state_topic": lane, "value_template": f"{{{{ {_SAID}.signal | default(none) }}}}"},
         "fire": {
             "p": "binary_sensor",
             "name": "Fire loop",
             "device_class": "safety",
             "state_topic": lane,
-            "value_template": "{{ 'ON' if value_json.fire | default(false) else 'OFF' }}",
+            "value_template": f"{{{{ 'ON' if {_SAID}.fire | default(false) else 'OFF' }}}}",
         },
         **{
             name: {
                 "p": "sensor",
                 "state_topic": status,
-                "value_template": f"{{{{ value_json.{name} | default(none) }}}}",
+                "value_template": f"{{{{ {_SAID}.{name} | default(none) }}}}",
                 **words,
                 **({"entity_category": "diagnostic"} if name in _DIAGNOSTIC else {}),
             }
@@ -125,7 +129,7 @@ def _components(unit: str) -> dict[str, dict[str, Any]]:
                 "name": words.title,
                 "device_class": "safety" if words.weight is Weight.ALARM else "problem",
                 "state_topic": seen,
-                "value_template": f"{{{{ 'ON' if '{name}' in value_json.alerts | default([]) else 'OFF' }}}}",
+                "value_template": f"{{{{ 'ON' if '{name}' in {_SAID}.alerts | default([]) else 'OFF' }}}}",
                 "entity_category": "diagnostic",
             }
             for name, words in ALERTS.items()

@@ -1,4 +1,4 @@
-"""What both of these tests run in."""
+"""What these tests run Home Assistant in."""
 
 from __future__ import annotations
 
@@ -15,5 +15,6 @@ def python() -> Path:
     """The interpreter of an environment that holds Home Assistant as it is pinned."""
     try:
         return environment(os.environ, Path.home())
-    except Unfit as why:
-        pytest.fail(str(why), pytrace=False)
+    except Unfit as unfit:
+        why = str(unfit)
+    pytest.fail(why, pytrace=False)

@@ -40,9 +40,10 @@ def told(info: Info | None = INFO) -> dict[str, Any]:
     return found
 
 
-def value(template: str, message: UnitStatus | Lane | UnitSeen) -> str:
-    """What Home Assistant would make of a message: its templates are Jinja's."""
-    return jinja2.Environment(autoescape=False).from_string(template).render(value_json=json.loads(encode(message)))
+def value(template: str, message: UnitStatus | Lane | UnitSeen | None) -> str:
+    """What Home Assistant would make of a message, or of an empty one: its templates are Jinja's."""
+    said = {} if message is None else {"value_json": json.loads(encode(message))}
+    return jinja2.Environment(autoescape=False).from_string(template).render(said)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,14 @@ def test_a_unit_that_is_not_heard_is_not_there(state: Any, expected: str) -> Non
     seen = UnitSeen(unit="north", state=state, since=stamp(0))
     assert value(unit["value_template"], seen) == expected
     assert value(told()["cmps"]["there"]["value_template"], seen) == {"online": "ON", "offline": "OFF"}[expected]
+
+
+def test_what_is_cleared_as_a_unit_is_retired_shows_nothing_and_breaks_nothing() -> None:
+    nothing = {"binary_sensor": "OFF", "sensor": "None"}
+    components = [parts for parts in told()["cmps"].values() if parts["p"] in nothing]
+    assert [value(parts["value_template"], None) for parts in components] == [nothing[parts["p"]] for parts in components]
+    assert value(told()["cmps"]["gate"]["json_attributes_template"], None) == "{}"
+    assert value(told()["availability"][1]["value_template"], None) == "offline"
 
 
 def test_every_topic_is_one_of_ours_and_every_component_has_a_name_of_its_own() -> None:
