@@ -104,7 +104,7 @@ def tell_broker(office: Office) -> dict[str, str]:
         return {"rules": "the broker's access rules are written elsewhere: give it those that healthgate fleet access prints"}
     files = Path(office.config.broker.files)
     try:
-        mosquitto.write_rules(files, mosquitto.rules(*Admissions(office.store, time.time).members()))
+        mosquitto.write_rules(files, rules_of(office))
     except OSError as wrong:
         raise ConfigError(f"{wrong.filename}: cannot be written: {wrong.strerror}") from None
     told_it = mosquitto.reload(files)
@@ -152,7 +152,12 @@ def operator(
 def access(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Print the broker's access rules as the database says, for a broker whose files this server does not write."""
     with opened(config) as office:
-        typer.echo(mosquitto.rules(*Admissions(office.store, time.time).members()), nl=False)
+        typer.echo(rules_of(office), nl=False)
+
+
+def rules_of(office: Office) -> str:
+    """The access rules as database and configuration say."""
+    return mosquitto.rules(*Admissions(office.store, time.time).members(), office.config.home_assistant.prefix)
 
 
 def told_server(config: Config) -> str:

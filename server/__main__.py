@@ -81,7 +81,9 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
         ack_key=partial(signers.signer, Use.ACK),
         warnings=find_warnings,
         now=now,
-        renewals=Renewals(Admissions(store, now), partial(find_authority, folder), Path(files) if files else None),
+        renewals=Renewals(
+            Admissions(store, now), partial(find_authority, folder), Path(files) if files else None, config.home_assistant.prefix
+        ),
         seen=SeenUnits(office.watch, config.home_assistant.prefix if config.home_assistant.enabled else ""),
     )
 

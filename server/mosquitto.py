@@ -14,6 +14,7 @@ from pathlib import Path
 
 from healthcode.topics import NAMELESS, ROOT
 from server.authority import BRIDGE, CONSOLE
+from server.home_assistant import PREFIX
 
 CONF_FILE = "mosquitto.conf"
 ACL_FILE = "acl"
@@ -69,12 +70,12 @@ class NotReloaded:
     why: str
 
 
-def rules(members: Iterable[Member], operators: Iterable[str]) -> str:
-    """The access rules: the server's two accounts, every enrolled unit, every operator's account."""
+def rules(members: Iterable[Member], operators: Iterable[str], prefix: str = PREFIX) -> str:
+    """The access rules: the server's two accounts, every enrolled unit, every operator's account. `prefix` is Home Assistant's."""
     parts = [
         "# Made by healthgate from its database, and made anew with every change: what is written by hand here is lost.\n",
-        f"user {BRIDGE}\ntopic readwrite {ROOT}/#\ntopic readwrite homeassistant/#\n",
-        f"user {CONSOLE}\ntopic readwrite {ROOT}/gates/#\ntopic readwrite homeassistant/#\n",
+        f"user {BRIDGE}\ntopic readwrite {ROOT}/#\ntopic readwrite {prefix}/#\n",
+        f"user {CONSOLE}\ntopic readwrite {ROOT}/gates/#\ntopic readwrite {prefix}/#\n",
     ]
     parts += [
         f"user {each.account}\ntopic write {ROOT}/gates/{each.unit}/up/#\ntopic read {ROOT}/gates/{each.unit}/down/#\n{EVERYBODY}"
@@ -86,8 +87,8 @@ def rules(members: Iterable[Member], operators: Iterable[str]) -> str:
         f"{_NAMELESS}"
         f"topic read {ROOT}/bridge/#\n"
         f"topic write {ROOT}/bridge/request/#\n"
-        f"topic read homeassistant/#\n"
-        f"topic write homeassistant/status\n"
+        f"topic read {prefix}/#\n"
+        f"topic write {prefix}/status\n"
         f"{EVERYBODY}"
         for account in sorted(operators)
     ]
@@ -128,9 +129,9 @@ def reload(folder: Path) -> NotReloaded | None:
     return None
 
 
-def apply(folder: Path, members: Sequence[Member], operators: Sequence[str]) -> NotReloaded | None:
+def apply(folder: Path, members: Sequence[Member], operators: Sequence[str], prefix: str = PREFIX) -> NotReloaded | None:
     """Writes the rules and, where they have changed, has the broker read them. OSError where they cannot be written."""
-    return reload(folder) if write_rules(folder, rules(members, operators)) else None
+    return reload(folder) if write_rules(folder, rules(members, operators, prefix)) else None
 
 
 def _is_broker(number: int) -> bool:

@@ -13,6 +13,7 @@ from healthcode import topics
 from server import mosquitto
 from server.admissions import Admissions
 from server.authority import Authority
+from server.home_assistant import PREFIX
 from server.keys import KeyFileError
 from server.lists import Publication
 
@@ -23,12 +24,14 @@ LOOK_S = 5.0
 
 
 class Renewals:
-    """What the bridge does for certificates. `authority` gives the fleet's, None where there is none; `files` is the broker's folder."""
+    """What the bridge does for certificates. `authority` gives the fleet's, None where there is none; `files` is the broker's folder,
+    `prefix` Home Assistant's."""
 
-    def __init__(self, admissions: Admissions, authority: Callable[[], Authority | None], files: Path | None) -> None:
+    def __init__(self, admissions: Admissions, authority: Callable[[], Authority | None], files: Path | None, prefix: str = PREFIX) -> None:
         self._admissions = admissions
         self._authority = authority
         self._files = files
+        self._prefix = prefix
         self._seen: dict[str, bytes] = {}
         self._looked = float("-inf")
         self._said = ""
@@ -61,7 +64,7 @@ class Renewals:
         if self._files is None:
             return
         try:
-            outcome = mosquitto.apply(self._files, *self._admissions.members())
+            outcome = mosquitto.apply(self._files, *self._admissions.members(), self._prefix)
             said = outcome.why if outcome is not None else ""
         except OSError as wrong:
             said = f"access rules: {wrong.filename}: {wrong.strerror}"

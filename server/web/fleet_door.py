@@ -81,14 +81,14 @@ def admit(office: Office, body: bytes, address: str) -> EnrolAnswer | Refused:
     admissions = Admissions(office.store, office.now)
     outcome = admissions.admit(asked, address, authority, roots, config.broker.told, config.broker.port)
     if isinstance(outcome, EnrolAnswer) and config.broker.files:
-        tell_broker(Path(config.broker.files), admissions)
+        tell_broker(Path(config.broker.files), admissions, config.home_assistant.prefix)
     return outcome
 
 
-def tell_broker(files: Path, admissions: Admissions) -> None:
+def tell_broker(files: Path, admissions: Admissions, prefix: str) -> None:
     """Has the broker read who is let in. What cannot be done now the server's bridge tries again, and says."""
     try:
-        told = mosquitto.apply(files, *admissions.members())
+        told = mosquitto.apply(files, *admissions.members(), prefix)
     except OSError as wrong:
         log.warning("access rules: %s: %s", wrong.filename, wrong.strerror)
         return

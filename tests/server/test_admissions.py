@@ -260,11 +260,12 @@ def test_the_bridge_publishes_each_certificate_once_and_all_of_them_again(house:
 
 def test_the_bridge_mends_rules_that_were_not_written(house: House, tmp_path: Path) -> None:
     """The power failed between the database and the file."""
-    renewals = Renewals(house.book, lambda: house.authority, tmp_path)
+    renewals = Renewals(house.book, lambda: house.authority, tmp_path, "ha")
     renewals.due(0.0)
     house.enrol("north")
     renewals.due(LOOK_S)
     assert "user gate.north.1\n" in (tmp_path / "acl").read_text()
+    assert "topic readwrite ha/#" in (tmp_path / "acl").read_text(), "as the configuration names it"
     house.book.retire("north")
     renewals.due(2 * LOOK_S)
     assert "gate.north" not in (tmp_path / "acl").read_text()
@@ -292,6 +293,9 @@ def test_every_section_of_the_rules_names_its_own_topics_alone() -> None:
     watched = {"state", "info", "reported", "status", "lane", "alert/+", "response/+"}
     assert {each for each in reads if "gates" in each} == {f"healthgate/v1/gates/+/up/{channel}" for channel in watched}
     assert "pattern" not in text
+    elsewhere = mosquitto.rules([], ["op.ha.1"], "ha")
+    assert "homeassistant" not in elsewhere
+    assert {line.split()[-1] for line in elsewhere.splitlines() if " ha/" in line} == {"ha/#", "ha/status"}
 
 
 def test_a_pid_file_that_names_somebody_else_hurts_nobody(tmp_path: Path) -> None:
