@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from healthgate.fleet_access import NoBroker, clear_retained, open_console, prove_shut_out
+from healthgate.broker_session import NoBroker
+from healthgate.fleet_access import clear_retained, open_console, prove_shut_out
 from healthgate.fleet_names import complete_unit
 from healthgate.server import DEFAULT_CONFIG, ConfigPath, console, in_one_line, opened
 from server import mosquitto

@@ -16,11 +16,12 @@ from healthcode.commands import LONGEST_LIFE_S, who_may
 from healthcode.cose import Signer
 from healthcode.messages import Order
 from healthcode.terms import CommandName, LaneMode
+from healthgate.broker_session import NoBroker
 from healthgate.errors import one_line_errors
 from healthgate.fleet_access import account_files
 from healthgate.fleet_answers import Board, Outcome, run_stage, show_details
 from healthgate.fleet_asked import LIFE_S, Asked, NotSent, writer
-from healthgate.fleet_link import NoBroker, open_link
+from healthgate.fleet_link import open_link
 from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree, find_units
 from healthgate.signers import SignerError, open_signer

@@ -19,12 +19,13 @@ from healthcode.messages import Release, UnitEvent, UpdateOrder
 from healthcode.releases import order
 from healthcode.terms import CommandName
 from healthgate import rollout
+from healthgate.broker_session import NoBroker
 from healthgate.bundles import BundleError
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.fleet_answers import run_stage
 from healthgate.fleet_asked import LIFE_S, NotSent, writer
-from healthgate.fleet_link import NoBroker, open_link
+from healthgate.fleet_link import open_link
 from healthgate.fleet_names import complete_unit
 from healthgate.fleet_plan import Plan, PlanError, Step, agree
 from healthgate.fleet_run import broker_of

@@ -35,7 +35,8 @@ from healthcode.admission import Secret
 from healthcode.cose import SoftwareKey
 from healthcode.messages import Info, stamp
 from healthgate import edge, server
-from healthgate.fleet_access import NoBroker, prove_shut_out
+from healthgate.broker_session import NoBroker
+from healthgate.fleet_access import prove_shut_out
 from server.admissions import Admissions
 from server.authority import UNIT_DAYS, Authority, der, ends, key_pem, make_key, pem, spki
 from server.config import load
