@@ -59,12 +59,12 @@ class Selftest:
         self._tries_signals = False
         self._was_dark = False
         self._lit: Rgb = DARK
-        self._sounded = False
+        self._loudest = 0.0
 
     def begin(self, asked: Requested, at: float) -> None:
         """Somebody asks for one; the one before is over (`edge.dialogue.TEST_EVERY_S`)."""
         self._asked, self._began, self._frames = asked, at, self._tested.camera.frames
-        self._was_dark, self._lit, self._sounded = False, DARK, False
+        self._was_dark, self._lit, self._loudest = False, DARK, 0.0
         self._tries_signals = False
         if self._unit.is_idle and self._unit.state.stage in AT_REST:
             self._unit.identify(at)
@@ -78,7 +78,7 @@ class Selftest:
         red, green, blue = (was or now for was, now in zip(self._lit, levels.light, strict=True))
         self._lit = (red, green, blue)
         self._was_dark |= levels.light == DARK
-        self._sounded |= levels.buzzer > 0
+        self._loudest = max(self._loudest, levels.buzzer)
         lasted_s = at - self._began
         if lasted_s < LASTS_S or (self._tested.round_trip_ms(self._asked.at) is None and lasted_s < PATIENCE_S):
             return
@@ -130,7 +130,8 @@ class Selftest:
             "relay_cut": gate.cut,
             "light_ok": all(self._lit) and self._was_dark if self._tries_signals else None,
             "light_seen": " ".join(name for name, lit in zip(("red", "green", "blue"), self._lit, strict=True) if lit),
-            "buzzer_ok": self._sounded if self._tries_signals and audible else None,
+            "buzzer_ok": self._loudest > 0 if self._tries_signals and audible else None,
+            "buzzer_driven": round(self._loudest, 3),
             "signals": "" if self._tries_signals else "not tried: the gate shows something else",
         }
 

@@ -15,11 +15,13 @@ from edge.config import Commands
 from edge.feeds import Device, DeviceBack, Sample
 from edge.linkwords import CommandRefused, Disk, Ordered, Requested
 from edge.logring import LogRing
+from edge.loudness import duty_of
 from edge.mlx90614 import correct_emissivity, seen_of
 from edge.orders import CALIBRATED_BY, REBOOT
 from edge.screening import Reading, SensorFault, SensorFaultKind, SensorState
 from edge.selftest import LASTS_S, PATIENCE_S
 from edge.sensor_files import read_calibration
+from edge.signals import Signal
 from edge.transitions import Stage
 from healthcode import topics
 from healthcode.messages import (
@@ -279,6 +281,7 @@ def test_a_selftest_of_a_gate_at_rest_has_a_figure_for_every_part(bench: Bench) 
     assert (found["sensor_ok"], found["sensor_ambient_c"], found["sensor_bad_pec"]) == (True, 25.0, 0)
     assert (found["relay_ok"], found["relay_on"]) == (True, False)
     assert (found["light_ok"], found["light_seen"], found["buzzer_ok"], found["signals"]) == (True, "red green blue", True, "")
+    assert found["buzzer_driven"] == pytest.approx(duty_of(bench.gate.loudness(Signal.IDENTIFY)), abs=0.001)
     assert (found["disk_ok"], found["disk_free_mb"], found["disk_fsync_ms"]) == (True, 9000.5, 3.2)
     assert (found["clock_ok"], found["clock_state"], found["clock_system_ahead_s"]) == (True, "trusted", 0.0)
     assert (found["lists_ok"], found["lists_held"], found["lists_wanted"], found["trust_version"]) == (True, 1, 1, 1)
