@@ -31,27 +31,31 @@ class NoPostgres(Exception):
 
 
 class Cluster:
-    """A running server. `url()` gives a new, empty database each time."""
+    """A running server. `url()` gives a new database each time."""
 
     def __init__(self, port: int, password: str) -> None:
         self._base = f"postgresql+psycopg://{USER}:{password}@127.0.0.1:{port}/"
         self._engine = create_engine(f"{self._base}postgres", isolation_level="AUTOCOMMIT", hide_parameters=True)
 
-    def url(self) -> str:
-        """The SQLAlchemy URL of a new database."""
+    def url(self, like: str = "") -> str:
+        """The SQLAlchemy URL of a new database: empty, or as the one at the URL `like`, which nobody has open."""
         name = f"h{uuid.uuid4().hex}"
         with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name}" + (f" TEMPLATE {_name(like)}" if like else ""))
         return self._base + name
 
     def drop(self, url: str) -> None:
         """Forgets a database that nobody has open."""
         with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {url.rsplit('/', maxsplit=1)[-1]} WITH (FORCE)")
+            connection.exec_driver_sql(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
     def close(self) -> None:
         """Closes our own connections."""
         self._engine.dispose()
+
+
+def _name(url: str) -> str:
+    return url.rsplit("/", maxsplit=1)[-1]
 
 
 @contextmanager

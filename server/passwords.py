@@ -6,6 +6,8 @@ SP 800-63B: length counts, no rules of composition, every character allowed, the
 
 from __future__ import annotations
 
+import base64
+import os
 import threading
 import unicodedata
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from enum import StrEnum
 
 import argon2
 from argon2.exceptions import VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 MOST_LETTERS = 128
@@ -71,7 +74,7 @@ class Passwords:
         self._hasher = argon2.PasswordHasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=cost.lanes)
         self._turns = threading.BoundedSemaphore(at_once)
         self._patience_s = patience_s
-        self._nobody = self._hasher.hash("nobody's")
+        self._nobody = _nobodys(self._hasher)
 
     def make(self, password: str) -> str | None:
         """The hash of `password` with its salt and parameters; None where too many others are being made."""
@@ -99,6 +102,13 @@ class Passwords:
     def is_dated(self, held: str) -> bool:
         """Whether `held` was made with other parameters than are in force."""
         return self._hasher.check_needs_rehash(held)
+
+
+def _nobodys(hasher: argon2.PasswordHasher) -> str:
+    """A hash as `hasher` writes them that is of no known password: drawn, not made, which would take each command a tenth of a second."""
+    salt, drawn = (base64.b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len))
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${drawn}"
 
 
 def _normal(password: str) -> str:

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
@@ -143,6 +143,9 @@ class Store:
         StoreError where the database is newer than this program.
         """
         steps = list_migrations() if migrations is None else list(migrations)
+        with self.read() as connection:  # every command comes here: mostly there is nothing to do, and nobody to hold up
+            if inspect(connection).has_table("schema_version") and schema_version(connection) == steps[-1].version:
+                return []
         with self.write() as connection:
             connection.execute(
                 text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute
 
 from healthcode import admission
 from healthcode.cose import Signer
@@ -43,16 +45,10 @@ LIMITS: dict[str, int] = {
 
 def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[[], KeyRing]) -> FastAPI:
     """The application on an open office; `sign_token` gives the key that signs codes now, `ring` the keys that are trusted."""
-    app = FastAPI(title="healthgate", openapi_url=None, docs_url=None, redoc_url=None)
-    files = static_files.load_static()
+    pages, routes = _rooms()
+    app = FastAPI(title="healthgate", openapi_url=None, docs_url=None, redoc_url=None, routes=routes)
     services = Services(office, sign_token, ring)
-    app.state.services, app.state.pages = services, Pages(files)
-    app.include_router(static_files.make_router(files))
-    app.include_router(entrance.make_router(files))
-    app.include_router(portal.make_router())
-    app.include_router(desk.make_router())
-    app.include_router(fleet_door.make_router())
-    app.include_router(releases.make_router())
+    app.state.services, app.state.pages = services, pages
     app.mount(ROOT, serve_api(services))
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
@@ -63,6 +59,17 @@ def create_app(office: Office, sign_token: Callable[[], Signer], ring: Callable[
         app.add_exception_handler(kind, _tell)
     app.add_middleware(Guard, origin=office.config.web.origin, limits=LIMITS, strangers=[API, admission.PATH], too_large=_tell_too_large)
     return app
+
+
+@cache
+def _rooms() -> tuple[Pages, list[BaseRoute]]:
+    """The pages, and the routes to them: what takes longest to make, and is the same for every application of the process.
+
+    Routes and not routers: FastAPI makes each route of a router that it includes a second time, while the first visitor waits.
+    """
+    files = static_files.load_static()
+    rooms = (portal.make_router(), desk.make_router(), fleet_door.make_router(), releases.make_router())
+    return Pages(files), [route for room in (static_files.make_router(files), entrance.make_router(files), *rooms) for route in room.routes]
 
 
 def _health(request: Request) -> JSONResponse:

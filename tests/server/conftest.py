@@ -10,6 +10,7 @@ import pytest
 
 from bench.postgres import Cluster, running
 from server.office import Office
+from server.store import Store
 from tests.server.office import Clock, Town
 
 
@@ -23,13 +24,25 @@ def cluster() -> Iterator[Cluster | None]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def empty(cluster: Cluster | None) -> str:
+    """The URL of a database with all tables and nothing in them, from which others are copied; nothing where stores are SQLite files."""
+    if cluster is None:
+        return ""
+    url = cluster.url()
+    store = Store.open(url)
+    store.migrate(0)
+    store.close()
+    return url
+
+
 @pytest.fixture
-def town(tmp_path: Path, cluster: Cluster | None) -> Iterator[Town]:
+def town(tmp_path: Path, cluster: Cluster | None, empty: str) -> Iterator[Town]:
     """Keys, trust list and configuration."""
     if cluster is None:
         yield Town(tmp_path / "town")
         return
-    url = cluster.url()
+    url = cluster.url(like=empty)
     yield Town(tmp_path / "town", database=url)
     cluster.drop(url)
 

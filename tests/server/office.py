@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from healthcode.cose import SoftwareKey
@@ -19,12 +21,24 @@ from server.facts import HandReason, SetByHand
 from server.office import Office, open_office
 from server.registry import Resident
 from server.sealing import create_seal
+from server.store import Store
 
 ISSUER, URI = "CN-HB", "https://hb.example/s/1"
 FOREIGN, FOREIGN_URI = "CN-HN", "https://hn.example/s/1"
 CAPACITY = 4096
 USES = (Use.TOKEN, Use.LIST, Use.TIME, Use.ACK)
 PACK_S, PAPER_S = 86_400, 100 * 86_400
+
+
+@cache
+def new_database() -> bytes:
+    """SQLite's file of a registry as it is before its first resident: the migrations are made once in a process of the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "registry.sqlite"
+        store = Store.open(f"sqlite:///{path}")
+        store.migrate(0)
+        store.close()
+        return path.read_bytes()
 
 
 class Clock:
@@ -61,7 +75,7 @@ class Town:
     entries: list[TrustEntry] = field(default_factory=list)
     version: int = 0
     database: str = ""
-    """The URL of its database; empty: SQLite in the folder."""
+    """The URL of its database, whose tables are there; empty: SQLite in the folder."""
 
     def __post_init__(self) -> None:
         keys = self.folder / "keys"
@@ -71,6 +85,9 @@ class Town:
             self.keys[use] = SoftwareKey.generate()
             self._private(keys / f"{use.value}.pem", self.keys[use].to_pem())
         create_seal(keys / "seal.key")
+        if not self.database:
+            (self.folder / "data").mkdir()
+            (self.folder / "data" / "registry.sqlite").write_bytes(new_database())
         self.publish([entry(key, use) for use, key in self.keys.items()])
 
     def publish(self, entries: Sequence[TrustEntry]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,6 +116,20 @@ def test_hashes_are_argon2id_with_the_parameters_of_rfc_9106(office: Office) -> 
     with sqlite3.connect(Path(office.config.data) / "registry.sqlite") as database:
         ((held,),) = database.execute("SELECT password FROM accounts").fetchall()
     assert held.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_an_account_that_there_is_not_takes_as_long_to_refuse() -> None:
+    passwords = Passwords(Cost(3, 16_384, 1))
+    held = passwords.make(GOOD)
+
+    def work(whose: str | None) -> float:
+        began = time.thread_time()
+        assert passwords.check(whose, NEW) is False
+        return time.thread_time() - began
+
+    assert passwords.check(held, GOOD)
+    known, unknown = (min(work(whose) for _ in range(5)) for whose in (held, None))
+    assert 0.5 < unknown / known < 2
 
 
 @pytest.mark.sqlite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from server.apps import MEANING
 from server.web.api import open_data, people, reports, standings, token
@@ -45,16 +47,22 @@ def make_api() -> FastAPI:
         separate_input_output_schemas=False,
         servers=[{"url": ROOT}],
         root_path_in_servers=False,
+        routes=_routes(),
     )
-    router = APIRouter()
-    for part in (token, people, reports, standings, open_data):
-        part.add_routes(router)
-    api.include_router(router)
     api.add_exception_handler(ProblemFound, _tell_problem)
     for kind in (HTTPException, RequestValidationError, SQLAlchemyError, TooLarge, Exception):
         api.add_exception_handler(kind, tell_wrong)
     api.openapi = lambda: _describe(api)  # type: ignore[method-assign]
     return api
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """What takes longest to make, and is the same for every application of the process."""
+    router = APIRouter()
+    for part in (token, people, reports, standings, open_data):
+        part.add_routes(router)
+    return router.routes
 
 
 def serve_api(services: Services) -> FastAPI:
