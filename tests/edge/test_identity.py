@@ -99,10 +99,12 @@ def test_files_that_do_not_fit_are_named(device: Device, file: str, content: byt
         Identity("north", device.link)
 
 
-def shake_hands(device: Device, client: ssl.SSLContext, name: str, *, at: float, days: float = 30, by: Authority | None = None) -> str:
+def shake_hands(
+    device: Device, client: ssl.SSLContext, name: str, *, at: float, days: float = 30, by: Authority | None = None, of_unit: bool = False
+) -> str:
     """A TLS handshake in memory with a server whose certificate was made at `at`; empty where the client is content with it."""
-    key = make_key()
-    made = (by or device.authority).server(key.public_key(), [name], at, days)
+    key, authority = make_key(), by or device.authority
+    made = authority.client(key.public_key(), name, at, days) if of_unit else authority.server(key.public_key(), [name], at, days)
     folder = Path(device.link.ca).parent
     (folder / "server.pem").write_bytes(key_pem(key) + made.public_bytes(serialization.Encoding.PEM))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -132,3 +134,5 @@ def test_a_unit_believes_the_fleets_broker_whatever_the_clock_says_and_nobody_el
     assert shake_hands(device, context, "hub.example", at=now - 10 * 365 * 86_400) == "", "our clock is ahead"
     assert "CERTIFICATE_VERIFY_FAILED" in shake_hands(device, context, "another.example", at=now)
     assert "CERTIFICATE_VERIFY_FAILED" in shake_hands(device, context, "hub.example", at=now, by=device.other)
+    for name in ("gate.south.1", "hub.example"):
+        assert "CERTIFICATE_VERIFY_FAILED" in shake_hands(device, context, name, at=now, of_unit=True), "another unit is no broker"
