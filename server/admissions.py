@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 SECRET_S = 86_400.0
 """How long a secret is good."""
 OF_ADDRESS = Limits(free=20, base_s=1, ceiling_s=60, forget_s=3600)
-"""Requests that fail, by address. Nobody guesses 128 bits: this keeps a flood from the database's log."""
+"""Requests with a secret that fail all the same, by address: this keeps a flood from the database's log."""
 OPERATOR_DAYS = 365
 ALERT = "enrolment"
 """The alert of a secret that was used a second time: until the unit is retired, or enrolled anew."""
@@ -122,7 +122,15 @@ class Admissions:
     def admit(
         self, request: EnrolRequest, address: str, authority: Authority, roots: Sequence[PublicKey], host: str, port: int
     ) -> EnrolAnswer | Refused:
-        """A unit asks from `address`: its certificate, or why it gets none. `host` and `port` are the broker's."""
+        """A unit asks from `address`: its certificate, or why it gets none. `host` and `port` are the broker's.
+
+        Who has no secret is refused without a write: strangers, however many, hold up nobody who writes, nor a unit behind their address.
+        """
+        with self._store.read() as tx:
+            row = admissions.find_secret(tx, request.mark)
+        unknown = Refused(EnrolFault.UNKNOWN, "the secret is not known here, or the request was made for another server")
+        if row is None or not proves(row.public, request.proof, request.csr, row.server):
+            return unknown
         keys = [(b"enrol " + address.encode(), OF_ADDRESS)]
         at = self._now()
         with self._store.write() as tx:
@@ -130,8 +138,8 @@ class Admissions:
             if wait_s:
                 return Refused(EnrolFault.WAIT, f"too many requests that failed: wait {wait_s:.0f} s", wait_s)
             row = admissions.find_secret(tx, request.mark)
-            if row is None or not proves(row.public, request.proof, request.csr, row.server):
-                return Refused(EnrolFault.UNKNOWN, "the secret is not known here, or the request was made for another server")
+            if row is None:  # another one was given out in between
+                return unknown
             if to_ms(at) >= row.ends_ms:
                 return Refused(EnrolFault.ENDED, "the secret has ended: type healthgate fleet enrol for another")
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -163,14 +164,25 @@ def test_a_request_for_what_is_no_key_of_ours_is_refused_and_can_be_put_right(ho
     assert isinstance(house.admit(house.request(secret, make_key())), EnrolAnswer)
 
 
-def test_who_tries_and_fails_waits_longer_and_longer(house: House) -> None:
-    wrong = house.request(Secret(bytes(16), bytes(16), bytes(16)), make_key())
-    outcomes = [house.admit(wrong) for _ in range(OF_ADDRESS.free + 1)]
+def test_who_has_a_secret_that_ended_waits_longer_and_longer(house: House) -> None:
+    request = house.request(house.expect(), make_key())
+    house.clock.at += SECRET_S
+    outcomes = [house.admit(request) for _ in range(OF_ADDRESS.free + 1)]
     assert [fault_of(each) for each in outcomes].count(EnrolFault.WAIT) == 1
     last = outcomes[-1]
     assert isinstance(last, Refused)
     assert last.wait_s > 0
     assert isinstance(house.admit(house.request(house.expect(), make_key()), "10.0.0.10"), EnrolAnswer), "others come in"
+
+
+def test_strangers_without_a_secret_write_nothing_and_keep_nobody_out_who_shares_their_address(house: House) -> None:
+    secret = house.expect()
+    wrong = house.request(Secret(bytes(16), bytes(16), bytes(16)), make_key())
+    forged = msgspec.structs.replace(house.request(secret, make_key()), proof=bytes(64))
+    with house.office.store.write():  # somebody else writes meanwhile
+        for request in (wrong, forged):
+            assert {fault_of(house.admit(request)) for _ in range(3 * OF_ADDRESS.free)} == {EnrolFault.UNKNOWN}
+    assert isinstance(house.admit(house.request(secret, make_key())), EnrolAnswer)
 
 
 def test_a_name_is_given_to_another_device_on_purpose_alone_and_the_old_one_is_shut_out_when_the_new_one_comes(house: House) -> None:
