@@ -47,7 +47,8 @@ def build(office: Office, now: Callable[[], float] = time.time) -> Parts:
     files = config.broker.files
 
     def find_warnings() -> list[str]:
-        return [*trust.warnings(now()), *signers.warnings(config.uris), *ending_certificates(config, now())]
+        ending = [*ending_certificates(config, now()), *ending_operators(Admissions(store, now), now())]
+        return [*trust.warnings(now()), *signers.warnings(config.uris), *ending]
 
     def rule(limit: int) -> int:
         """Those whose ruling is due, and beside them those whom an import names: neither waits for the other."""
@@ -103,6 +104,19 @@ def ending_certificates(config: Config, at: float) -> list[str]:
         for path in sorted(paths)
         if (days := (authority.ends(authority.read_certificate(path)) - at) / 86_400) < WARNING_S / 86_400
     ]
+
+
+def ending_operators(admissions: Admissions, at: float) -> list[str]:
+    """A line for each operator's account at the broker that ends within a month or has ended: programs with one go dark without a word."""
+    return [
+        f"the broker's account of the operator {name} {_when((ends - at) / 86_400)}: "
+        f"healthgate fleet operator {name}, with --end where nobody needs it"
+        for name, ends in admissions.ending_operators(WARNING_S)
+    ]
+
+
+def _when(days: float) -> str:
+    return f"ends in {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
 
 
 def serve(config: Config, stop: threading.Event) -> int:

@@ -238,6 +238,13 @@ class Admissions:
             audit.append(tx, AT_CONSOLE, Action.OPERATOR_ADDED, audit.about("operator", name), {"number": number}, at)
         return operator_account(name, number), at + days * 86_400
 
+    def ending_operators(self, within_s: float) -> list[tuple[str, float]]:
+        """Operators whose account ends within so long, or has ended by itself; when, in seconds since 1970."""
+        before_ms = to_ms(self._now() + within_s)
+        with self._store.read() as tx:
+            rows = admissions.list_operators(tx)
+        return [(row.name, row.ends_ms / 1000) for row in rows if row.ended_ms is None and row.ends_ms < before_ms]
+
     def end_operator(self, name: str) -> bool:
         """Takes an operator's account away; False where there was none."""
         at = self._now()

@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from healthcode.admission import EnrolAnswer, EnrolRequest, Secret, fingerprint
 from server import mosquitto
+from server.__main__ import ending_operators
 from server.admissions import OF_ADDRESS, SECRET_S, Admissions, EnrolFault, Expected, Refused, Retired
 from server.authority import Authority, ends, make_key, spki_of, unit_account
 from server.fleet_state import Presence
@@ -290,6 +291,20 @@ def test_operators_accounts_are_counted_and_end(house: House) -> None:
     assert house.book.end_operator("li")
     assert not house.book.end_operator("li")
     assert house.book.members()[1] == []
+
+
+def test_the_server_warns_of_an_operator_s_account_that_ends_by_itself(house: House) -> None:
+    house.book.add_operator("li")
+    house.book.add_operator("telegraf")
+    house.book.end_operator("telegraf")
+    assert ending_operators(house.book, house.clock()) == []
+    house.clock.at += 345 * DAY_S
+    told = "the broker's account of the operator li {}: healthgate fleet operator li, with --end where nobody needs it"
+    assert ending_operators(house.book, house.clock()) == [told.format("ends in 20 days")]
+    house.clock.at += 30 * DAY_S
+    assert ending_operators(house.book, house.clock()) == [told.format("ended 10 days ago")]
+    house.book.add_operator("li")
+    assert ending_operators(house.book, house.clock()) == []
 
 
 def test_every_section_of_the_rules_names_its_own_topics_alone() -> None:
