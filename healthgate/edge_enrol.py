@@ -132,7 +132,8 @@ def keep(answered: Answered, places: Places, world: str, server: Server) -> list
     text = first_config(answered, places, world, server)
     if not places.config.exists():
         write_atomically(places.config, text.encode(), mode=0o600)
-        return [*(f"{path}: written" for path in files), f"{places.config}: written"]
+        bare = [] if "[updates]" in text else [f"{places.config}: without [updates], which wants a name or an IPv4 address, not {server}"]
+        return [*(f"{path}: written" for path in files), f"{places.config}: written", *bare]
     return [*(f"{path}: written" for path in files), *_differences(places.config, text)]
 
 

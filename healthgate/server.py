@@ -82,6 +82,8 @@ def checked_names(names: list[str]) -> list[str]:
     wrong = [each for each in names if not MACHINE.fullmatch(each)]
     if wrong:
         raise ConfigError(f"--name {wrong[0][:100]!r}: expected the name or address of this machine, such as hub.example or 10.0.0.7")
+    if names and ":" in names[0]:
+        raise ConfigError(f"--name {names[0]}: expected a name or an IPv4 address first, for the pages' address; IPv6 addresses may follow")
     return names
 
 

@@ -95,6 +95,15 @@ def test_a_name_that_no_machine_has_is_refused_in_one_line(tmp_path: Path, name:
     assert not (tmp_path / "new").exists()
 
 
+def test_an_address_of_ipv6_stands_in_certificates_and_in_no_other_place(tmp_path: Path) -> None:
+    told = run_server("init", str(tmp_path / "new"), "--name", "2001:db8::1")
+    assert (told.exit_code, "expected a name or an IPv4 address first" in told.stderr) == (2, True)
+    assert not (tmp_path / "new").exists()
+    assert run_server("init", str(tmp_path / "new"), "--name", "hub.example", "--name", "2001:db8::1").exit_code == 0
+    assert "2001:db8::1" in names_of(read_certificate(tmp_path / "new" / "broker" / "server.crt"))
+    assert run_server("certificate", "--config", str(tmp_path / "new" / "server.toml")).exit_code == 0
+
+
 def test_init_of_a_folder_with_passwords_makes_what_certificates_need_and_says_what_to_change(folder: Path) -> None:
     """A server from before."""
     for path in [*(folder / "broker").glob("*.*"), folder / "broker" / "acl", *(folder / "keys").glob("fleet-ca.*")]:
