@@ -22,6 +22,7 @@ from healthgate.fleet_plan import PlanError, find_units
 from healthgate.fleet_words import age, as_dict, lane_words, presence, weight_of
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
+from server.admissions import Admissions
 from server.desired import Wanted
 from server.fleet_state import Presence
 from server.fleet_watch import FleetWatch, Seen, Unit
@@ -68,12 +69,14 @@ def show(unit: UnitName, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
             raise PlanError(f"{unit[:60]!r} is a pattern: expected one unit's name")
         at_ms = round(office.now() * 1000)
         wanted = office.desires.see().get(unit)
+        expected = Admissions(office.store, office.now).expected_until(unit)
         if as_json:
             configuration = None if wanted is None else fleet_wanted.as_dict(wanted)
+            until = None if expected is None else rfc3339(expected)
             told = [msgspec.to_builtins(alert) for alert in office.watch.server_alerts(unit)]
-            typer.echo(json.dumps(as_dict(found, at_ms) | {"configuration": configuration, "server_alerts": told}))
+            typer.echo(json.dumps(as_dict(found, at_ms) | {"configuration": configuration, "server_alerts": told, "expected_until": until}))
             return
-        _print(found, office.watch, at_ms, wanted)
+        _print(found, office.watch, at_ms, wanted, expected)
 
 
 def chosen(seen: Seen, patterns: Sequence[str] | None, *, retired: bool = False) -> Seen:
@@ -86,12 +89,14 @@ def chosen(seen: Seen, patterns: Sequence[str] | None, *, retired: bool = False)
     return replace(seen, units=tuple(unit for unit in seen.units if unit.unit in names))
 
 
-def _print(unit: Unit, watch: FleetWatch, at_ms: int, wanted: Wanted | None) -> None:
+def _print(unit: Unit, watch: FleetWatch, at_ms: int, wanted: Wanted | None, expected: float | None) -> None:
     from healthgate.fleet_live import line_of
 
     console, state = Console(highlight=False), unit.state
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_row("state", presence(state, at_ms))
+    if expected is not None:
+        facts.add_row("", f"a secret waits for it until {rfc3339(expected)}")
     if unit.is_gone and state.heard_ms is not None:
         facts.add_row("", Text(f"what follows was so when it was last heard, {rfc3339(state.heard_ms / 1000)}", style="bold red"))
     facts.add_row("place", cell(", ".join(filter(None, (unit.site, unit.note))) or "-"))

@@ -119,6 +119,12 @@ class Admissions:
             audit.append(tx, AT_CONSOLE, Action.UNIT_EXPECTED, audit.about("unit", unit), {"again": int(again)}, at)
         return Expected(unit, secret, at + SECRET_S)
 
+    def expected_until(self, unit: str) -> float | None:
+        """Until when a secret that was given out waits for the unit (seconds since 1970); None where none does."""
+        with self._store.read() as tx:
+            ends_ms = admissions.find_expected(tx, unit, to_ms(self._now()))
+        return None if ends_ms is None else ends_ms / 1000
+
     def admit(
         self, request: EnrolRequest, address: str, authority: Authority, roots: Sequence[PublicKey], host: str, port: int
     ) -> EnrolAnswer | Refused:

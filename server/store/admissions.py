@@ -69,6 +69,13 @@ def use_secret(connection: Connection, mark: bytes, used_by: bytes) -> None:
     connection.execute(text("UPDATE unit_secrets SET used_by = :used_by WHERE mark = :mark"), {"mark": mark, "used_by": used_by})
 
 
+def find_expected(connection: Connection, unit: str, at_ms: int) -> int | None:
+    """Until when a secret waits for the unit at `at_ms`; None where none does that nobody has used."""
+    query = text("SELECT max(ends_ms) FROM unit_secrets WHERE unit = :unit AND used_by IS NULL AND ends_ms > :at_ms")
+    found = connection.execute(query, {"unit": unit, "at_ms": at_ms}).scalar_one()
+    return None if found is None else int(found)
+
+
 def drop_secret(connection: Connection, unit: str) -> None:
     """No secret waits for the unit any more."""
     connection.execute(text("DELETE FROM unit_secrets WHERE unit = :unit"), {"unit": unit})

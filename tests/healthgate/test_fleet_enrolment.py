@@ -123,6 +123,7 @@ def test_wherever_the_power_fails_the_same_command_goes_on_with_the_same_key(hou
 
 def test_a_secret_that_was_used_or_is_another_server_s_says_so(house: FleetHouse, tmp_path: Path) -> None:
     secret = house.secret("twice")
+    assert "a secret waits for it until 2" in house.fleet("show", "twice").stdout
     assert come(tmp_path / "first", house.server, secret).exit_code == 0
     second = come(tmp_path / "second", house.server, secret)
     assert second.exit_code == 2

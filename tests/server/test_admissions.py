@@ -86,6 +86,7 @@ def test_a_secret_lets_one_key_in_under_the_name_that_the_server_chose(house: Ho
     assert house.accounts() == [], "nobody has come yet"
     made = admitted(house.admit(house.request(secret, key, name="gate.south.1")))
     assert name_of(made) == "gate.north.1", "whatever the request said"
+    assert house.book.expected_until("north") is None, "it was used"
     assert made.public_key() == key.public_key()
     assert ends(made) - house.clock.at == pytest.approx(30 * DAY_S, abs=1)
     assert house.accounts() == ["gate.north.1"]
@@ -115,11 +116,13 @@ def test_the_alert_of_a_secret_that_was_used_twice_ends_with_the_unit_or_its_nex
 def test_a_secret_ends_after_a_day_and_with_the_next_one(house: House) -> None:
     early = house.expect()
     late = house.expect()
+    assert house.book.expected_until("north") == house.clock.at + SECRET_S
     assert fault_of(house.admit(house.request(early, make_key()))) is EnrolFault.UNKNOWN
     house.clock.at += SECRET_S - 1
     request = house.request(late, make_key())
     house.clock.at += 1
     assert fault_of(house.admit(request)) is EnrolFault.ENDED
+    assert house.book.expected_until("north") is None
     assert house.accounts() == []
 
 
