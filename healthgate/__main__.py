@@ -30,7 +30,7 @@ COMMANDS = {
     "audit": Command("healthgate.audit", "The log of changes and views: does it hold, what is in it.", "server"),
     "resident": Command("healthgate.resident", "Residents and their colours: add, list, set with a reason.", "server"),
     "epidemic": Command("healthgate.epidemic", "What clinics report: import, list, withdraw.", "server"),
-    "proposal": Command("healthgate.proposal", "Colours set by hand: proposed by one officer, approved by another.", "server"),
+    "proposal": Command("healthgate.proposal", "Colours by hand and numbers put right: one proposes, another approves.", "server"),
     "account": Command("healthgate.account", "Who may sign in to the pages, and as what.", "server"),
     "app": Command("healthgate.app", "Apps that act for people by the API: add, list, rotate, disable.", "server"),
     "policy": Command("healthgate.policy", "The rules by which a colour follows: show, check, try out before they are in force.", "server"),

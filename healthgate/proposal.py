@@ -1,9 +1,9 @@
-"""`healthgate proposal`: colours set by hand: proposed by one officer, in force when a second one approves."""
+"""`healthgate proposal`: colours set by hand and numbers put right: proposed by one officer, in force when a second one approves."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,8 +16,11 @@ from healthgate.officers import By, PasswordFile, signed_in
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, in_one_line, opened
 from healthgate.times import rfc3339
 from server.actors import Actor
+from server.corrections import NumberReason
+from server.explanations import explain
 from server.facts import HandReason
-from server.four_eyes import ProposalState, Refused
+from server.faults import Faults
+from server.four_eyes import ProposalFault, ProposalState, Refused
 from server.office import Office
 from server.proposals import Preview, Proposal
 from server.sentences import Language, say
@@ -27,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Colours set by hand: proposed by one officer, in force when a second one, an approver, agrees.",
+    help="Colours set by hand and numbers put right: proposed by one officer, in force when a second one, an approver, agrees.",
 )
 Number = Annotated[int, typer.Argument(min=1, help="The proposal's number.", show_default=False)]
 
@@ -71,10 +74,16 @@ def list_proposals(
         for proposal in found:
             typer.echo(json.dumps(_as_dict(proposal)))
         return
-    table = Table("number", "colour", "reason", "people", "by", "made", "state", "in force", box=None)
+    table = Table("number", "what", "reason", "people", "by", "made", "state", "in force", box=None)
     for proposal in found:
         force = "" if proposal.force is None else rfc3339(proposal.force)
-        row = (proposal.colour.value, proposal.reason.value, str(proposal.people), proposal.by.account, rfc3339(proposal.made))
+        row = (
+            proposal.colour.value if proposal.colour else "number",
+            proposal.reason.value,
+            str(proposal.people),
+            proposal.by.account,
+            rfc3339(proposal.made),
+        )
         table.add_row(str(proposal.number), *row, proposal.state.value, force)
     Console(highlight=False).print(table)
 
@@ -90,7 +99,8 @@ def show(number: Number, by: By, password_file: PasswordFile = None, config: Con
         return
     _tell(proposal)
     typer.echo(f"about: {' '.join(residents)}")
-    tell_preview(preview)
+    if preview.turns:
+        tell_preview(preview)
 
 
 @app.command("approve")
@@ -147,26 +157,59 @@ def propose(
         _tell(proposal)
 
 
-def done(outcome: T | Refused) -> T:
-    """What was done. Exits with status 1 and one line where it was refused."""
+def propose_number(
+    office: Office, actor: Actor, resident: str, typed: Mapping[str, str], reason: NumberReason, *, as_json: bool, dry_run: bool
+) -> None:
+    """The same for the number by which one is known, as it was typed from their paper."""
+    preview = done(office.number_proposals.preview(actor, resident, typed))
+    if not as_json:
+        tell_preview(preview)
+    if dry_run:
+        if as_json:
+            typer.echo(json.dumps(foreseen(preview)))
+        return
+    proposal = done(office.number_proposals.propose(actor, resident, typed, reason))
+    if as_json:
+        typer.echo(json.dumps({**_as_dict(proposal), **foreseen(preview)}))
+    else:
+        _tell(proposal)
+
+
+def done(outcome: T | Faults | Refused) -> T:
+    """What was done. Exits with status 1 and one line where it was refused, or a line for each thing that is wrong with what was typed."""
+    if isinstance(outcome, Faults):
+        for field, fault in outcome.by_field.items():
+            typer.echo(f"healthgate: {field}: {say(Language.ENGLISH, fault.key, fault.params)}", err=True)
+        raise typer.Exit(1)
     if isinstance(outcome, Refused):
         typer.echo(f"healthgate proposal: {say(Language.ENGLISH, outcome.key, outcome.params)}", err=True)
+        if outcome.fault is ProposalFault.NUMBER_KNOWN:
+            typer.echo(say(Language.ENGLISH, "number.known_what", {}), err=True)
         raise typer.Exit(1)
     return outcome
 
 
 def tell_preview(preview: Preview) -> None:
-    """How many people would change to which colour, in lines."""
+    """How many people would change to which colour, in lines; and what else a number would do."""
     typer.echo(f"{preview.changed} of {preview.people} people would change colour")
     for turn in preview.turns:
         what = f"{turn.after} as now" if turn.before == turn.after else f"{turn.before} to {turn.after}"
         typer.echo(f"  {what}: {turn.people}")
+    told = preview.number
+    if told is not None:
+        typer.echo(f"  {told.old.number if told.old else 'no number'} to {told.new.number} ({told.new.paper.value})")
+        for sentence in told.sentences():
+            typer.echo(f"  {explain(sentence)}")
 
 
 def foreseen(preview: Preview) -> dict[str, object]:
     """The same for programs."""
     turns = [{"from": turn.before, "to": turn.after, "people": turn.people} for turn in preview.turns]
-    return {"would_change": preview.changed, "turns": turns, "delay_s": preview.delay_s}
+    found = {"would_change": preview.changed, "turns": turns, "delay_s": preview.delay_s}
+    if preview.number is None:
+        return found
+    told = preview.number
+    return {**found, "reports_found": told.found, "reports_lost": told.lost, "claims_end": told.claims, "years": told.years}
 
 
 def _decide(act: Callable[[Office, Actor], Proposal | Refused], by: str, password_file: Path | None, config: Path, as_json: bool) -> None:
@@ -179,7 +222,8 @@ def _decide(act: Callable[[Office, Actor], Proposal | Refused], by: str, passwor
 
 
 def _tell(proposal: Proposal) -> None:
-    what = f"proposal {proposal.number}: {proposal.colour.value} for {proposal.people}, reason {proposal.reason.value}"
+    said = proposal.colour.value if proposal.colour else "number put right"
+    what = f"proposal {proposal.number}: {said} for {proposal.people}, reason {proposal.reason.value}"
     match proposal.state:
         case ProposalState.OPEN:
             command = f"healthgate proposal approve {proposal.number} --by NAME"
@@ -196,7 +240,8 @@ def _as_dict(proposal: Proposal) -> dict[str, object]:
     decided = proposal.decided_by
     return {
         "number": proposal.number,
-        "colour": proposal.colour.value,
+        "what": "colour" if proposal.colour else "number",
+        "colour": proposal.colour.value if proposal.colour else None,
         "reason": proposal.reason.value,
         "people": proposal.people,
         "by": proposal.by.account,

@@ -15,10 +15,11 @@ from rich.table import Table
 from healthcode.terms import Colour, Form, Use
 from healthgate.cells import cell
 from healthgate.officers import By, PasswordFile, signed_in
-from healthgate.proposal import propose
+from healthgate.proposal import propose, propose_number
 from healthgate.server import DEFAULT_CONFIG, AsJson, ConfigPath, console, in_one_line, opened
 from healthgate.times import rfc3339
 from server import qr
+from server.corrections import NumberReason
 from server.explanations import explain
 from server.facts import HandReason
 from server.faults import Fault
@@ -122,6 +123,28 @@ def set_colour(
     """Propose a colour for a resident, for a reason that can lead to it. It counts when a second officer approves: `proposal approve`."""
     with opened(config) as office:
         propose(office, signed_in(office, by, password_file), [resident], colour, reason, as_json=as_json)
+
+
+@app.command("number")
+@in_one_line
+def put_number_right(
+    resident: Id,
+    number: Annotated[str, typer.Argument(help="The right number, with its check character, as the ID shows it.", show_default=False)],
+    reason: Annotated[NumberReason, typer.Option(help="Why the number is not right.", show_default=False)],
+    by: By,
+    paper: Annotated[Paper, typer.Option(help="The kind of ID.")] = Paper.CITIZEN,
+    state: Annotated[str, typer.Option(help="Of a passport: the three letters of the state.")] = "",
+    born: Annotated[str, typer.Option(help="Date of birth, where the number does not say it.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    password_file: PasswordFile = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Propose the right number for a resident whose ID was seen. It counts when a second officer approves: `proposal approve`."""
+    typed = {"paper": paper.value, "number": number, "state": state, "born": born}
+    with opened(config) as office:
+        actor = signed_in(office, by, password_file)
+        propose_number(office, actor, resident, typed, reason, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("clear")

@@ -61,6 +61,7 @@ class Action(StrEnum):
     SIGNED_IN = "account.signed_in"
     SIGNED_OUT = "account.signed_out"
     SIGN_IN_REFUSED = "account.sign_in_refused"
+    NUMBER_PROPOSED = "number.proposed"
     PROPOSAL_MADE = "proposal.made"
     PROPOSAL_APPROVED = "proposal.approved"
     PROPOSAL_REFUSED = "proposal.refused"

@@ -25,7 +25,6 @@ class HouseholdFault(StrEnum):
     SELF_STAYS = "self_stays"
     CODE_WRONG = "code_wrong"
     NO_CLAIM = "no_claim"
-    NUMBER_KNOWN = "number_known"
     NO_ROOM = "no_room"
 
 

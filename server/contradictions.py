@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,8 @@ from server.facts import (
     Isolating,
     Isolation,
     IsolationStep,
+    Reviewed,
+    SetByHand,
     Symptom,
     TestOutcome,
     TestResult,
@@ -109,6 +111,24 @@ def contradictions(declared: Declared, facts: Iterable[Fact], policy: Policy) ->
     if data.gate_fever is not None and not is_feverish(declared, policy):
         flags.append(Flag.FEVER_DENIED)
     return tuple(flags)
+
+
+def newly_contradicted(facts: Collection[Fact], before: Collection[Fact], policy: Policy) -> tuple[Flag, ...]:
+    """In what the newest declaration of somebody who has a review does not agree with `facts`, and agreed with what was known `before`.
+
+    And what was not known before of which the policy has people look first.
+    """
+    if not any(isinstance(fact, Reviewed | SetByHand) for fact in facts):
+        return ()
+    left = policy.case.positive_test == "review" and any(
+        isinstance(fact, TestResult) and fact.outcome is TestOutcome.POSITIVE and fact not in before for fact in facts
+    )
+    flags = (Flag.TEST_POSITIVE,) if left else ()
+    declared = max((fact for fact in facts if isinstance(fact, Declared)), key=lambda fact: fact.at, default=None)
+    if declared is None:
+        return flags
+    known_before = contradictions(declared, before, policy)
+    return (*flags, *(flag for flag in contradictions(declared, facts, policy) if flag not in known_before))
 
 
 def categories(facts: Iterable[Fact], at: float, policy: Policy) -> tuple[Flag, ...]:

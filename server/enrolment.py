@@ -74,16 +74,21 @@ def read_entry(typed: Mapping[str, str], at: float) -> Entry | Faults:
     name = read_name(typed.get(EntryField.NAME, ""))
     if isinstance(name, Fault):
         faults[EntryField.NAME.value] = name
-    paper = _read_word(Paper, typed, EntryField.PAPER, faults)
-    identity = None if paper is None else _read_identity(paper, typed, at, faults)
+    identity = _read_paper(typed, at, faults)
     if relation is not None and identity is not None and identity.born is not None:
         fault = _find_unfit(relation, identity.born, at)
         if fault:
             faults[EntryField.RELATION.value] = fault
     if faults or relation is None or identity is None or isinstance(name, Fault):
-        order = [field.value for field in EntryField]
-        return Faults({field: faults[field] for field in order if field in faults})
+        return _in_order(faults)
     return Entry(relation, name, identity)
+
+
+def read_paper(typed: Mapping[str, str], at: float) -> Identity | Faults:
+    """What a paper says of who somebody is, or all that is wrong with it; the same fields as of a registration."""
+    faults: dict[str, Fault] = {}
+    identity = _read_paper(typed, at, faults)
+    return _in_order(faults) if faults or identity is None else identity
 
 
 def read_details(typed: Mapping[str, str]) -> Details | Faults:
@@ -132,6 +137,15 @@ def _read_word(kind: type[W], typed: Mapping[str, str], field: EntryField, fault
     except ValueError:
         faults[field.value] = Fault(f"{field.value}.missing")
         return None
+
+
+def _in_order(faults: Mapping[str, Fault]) -> Faults:
+    return Faults({field.value: faults[field.value] for field in EntryField if field.value in faults})
+
+
+def _read_paper(typed: Mapping[str, str], at: float, faults: dict[str, Fault]) -> Identity | None:
+    paper = _read_word(Paper, typed, EntryField.PAPER, faults)
+    return None if paper is None else _read_identity(paper, typed, at, faults)
 
 
 def _read_identity(paper: Paper, typed: Mapping[str, str], at: float, faults: dict[str, Fault]) -> Identity | None:

@@ -25,10 +25,10 @@ from server import audit
 from server.actors import Who
 from server.audit import Action
 from server.colours import PENDING
-from server.contradictions import Flag, contradictions
+from server.contradictions import Flag, newly_contradicted
 from server.epidemic_lines import MOST_BYTES, Faulty, Ignored, Layout, read_rows
 from server.epidemic_rows import Entry
-from server.facts import WORD_OF, Declared, Fact, Reviewed, SetByHand, TestOutcome, TestResult
+from server.facts import WORD_OF, Fact
 from server.persons import fingerprint
 from server.registry import Registry
 from server.rulings import SLICE, Judged
@@ -355,23 +355,9 @@ def _changes(judged: list[Judged]) -> list[tuple[str, str]]:
     return [(before, after) for before, after in pairs if before != after]
 
 
-def _flags(judged: Judged, since: float) -> tuple[str, ...]:
-    """In what the newest declaration of somebody who has a review does not agree with what was heard at `since` or later.
-
-    And what was heard then of which the policy has people look first.
-    """
-    facts = judged.facts
-    if not any(isinstance(fact, Reviewed | SetByHand) for fact in facts):
-        return ()
-    left = judged.policy.case.positive_test == "review" and any(
-        isinstance(fact, TestResult) and fact.outcome is TestOutcome.POSITIVE and fact.heard >= since for fact in facts
-    )
-    flags = [Flag.TEST_POSITIVE.value] if left else []
-    declared = max((fact for fact in facts if isinstance(fact, Declared)), key=lambda fact: fact.at, default=None)
-    if declared is None:
-        return tuple(flags)
-    known = contradictions(declared, [fact for fact in facts if _heard(fact) < since], judged.policy)
-    return (*flags, *(flag.value for flag in contradictions(declared, facts, judged.policy) if flag not in known))
+def _flags(judged: Judged, since: float) -> tuple[Flag, ...]:
+    """What of that which was heard at `since` or later somebody has to look at."""
+    return newly_contradicted(judged.facts, [fact for fact in judged.facts if _heard(fact) < since], judged.policy)
 
 
 def _heard(fact: Fact) -> float:

@@ -49,6 +49,9 @@ class ProposalFault(StrEnum):
     DECIDED = "decided"
     OWN = "own"
     NOT_OWN = "not_own"
+    NUMBER_KNOWN = "number_known"
+    NUMBER_SAME = "number_same"
+    NUMBER_WAITS = "number_waits"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from server import audit
-from server.actors import CARERS, OFFICERS, Actor
+from server.actors import CARERS, Actor
 from server.audit import Action
 from server.charges import ClaimWaits, HouseholdFault, Limit, Refused, Registered, charge_of, find_full
 from server.enrolment import Details, Relation, must_hand_over, read_details, read_entry
@@ -91,7 +91,7 @@ class Households:
             return Registered(resident)
 
     def edit(self, actor: Actor, resident: str, typed: Mapping[str, str]) -> Person | Faults | Refused:
-        """Changes name, telephone or district; what the person is known by changes an officer only."""
+        """Changes name, telephone or district; what the person is known by two officers put right."""
         details = read_details(typed)
         if isinstance(details, Faults):
             return details
@@ -102,29 +102,6 @@ class Households:
             fields = " ".join(name for name, value in asdict(details).items() if value is not None)
             audit.append(tx, actor, Action.RESIDENT_EDITED, audit.about("resident", resident), {"fields": fields}, self._now())
             return change_details(tx, self._seal, resident, details)
-
-    def correct_identity(self, actor: Actor, resident: str, typed: Mapping[str, str]) -> Person | Faults | Refused:
-        """An officer corrects by what a person is known; nobody else may have that number. What is known of the number counts at once."""
-        if actor.role not in OFFICERS:
-            return Refused(HouseholdFault.NOT_ALLOWED)
-        at = self._now()
-        entry = read_entry({**typed, "relation": Relation.OTHER.value}, at)
-        if isinstance(entry, Faults):
-            return entry
-        with self._store.write() as tx:
-            person = read_person(tx, self._seal, resident)
-            if person is None:
-                return Refused(HouseholdFault.NOT_YOURS)
-            if people.find_by_number(tx, fingerprint(self._seal, entry.identity)) not in (None, resident):
-                return Refused(HouseholdFault.NUMBER_KNOWN)
-            identity = entry.identity
-            fresh = msgspec.structs.replace(
-                person, name=entry.name, number=identity.number, paper=identity.paper, state=identity.state, born=identity.born
-            )
-            put_person(tx, self._seal, resident, fresh)
-            audit.append(tx, actor, Action.RESIDENT_IDENTITY, audit.about("resident", resident), {}, at)
-            self._registry.rulings.rule(tx, [resident], at)
-            return fresh
 
     def detach(self, actor: Actor, resident: str) -> Refused | None:
         """The account looks after this member of the family no more. Nobody leaves their own account."""

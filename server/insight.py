@@ -26,9 +26,10 @@ from server.readings import is_genuine
 from server.registry import Registry
 from server.sealing import Seal
 from server.sentences import Language, sentences
-from server.store import Store, appeals, held, rulings, to_ms
+from server.store import Store, appeals, held, proposals, rulings, to_ms
 from server.store import audit as log
 from server.store.held import ReadingRow
+from server.store.proposals import CorrectedRow
 from server.store.rulings import FactRow
 
 LOOKS = (
@@ -39,7 +40,7 @@ LOOKS = (
     Action.AUDIT_SHOWN.value,
 )
 """Entries of the log that say that somebody looked."""
-HELD = ("person", "indices", "facts", "rulings", "codes_issued", "appeals", "passes", "passes_told", "looked", "families")
+HELD = ("person", "corrections", "indices", "facts", "rulings", "codes_issued", "appeals", "passes", "passes_told", "looked", "families")
 """The parts of what is taken away; sentences held.{word} name them."""
 MOST_SHOWN = 100
 """Readings on the page: each is a signature to check, some 100 microseconds."""
@@ -137,6 +138,12 @@ class Insight:
                 relation if isinstance(relation, Refused) else _looked(log.count_by_role(tx, audit.about("resident", resident), LOOKS, 0))
             )
 
+    def corrected(self, actor: Actor, resident: str) -> list[CorrectedRow] | Refused:
+        """When the number by which the person is known was put right, and by which roles; the newest first."""
+        with self._store.read() as tx:
+            relation = charge_of(tx, actor, resident)
+            return relation if isinstance(relation, Refused) else proposals.list_corrected(tx, resident)
+
     def readings(self, actor: Actor, resident: str, ring: KeyRing, most: int = MOST_SHOWN) -> Readings | Refused:
         """Where the person's code was read, as long as that is kept; only genuine codes by the keys of `ring`.
 
@@ -185,6 +192,7 @@ class Insight:
                 "made_at": at,
                 "fields": {name: {language.value: sentences(language)[f"held.{name}"] for language in Language} for name in HELD},
                 "person": msgspec.to_builtins(person),
+                "corrections": [msgspec.to_builtins(row) for row in proposals.list_corrected(tx, resident)],
                 "families": held.list_relations(tx, resident),
                 "indices": held.list_indices(tx, resident),
                 "facts": [_fact(row) for row in rulings.list_facts(tx, [resident])[resident]],

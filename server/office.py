@@ -18,6 +18,7 @@ from server.charges import Limit
 from server.checkins import CheckIns
 from server.closing import Closing
 from server.config import Config, ConfigError
+from server.corrections import Corrections
 from server.counts import Counts
 from server.deadlines import Deadlines
 from server.desired import Desires
@@ -29,6 +30,7 @@ from server.handovers import HandOvers
 from server.households import Households
 from server.insight import Insight
 from server.keys import KeyFileError
+from server.number_proposals import NumberProposals
 from server.policies import Policies
 from server.policy import PolicyError
 from server.proposals import Proposals
@@ -68,6 +70,7 @@ class Office:
     epidemic: Epidemic
     dossiers: Dossiers
     proposals: Proposals
+    number_proposals: NumberProposals
     policies: Policies
     apps: Apps
     app_people: AppPeople
@@ -113,7 +116,8 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         raise
     family = config.households
     limit = Limit(family.members, family.claims, family.code_hours * 3600.0)
-    made = Proposals(store, registry, now)
+    corrections = Corrections(registry, seal, now)
+    made = Proposals(store, registry, corrections, now)
     handovers = HandOvers(store, registry, seal, now, limit)
     households = Households(store, registry, handovers, seal, now, limit)
     accounts = Accounts(store, seal, now)
@@ -135,6 +139,7 @@ def open_office(config: Config, now: Callable[[], float] = time.time, capacity: 
         Epidemic(store, registry, seal, now, time.sleep),
         Dossiers(store, registry, seal, now),
         made,
+        NumberProposals(store, corrections, made, now),
         Policies(store, registry, now),
         Apps(store, now),
         AppPeople(store, households, handovers, seal, now, config.apps.waiting),

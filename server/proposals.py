@@ -1,8 +1,8 @@
-"""Colours set by hand: one officer proposes one for a reason from the list, and it counts when a second one, an approver, agrees.
+"""Colours set by hand, and numbers put right: one officer proposes for a reason from the list, and it counts when an approver agrees.
 
 Nobody approves their own. What nobody decides ends by itself. A proposal about many people has a limit of how many, says before how many
 would turn to which colour, and counts only after a delay within which any approver can revoke it. What became known of a person after
-the proposal was made counts on: the colour is set as of then.
+the proposal was made counts on: the colour is set as of then. A number (server.number_proposals) waits sealed, one for a person at a time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from healthcode.terms import Colour
 from server import audit
 from server.actors import BY_RULES, OFFICERS, Actor, Role
 from server.audit import Action
+from server.corrections import Corrections, NumberReason, Outlook
 from server.facts import HandReason, SetByHand, fits
 from server.four_eyes import APPROVERS, FourEyes, ProposalFault, ProposalState, Refused
+from server.identity import Identity
 from server.policy import ProposalRules
 from server.registry import Registry
 from server.store import Store, people, proposals, to_ms
@@ -41,11 +43,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a proposal would do if it counted now, and after how many seconds from its approval it does."""
+    """What a proposal would do if it counted now, and after how many seconds from its approval it does.
+
+    `number` is there where it is about a number that can be put right, and not for those who see no person.
+    """
 
     people: int
     turns: tuple[Turn, ...]
     delay_s: float
+    number: Outlook | None = None
 
     @property
     def changed(self) -> int:
@@ -55,11 +61,14 @@ class Preview:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposal as officers see it; times in seconds since 1970, `force` is when an approved one counts."""
+    """A proposal as officers see it; times in seconds since 1970, `force` is when an approved one counts.
+
+    Without a colour it is about the number by which somebody is known.
+    """
 
     number: int
-    colour: Colour
-    reason: HandReason
+    colour: Colour | None
+    reason: HandReason | NumberReason
     people: int
     by: Actor
     made: float
@@ -82,9 +91,10 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
         ProposalState.REVOKED: Action.PROPOSAL_REVOKED,
     }
 
-    def __init__(self, store: Store, registry: Registry, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, registry: Registry, corrections: Corrections, now: Callable[[], float]) -> None:
         super().__init__(store, proposals, now)
         self._registry = registry
+        self._corrections = corrections
 
     def preview(self, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason) -> Preview | Refused:
         """How many of these people would turn to which colour; nothing is written but that somebody asked."""
@@ -109,7 +119,21 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
         refused = self._find_refusal(tx, actor, residents, colour, reason)
         if refused is not None:
             return refused
-        everybody = list(dict.fromkeys(residents))
+        detail: audit.Detail = {"colour": colour.value, "reason": reason.value, "residents": len(set(residents))}
+        return self.make_in(tx, actor, list(dict.fromkeys(residents)), (colour.value, reason.value), detail, appeal=appeal)
+
+    def make_in(
+        self,
+        tx: Connection,
+        actor: Actor,
+        everybody: Sequence[str],
+        what: tuple[str, str],
+        detail: audit.Detail,
+        *,
+        appeal: int | None = None,
+        sealed: bytes | None = None,
+    ) -> Proposal | Refused:
+        """A new proposal of `what`, (colour, reason), inside the caller's transaction; refused where the account made enough today."""
         rules = self._rules(tx)
         at = self._registry.moment_after(tx, everybody)
         alone, many = proposals.count_since(tx, actor.account, to_ms(at) - _DAY_MS)
@@ -118,12 +142,12 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
             return Refused(ProposalFault.TOO_MANY_TODAY, {"most": most})
         expires_ms = to_ms(at + rules.expire_hours * 3600)
         number = proposals.insert_proposal(
-            tx, colour.value, reason.value, everybody, actor.account, actor.role.value, to_ms(at), expires_ms, appeal
+            tx, *what, everybody, actor.account, actor.role.value, to_ms(at), expires_ms, appeal=appeal, sealed=sealed
         )
-        detail: audit.Detail = {"colour": colour.value, "reason": reason.value, "residents": len(everybody)}
-        audit.append(tx, actor, Action.PROPOSAL_MADE, audit.about("proposal", number), detail, at)
+        action = Action.PROPOSAL_MADE if sealed is None else Action.NUMBER_PROPOSED
+        audit.append(tx, actor, action, audit.about("proposal", number), detail, at)
         for resident in everybody:
-            audit.append(tx, actor, Action.PROPOSAL_MADE, audit.about("resident", resident), {"proposal": number}, at)
+            audit.append(tx, actor, action, audit.about("resident", resident), {"proposal": number}, at)
         return self._found(tx, number)
 
     def list_newest(
@@ -135,8 +159,8 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
         with self._store.read() as tx:
             return [_proposal(row) for row in proposals.list_newest(tx, limit, None if state is None else state.value, before)]
 
-    def look(self, actor: Actor, number: int) -> tuple[Proposal, list[str], Preview] | Refused:
-        """A proposal, whom it is about, and what it would do now."""
+    def look(self, actor: Actor, number: int, *, shows: bool = False) -> tuple[Proposal, list[str], Preview] | Refused:
+        """A proposal, whom it is about, and what it would do now; `shows`: numbers of people in clear, which the log says."""
         if actor.role not in OFFICERS | {Role.AUDITOR}:
             return Refused(ProposalFault.NOT_ALLOWED)
         with self._store.write() as tx:
@@ -144,9 +168,15 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
             if row is None:
                 return Refused(ProposalFault.NO_SUCH_PROPOSAL)
             everybody = proposals.residents_of(tx, number)
+            detail: audit.Detail = {"proposal": number, **({"name": "shown"} if shows else {})}
             for resident in everybody:
-                audit.append(tx, actor, Action.RESIDENT_VIEWED, audit.about("resident", resident), {"proposal": number}, self._now())
-            return _proposal(row), everybody, self._foresee(tx, everybody, Colour(row.colour), HandReason(row.reason))
+                audit.append(tx, actor, Action.RESIDENT_VIEWED, audit.about("resident", resident), detail, self._now())
+            if row.colour:
+                return _proposal(row), everybody, self._foresee(tx, everybody, Colour(row.colour), HandReason(row.reason))
+            identity = None if row.sealed is None else self._corrections.open(everybody[0], row.sealed)
+            if identity is None or actor.role not in OFFICERS or self._corrections.is_taken(tx, everybody[0], identity):
+                return _proposal(row), everybody, Preview(row.people, (), 0.0)
+            return _proposal(row), everybody, foresee_number(self._corrections, tx, everybody[0], identity, shows=shows)
 
     def approve(self, actor: Actor, number: int) -> Proposal | Refused:
         """The second officer agrees: a proposal about one counts at once, one about many after the delay."""
@@ -156,6 +186,10 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
             row = self._open(tx, actor, number, of_own=False)
             if isinstance(row, Refused):
                 return row
+            if row.sealed is not None:
+                (resident,) = proposals.residents_of(tx, number)
+                if self._corrections.is_taken(tx, resident, self._corrections.open(resident, row.sealed)):
+                    return Refused(ProposalFault.NUMBER_KNOWN)
             at = self._now()
             delay_s = self._delay_s(self._rules(tx), row.people)
             self._decide(tx, actor, row, ProposalState.APPROVED, at, to_ms(at + delay_s), {"delay_s": int(delay_s)})
@@ -178,12 +212,17 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
         return True
 
     def _put_in_force(self, tx: Connection, row: ProposalRow, approver: Actor, at: float) -> None:
-        """Sets the colours as of when they were proposed: what became known since then counts on."""
+        """Sets the colours as of when they were proposed, so that what became known since then counts on; or the number, as of now."""
         made = row.made_ms / 1000
-        fact = SetByHand(made, Colour(row.colour), HandReason(row.reason), TWO_OFFICERS)
         everybody = proposals.residents_of(tx, row.proposal)
         proposals.put_in_force(tx, row.proposal)
         audit.append(tx, approver, Action.PROPOSAL_IN_FORCE, audit.about("proposal", row.proposal), {"residents": row.people}, at)
+        if row.sealed is not None:
+            identity = self._corrections.open(everybody[0], row.sealed)
+            detail: audit.Detail = {"proposal": row.proposal, "reason": row.reason}
+            self._corrections.put_right(tx, everybody[0], identity, detail, at, approver)
+            return
+        fact = SetByHand(made, Colour(row.colour), HandReason(row.reason), TWO_OFFICERS)
         self._registry.record_many(tx, [(resident, fact) for resident in everybody], max(at, made), approver)
 
     def _find_refusal(self, tx: Connection, actor: Actor, residents: Sequence[str], colour: Colour, reason: HandReason) -> Refused | None:
@@ -221,11 +260,17 @@ class Proposals(FourEyes[ProposalRow, Proposal]):
         return rules.bulk_delay_hours * 3600.0 if count > 1 else 0.0
 
 
+def foresee_number(corrections: Corrections, tx: Connection, resident: str, identity: Identity, *, shows: bool) -> Preview:
+    """What a number would do to a person, told as what a colour would do is."""
+    outlook = corrections.foresee(tx, resident, identity, shows=shows)
+    return Preview(1, (Turn(outlook.before.word, outlook.after.word, 1),), 0.0, outlook)
+
+
 def _proposal(row: ProposalRow) -> Proposal:
     return Proposal(
         row.proposal,
-        Colour(row.colour),
-        HandReason(row.reason),
+        Colour(row.colour) if row.colour else None,
+        HandReason(row.reason) if row.colour else NumberReason(row.reason),
         row.people,
         Actor(row.account, Role(row.role)),
         row.made_ms / 1000,

@@ -147,6 +147,25 @@ def find_number_of(tx: Connection, app: str, account: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def list_identified(tx: Connection, resident: str, number_hash: bytes) -> list[tuple[str, str]]:
+    """(app, account) of the apps that act for the resident as the person of this number."""
+    rows = tx.execute(
+        text(
+            "SELECT p.app, p.account FROM app_people p JOIN charges c ON c.account = p.account"
+            " WHERE p.number_hash = :number_hash AND c.resident = :resident ORDER BY p.account"
+        ),
+        {"number_hash": number_hash, "resident": resident},
+    )
+    return [(str(app), str(account)) for app, account in rows]
+
+
+def put_number(tx: Connection, account: str, number_hash: bytes) -> None:
+    """The app's person of this account is known by another number from now on; no other of the app's may have it."""
+    tx.execute(
+        text("UPDATE app_people SET number_hash = :number_hash WHERE account = :account"), {"account": account, "number_hash": number_hash}
+    )
+
+
 def list_people(tx: Connection, app: str, after: str, most: int) -> list[str]:
     """The app's accounts in the order of their ids, those after `after`."""
     rows = tx.execute(

@@ -128,6 +128,19 @@ def list_telling(connection: Connection, resident: str) -> list[tuple[ImportRow,
     return [(row, count) for row, count in found if row is not None and row.in_force_ms is not None]
 
 
+def count_said(connection: Connection, number_hash: bytes) -> int:
+    """How many facts imports in force say of a number, whoever has it."""
+    return int(
+        connection.execute(
+            text(
+                "SELECT count(*) FROM epidemic_facts e WHERE e.number_hash = :number_hash AND EXISTS (SELECT 1 FROM epidemic_rows w"
+                " JOIN epidemic_imports i ON i.import = w.import WHERE w.fact = e.fact AND i.state = 'in_force')"
+            ),
+            {"number_hash": number_hash},
+        ).scalar_one()
+    )
+
+
 def list_abandoned(connection: Connection, before_ms: int) -> list[int]:
     """Imports that were begun and not gone on with since `before_ms`."""
     rows = connection.execute(

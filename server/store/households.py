@@ -124,6 +124,12 @@ def open_claims_on(connection: Connection, account: str) -> list[ClaimRow]:
     return [_claim(row._mapping) for row in rows]
 
 
+def list_claims_of(connection: Connection, resident: str) -> list[ClaimRow]:
+    """Undecided claims on the resident."""
+    rows = connection.execute(text(_CLAIM + "WHERE resident = :resident AND state = 'open' ORDER BY claim"), {"resident": resident})
+    return [_claim(row._mapping) for row in rows]
+
+
 def set_claim_holder(connection: Connection, claim: int, said: str) -> None:
     """Notes what one who looks after the resident says of the claim."""
     connection.execute(text("UPDATE claims SET holder = :said WHERE claim = :claim"), {"claim": claim, "said": said})

@@ -68,6 +68,12 @@ def find_by_index(connection: Connection, uri: str, idx: int) -> str | None:
     return found
 
 
+def number_hash_of(connection: Connection, resident: str) -> bytes | None:
+    """The keyed hash of the resident's number; None where they have none."""
+    found = connection.execute(text("SELECT number_hash FROM residents WHERE resident = :resident"), {"resident": resident}).scalar()
+    return None if found is None else bytes(found)
+
+
 def find_by_number(connection: Connection, number_hash: bytes) -> str | None:
     """The id of the resident whose number has this keyed hash."""
     found: str | None = connection.execute(_BY_NUMBER, {"number_hash": number_hash}).scalar_one_or_none()

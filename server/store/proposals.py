@@ -1,4 +1,7 @@
-"""Queries about colours that are proposed. Every function works inside the caller's transaction."""
+"""Queries about colours and numbers that are proposed. Every function works inside the caller's transaction.
+
+The colour of a proposal about a number is empty.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from server.store.sql import text
 
 @dataclass(frozen=True)
 class ProposalRow:
-    """A proposal; who decided it is empty while nobody has, `force_ms` is when an approved one counts."""
+    """A proposal; who decided it is empty while nobody has, `force_ms` is when an approved one counts.
+
+    `sealed` is the number that is proposed, until it is decided.
+    """
 
     proposal: int
     colour: str
@@ -28,12 +34,27 @@ class ProposalRow:
     decided_role: str
     decided_ms: int | None
     force_ms: int | None
+    sealed: bytes | None
+
+
+@dataclass(frozen=True)
+class CorrectedRow:
+    """A resident's number was corrected at `at_ms`: why, by an account of which role, and with which role's agreement."""
+
+    at_ms: int
+    reason: str
+    role: str
+    decided_role: str
 
 
 _PROPOSAL = """SELECT proposal, colour, reason, people, account, role, made_ms, expires_ms, appeal, state, decided_account, decided_role,
-decided_ms, force_ms FROM proposals """
+decided_ms, force_ms, sealed FROM proposals """
 
-_IN_FORCE = """WHERE state = 'in_force' AND proposal IN (SELECT proposal FROM proposal_residents WHERE resident = :resident)
+_OF_RESIDENT = " FROM proposals p JOIN proposal_residents r ON r.proposal = p.proposal "
+_NUMBERS = "SELECT p.proposal" + _OF_RESIDENT
+_CORRECTED = "SELECT p.decided_ms, p.reason, p.role, p.decided_role" + _OF_RESIDENT
+_IN_FORCE = """WHERE state = 'in_force' AND colour <> '' AND proposal IN
+(SELECT proposal FROM proposal_residents WHERE resident = :resident)
 ORDER BY made_ms DESC, proposal DESC LIMIT 1"""
 
 
@@ -47,13 +68,14 @@ def insert_proposal(
     made_ms: int,
     expires_ms: int,
     appeal: int | None,
+    sealed: bytes | None = None,
 ) -> int:
     """A new open proposal; its number."""
     number = int(
         tx.execute(
             text(
-                "INSERT INTO proposals (colour, reason, people, account, role, made_ms, expires_ms, appeal, state)"
-                " VALUES (:colour, :reason, :people, :account, :role, :made_ms, :expires_ms, :appeal, 'open') RETURNING proposal"
+                "INSERT INTO proposals (colour, reason, people, account, role, made_ms, expires_ms, appeal, state, sealed)"
+                " VALUES (:colour, :reason, :people, :account, :role, :made_ms, :expires_ms, :appeal, 'open', :sealed) RETURNING proposal"
             ),
             {
                 "colour": colour,
@@ -64,6 +86,7 @@ def insert_proposal(
                 "made_ms": made_ms,
                 "expires_ms": expires_ms,
                 "appeal": appeal,
+                "sealed": sealed,
             },
         ).scalar_one()
     )
@@ -107,11 +130,11 @@ def count_since(tx: Connection, account: str, since_ms: int) -> tuple[int, int]:
 
 
 def decide(tx: Connection, proposal: int, state: str, account: str, role: str, at_ms: int, force_ms: int | None = None) -> None:
-    """Notes what became of a proposal, by whom."""
+    """Notes what became of a proposal, by whom. What was sealed with it is forgotten."""
     tx.execute(
         text(
             "UPDATE proposals SET state = :state, decided_account = :account, decided_role = :role, decided_ms = :at_ms,"
-            " force_ms = :force_ms WHERE proposal = :proposal"
+            " force_ms = :force_ms, sealed = NULL WHERE proposal = :proposal"
         ),
         {"proposal": proposal, "state": state, "account": account, "role": role, "at_ms": at_ms, "force_ms": force_ms},
     )
@@ -133,7 +156,8 @@ def find_due(tx: Connection, at_ms: int) -> ProposalRow | None:
 def expire(tx: Connection, at_ms: int) -> list[int]:
     """Ends open proposals that nobody decided in time; their numbers."""
     found = tx.execute(
-        text("UPDATE proposals SET state = 'expired' WHERE state = 'open' AND expires_ms <= :at_ms RETURNING proposal"), {"at_ms": at_ms}
+        text("UPDATE proposals SET state = 'expired', sealed = NULL WHERE state = 'open' AND expires_ms <= :at_ms RETURNING proposal"),
+        {"at_ms": at_ms},
     )
     return sorted(int(number) for (number,) in found)
 
@@ -153,3 +177,24 @@ def newest_in_force(tx: Connection, resident: str) -> ProposalRow | None:
     """The proposal by which the resident's colour was set by hand last."""
     row = tx.execute(text(_PROPOSAL + _IN_FORCE), {"resident": resident}).one_or_none()
     return None if row is None else ProposalRow(*row)
+
+
+def find_open_number(tx: Connection, resident: str, at_ms: int) -> int | None:
+    """The proposal about the resident's number that waits at this time."""
+    found = tx.execute(
+        text(_NUMBERS + "WHERE r.resident = :resident AND p.colour = '' AND p.state = 'open' AND p.expires_ms > :at_ms LIMIT 1"),
+        {"resident": resident, "at_ms": at_ms},
+    ).scalar()
+    return None if found is None else int(found)
+
+
+def list_corrected(tx: Connection, resident: str) -> list[CorrectedRow]:
+    """The corrections of the resident's number, the newest first."""
+    rows = tx.execute(
+        text(
+            _CORRECTED
+            + "WHERE r.resident = :resident AND p.colour = '' AND p.state = 'in_force' ORDER BY p.decided_ms DESC, p.proposal DESC"
+        ),
+        {"resident": resident},
+    )
+    return [CorrectedRow(*row) for row in rows]

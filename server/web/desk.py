@@ -14,6 +14,7 @@ from server.web import (
     desk_fleet,
     desk_groups,
     desk_imports,
+    desk_number,
     desk_numbers,
     desk_people,
     desk_policy,
@@ -31,7 +32,7 @@ def make_router() -> APIRouter:
     """The router of all pages of the desk."""
     router = APIRouter(include_in_schema=False)
     add(router, "GET", "/desk", first_page)
-    deciding = (desk_queue, desk_groups, desk_people, desk_approvals, desk_appeals)
+    deciding = (desk_queue, desk_groups, desk_people, desk_number, desk_approvals, desk_appeals)
     for room in (*deciding, desk_imports, desk_policy, desk_policy_proposals, desk_audit, desk_numbers, desk_fleet):
         room.add_routes(router)
     return router

@@ -1,4 +1,7 @@
-"""Colours set by hand: propose for one or for many with what it does to how many, approve, refuse, withdraw, and undo within the delay."""
+"""Colours set by hand: propose for one or for many with what it does to how many, approve, refuse, withdraw, and undo within the delay.
+
+Numbers that are to be put right (server.web.desk_number) wait and are decided here too.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from server.actors import Role
 from server.facts import HandReason, fits
 from server.four_eyes import ProposalState, Refused
 from server.proposals import Preview, Proposal
+from server.web.desk_number import tell_outlook, tell_paper
 from server.web.desk_pages import show_desk
 from server.web.desk_rules import StaffSession, add
 from server.web.desk_telling import tell_age
@@ -74,7 +78,9 @@ def proposal_page(request: Request, services: House, visitor: Seen, session: Sta
 
 
 def decide(request: Request, services: House, visitor: Seen, session: StaffSession, form: Form, number: str) -> Response:
-    """Approves, refuses, withdraws or undoes."""
+    """Approves, refuses, withdraws or undoes; or shows numbers of people in clear."""
+    if form.text("do") == "show":
+        return _show(request, services, visitor.words, session, number, [], shows=True)
     proposals = services.office.proposals
     ways = {"approve": proposals.approve, "refuse": proposals.refuse, "withdraw": proposals.withdraw, "revoke": proposals.revoke}
     way = ways.get(form.text("do"))
@@ -146,6 +152,8 @@ def _wants() -> list[tuple[str, str]]:
 
 def _effects(words: Words, found: Preview) -> list[str]:
     """What a proposal does to how many people, a line for each change."""
+    if found.number is not None:
+        return [*tell_outlook(words, found.number), words("approvals.at_once")]
     lines = [words("approvals.people", n=f"{found.people:,}", changed=f"{found.changed:,}")]
     for turn in found.turns:
         before, after = words(f"colour.{turn.before}.word"), words(f"colour.{turn.after}.word")
@@ -171,8 +179,10 @@ def _ask(request: Request, session: StaffSession, one: str, typed: str, wanted: 
     )
 
 
-def _show(request: Request, services: Services, words: Words, session: StaffSession, number: str, faults: list[Shown]) -> Response:
-    found = services.office.proposals.look(session.actor, _number(number))
+def _show(
+    request: Request, services: Services, words: Words, session: StaffSession, number: str, faults: list[Shown], *, shows: bool = False
+) -> Response:
+    found = services.office.proposals.look(session.actor, _number(number), shows=shows)
     if isinstance(found, Refused):
         raise HTTPException(404)
     proposal, residents, preview = found
@@ -186,7 +196,10 @@ def _show(request: Request, services: Services, words: Words, session: StaffSess
         proposal=proposal,
         residents=residents[:MOST_SHOWN],
         more=max(0, len(residents) - MOST_SHOWN),
-        effects=_effects(words, preview),
+        effects=_effects(words, preview) if preview.turns else [],
+        outlook=preview.number,
+        paper="" if preview.number is None else tell_paper(words, preview.number),
+        shows=shows,
         sees_people=session.actor.role is not Role.AUDITOR,
         is_approver=session.actor.role is Role.APPROVER,
         faults=faults,
@@ -198,8 +211,8 @@ def _tell(services: Services, words: Words, session: StaffSession, proposal: Pro
     waits = proposal.state is ProposalState.OPEN
     return {
         "number": proposal.number,
-        "colour": proposal.colour.value,
-        "reason": proposal.reason.value,
+        "colour": "" if proposal.colour is None else proposal.colour.value,
+        "reason": f"number.reason.{proposal.reason.value}" if proposal.colour is None else f"hand.{proposal.reason.value}",
         "people": proposal.people,
         "by": proposal.by,
         "made": proposal.made,

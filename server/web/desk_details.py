@@ -21,6 +21,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "fact.test.{}",
         "rule_name.{}",
         "policy.reason.{}",
+        "number.reason.{}",
         "detail.reason.{}",
     ),
     "why": ("review.{}",),

@@ -36,6 +36,8 @@ RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/desk/people/{resident}/thermometer"): DECIDERS,
     ("GET", "/desk/people/{resident}/reissue"): DECIDERS,
     ("POST", "/desk/people/{resident}/reissue"): DECIDERS,
+    ("GET", "/desk/people/{resident}/number"): DECIDERS,
+    ("POST", "/desk/people/{resident}/number"): DECIDERS,
     ("GET", "/desk/people/{resident}/propose"): DECIDERS,
     ("POST", "/desk/people/{resident}/propose"): DECIDERS,
     ("GET", "/desk/approvals"): DECIDERS | {AUDITOR},

@@ -13,7 +13,9 @@ from server.explanations import name_role
 from server.identity import mask_name
 from server.rulings import read_why
 from server.store import rulings as rows
+from server.store.proposals import CorrectedRow
 from server.web import residents
+from server.web.language import Words
 from server.web.pages import show
 from server.web.services import Services, services_of
 from server.web.visitors import ResidentSession, Seen
@@ -35,7 +37,8 @@ def history_page(request: Request, services: House, visitor: Seen, session: Resi
     member, words = residents.choose(members, who), visitor.words
     explained = services.office.insight.explain(session.actor, member.resident)
     asked = services.office.appeals.own(session.actor, member.resident)
-    if isinstance(explained, Refused) or isinstance(asked, Refused):
+    corrected = services.office.insight.corrected(session.actor, member.resident)
+    if isinstance(explained, Refused) or isinstance(asked, Refused) or isinstance(corrected, Refused):
         raise HTTPException(404)
     ruling = explained.ruling
     _, declared = residents.look_up(services, member.resident)
@@ -57,6 +60,12 @@ def history_page(request: Request, services: House, visitor: Seen, session: Resi
         others=[words.explain(reason.why) for reason in ruling.others],
         changes=[words.explain(change) for change in ruling.changes],
         rows=[{"colour": row.colour, "since": row.made_ms / 1000, "why": words.explain(read_why(row.why))} for row in made],
+        numbers=[{"at": row.at_ms / 1000, "said": _tell_corrected(words, row)} for row in corrected],
         may_correct=any(fact.at >= services.office.now() - CORRECTABLE_S for fact in declared),
         room="history",
     )
+
+
+def _tell_corrected(words: Words, row: CorrectedRow) -> str:
+    reason, by, second = f"number.reason.{row.reason}", f"desk.role.{row.role}", f"desk.role.{row.decided_role}"
+    return words("history.number", reason=words(reason), by=words(by), second=words(second))

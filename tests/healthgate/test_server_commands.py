@@ -146,6 +146,30 @@ def test_a_resident_from_registration_to_revocation(folder: Path) -> None:
     assert added["id"] in run_resident(folder, "list").stdout
 
 
+def test_a_number_is_put_right_from_the_command_line(folder: Path) -> None:
+    right = "420106199003074519"
+    someone = json.loads(run_resident(folder, "add", "居民甲", "--number", NUMBER, "--json").stdout)["id"]
+    asked = ("number", someone, right, "--reason", "mistyped", *signed(folder, "officer.li"))
+    wrong = run_resident(folder, "number", someone, right[:17] + "0", *asked[3:])
+    assert (wrong.exit_code, wrong.stderr.split(":")[:2]) == (1, ["healthgate", " number"])
+    tried = run_resident(folder, *asked, "--dry-run")
+    assert tried.exit_code == 0 and f"{NUMBER} to {right} (citizen)" in tried.stdout, tried.output
+    made = json.loads(run_resident(folder, *asked, "--json").stdout)
+    assert (made["what"], made["colour"], made["state"], made["turns"]) == (
+        "number",
+        None,
+        "open",
+        [{"from": "green", "to": "green", "people": 1}],
+    )
+    approver = signed(folder, "approver.wang")
+    assert right not in run_proposal(folder, "show", str(made["number"]), *approver).stdout
+    agreed = run_proposal(folder, "approve", str(made["number"]), *approver)
+    assert agreed.stdout == f"proposal {made['number']}: number put right for 1, reason mistyped: in force\n", agreed.output
+    assert "number  mistyped" in run_proposal(folder, "list", *approver).stdout
+    again = run_resident(folder, "add", "居民乙", "--number", right)
+    assert (again.exit_code, someone in again.stderr) == (1, True)
+
+
 def test_personal_data_is_for_the_account_alone(tmp_path: Path) -> None:
     mask = os.umask(0o022)
     try:

@@ -132,6 +132,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         made = browser.post(path, {"wanted": wanted, "residents": " ".join(people), "confirmed": "yes"})
         proposals.append(made.url.path)
     approver.post(proposals[2], {"do": "approve"})
+    right: dict[str, str | list[str]] = {"paper": "citizen", "number": number("20051205", 8), "reason": "mistyped", "confirmed": "yes"}
+    renumbered = officer.post(f"/desk/people/{who['yellow']}/number", right)
     rows = {row.kind: row.review for row in _rows(office)}
     with serving(app) as site, chromium() as chrome:
         found = Desk(office, site, chrome)
@@ -175,11 +177,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
                 *(f"/desk/people/{each}" for each in who.values()),
                 f"/desk/people/{who['green']}/reissue",
                 f"/desk/people/{who['green']}/propose",
+                f"/desk/people/{who['green']}/number",
                 "/desk/approvals/new",
                 "/desk/appeals",
                 f"/desk/appeals/{asked.number}",
             ],
-            Role.APPROVER: ["/desk", "/desk/approvals?state=all", *proposals, proposed.url.path],
+            Role.APPROVER: ["/desk", "/desk/approvals?state=all", *proposals, renumbered.url.path, proposed.url.path],
             Role.OPERATOR: [
                 "/desk/imports",
                 jobs["good"],

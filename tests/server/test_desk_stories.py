@@ -270,6 +270,41 @@ def test_a_colour_by_hand_takes_two(app: FastAPI, office: Office, officer: Brows
     assert colour_of(office, me) == "green"
 
 
+def test_a_number_is_put_right_by_two(app: FastAPI, office: Office, officer: Browser, resident: Browser) -> None:
+    me, right = join(resident, "张三丰", "19800101"), number("19800110")
+    declare(resident, me)
+    path = f"/desk/people/{me}/number"
+    assert f'href="{path}"' in officer.get(f"/desk/people/{me}").text
+    typed: dict[str, str | list[str]] = {"paper": "citizen", "number": right, "reason": "mistyped"}
+    assert "Choose why" in officer.post(path, {**typed, "reason": ""}).text
+    assert "The length is right, but the last character" in officer.post(path, {**typed, "number": number("19800101")[:16] + "99"}).text
+    assert "by this number already" in officer.post(path, {**typed, "number": number("19800101")}).text
+    other = join(resident, "李四", "19500101", "elder", 9)
+    refused = officer.post(path, {**typed, "number": number("19500101", 9)}).text
+    assert (
+        "this is no correction" in refused and "Look the number up under People" in refused and other not in refused and "李" not in refused
+    )
+    said = officer.post(path, typed).text
+    assert f"Person {me}: {right}" in said and "the colour stays Green code" in said
+    made = officer.post(path, {**typed, "confirmed": "yes"})
+    assert made.url.path.startswith("/desk/approvals/")
+    assert "You proposed this" in made.text and 'value="approve"' not in made.text
+    assert "proposed for this person already" in officer.post(path, typed).text
+    approver = sit_down(app, Role.APPROVER)
+    page = approver.get(made.url.path).text
+    assert "Number put right" in approver.get("/desk/approvals").text
+    assert right not in page and "13, 14, 18, counted from the front" in page and "typed wrongly" in page
+    assert right in approver.post(made.url.path, {"do": "show"}).text
+    auditor = sit_down(app, Role.AUDITOR).get(made.url.path).text
+    assert "Right number" not in auditor and "on another record" not in auditor
+    approver.post(made.url.path, {"do": "approve"})
+    assert "Identity corrected" in approver.get(f"/desk/people/{me}").text
+    history = resident.get(f"/history?who={me}").text
+    assert "typed wrongly at the registration. Proposed by: Officer. Agreed by: Approver." in history
+    assert resident.get(f"/held?who={me}").status_code == 200
+    assert right[-4:] in resident.get(f"/family/edit?who={me}").text
+
+
 def test_many_at_once_wait_and_can_be_undone(app: FastAPI, office: Office, officer: Browser, resident: Browser, clock: Clock) -> None:
     who = [join(resident, "张三丰", "19800101"), join(resident, "李四", "19500101", "elder", 9)]
     for each in who:

@@ -30,7 +30,7 @@ from server.reviews import Decision, Group, NoReview, ReviewReason
 from server.rounds import RULE_SLICE
 from server.store import audit as log
 from server.store import epidemic, publication
-from tests.server.family import actor, entry, number
+from tests.server.family import actor, entry, number, put_right
 from tests.server.office import CAPACITY, URI, Clock, Town, set_colour
 
 OFFICER = Actor("anna", Role.OFFICER)
@@ -159,11 +159,10 @@ def test_people_who_register_later_find_what_was_said_of_them(office: Office, cl
 def test_a_corrected_number_is_ruled_on_at_once(office: Office, clock: Clock, write: Write) -> None:
     resident = add(office, PEOPLE[0])
     put(office, write(PEOPLE[1:2]))
-    right = {"name": "居民", "paper": "citizen", "number": PEOPLE[1]}
-    assert isinstance(office.households.correct_identity(OFFICER, resident, right), Person)
+    put_right(office, resident, PEOPLE[1])
     assert (colour(office, resident), waiting(office)) == (Colour.YELLOW, [Status.YELLOW])
     clock.at += 60
-    assert isinstance(office.households.correct_identity(OFFICER, resident, {**right, "number": PEOPLE[0]}), Person)
+    put_right(office, resident, PEOPLE[0])
     assert colour(office, resident) is Colour.GREEN, "what belongs to another number counts no more"
 
 

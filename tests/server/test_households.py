@@ -16,7 +16,7 @@ from server.identity import start_of
 from server.office import Office
 from server.persons import Person
 from server.store import reviews
-from tests.server.family import actor, entry, number
+from tests.server.family import actor, entry, number, put_right
 from tests.server.office import Clock
 
 MOTHER, CHILD, ELDER = number(date(1985, 2, 3), 2), number(date(2006, 6, 1), 11), number(date(1941, 1, 9), 4)
@@ -245,20 +245,19 @@ def test_nobody_reaches_a_resident_who_is_not_theirs(office: Office, mother: Act
     assert fault(office.handovers.accept(officer, "abcde-23456", entry("self", "王芳", MOTHER))) is HouseholdFault.NOT_ALLOWED
 
 
-def test_details_are_edited_by_the_family_and_the_number_by_an_officer(office: Office, mother: Actor, officer: Actor) -> None:
+def test_details_are_edited_by_the_family_and_the_number_is_put_right_by_two(office: Office, mother: Actor) -> None:
     elder = registered(office.households.register(mother, entry("elder", "王大明", ELDER)))
     edited = office.households.edit(mother, elder, {"phone": "027-87654321", "district": "420106"})
     assert isinstance(edited, Person) and (edited.name, edited.phone, edited.district) == ("王大明", "02787654321", "420106")
     wrong = office.households.edit(mother, elder, {"phone": "1", "district": "moon", "name": " "})
     assert isinstance(wrong, Faults) and set(wrong.by_field) == {"name", "phone", "district"}
     own = registered(office.households.register(mother, entry("self", "王芳", MOTHER)))
-    right = {"name": "王大名", "paper": "citizen", "number": number(date(1941, 1, 9), 6)}
-    assert fault(office.households.correct_identity(mother, elder, right)) is HouseholdFault.NOT_ALLOWED
-    assert fault(office.households.correct_identity(officer, elder, {**right, "number": MOTHER})) is HouseholdFault.NUMBER_KNOWN
-    fresh = office.households.correct_identity(officer, elder, right)
-    assert isinstance(fresh, Person) and fresh.number == right["number"] and fresh.phone == "02787654321"
+    right = number(date(1941, 1, 9), 6)
+    put_right(office, elder, right)
+    named = office.households.edit(mother, elder, {"name": "王大名"})
+    assert isinstance(named, Person) and (named.name, named.number, named.phone) == ("王大名", right, "02787654321")
     assert {member.resident: member.person.name for member in office.households.members(mother)} == {own: "王芳", elder: "王大名"}
-    assert fault(office.households.register(mother, entry("other", "王大名", right["number"]))) is HouseholdFault.ALREADY_YOURS
+    assert fault(office.households.register(mother, entry("other", "王大名", right))) is HouseholdFault.ALREADY_YOURS
 
 
 def test_a_member_is_let_go_and_oneself_is_not(office: Office, mother: Actor) -> None:

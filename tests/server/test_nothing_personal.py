@@ -11,20 +11,25 @@ import pytest
 from server.actors import BY_RULES, Role
 from server.charges import ClaimWaits, Registered
 from server.checkins import ReportKind, Taken
+from server.corrections import NumberReason
 from server.drafts import DraftKind
 from server.facts import CloseContact
+from server.four_eyes import ProposalFault
+from server.four_eyes import Refused as NotProposed
 from server.handovers import Purpose
 from server.identity import mask_number
 from server.persons import Person
+from server.proposals import Proposal
 from server.reviews import Decision, ReviewReason
-from tests.server.family import actor, entry, number
+from tests.server.family import actor, entry, number, put_right
 from tests.server.office import Clock, Town
 
 MOTHER, CHILD, OTHER = number(date(1985, 2, 3), 2), number(date(2008, 6, 1), 11), number(date(1941, 1, 9), 4)
+PROPOSED = number(date(1978, 11, 23), 5)
 PHONES = ("13700137001", "13700137002", "13700137003")
 NAMES = ("慕容晓月", "慕容小星", "Winifred Quillfeather", "慕容大海")
 PASSPORT = "Q7654321"
-PERSONAL = (MOTHER, CHILD, OTHER, *PHONES, *NAMES, "慕容", "Quillfeather", PASSPORT, MOTHER[6:14], CHILD[6:14])
+PERSONAL = (MOTHER, CHILD, OTHER, PROPOSED, *PHONES, *NAMES, "慕容", "Quillfeather", PASSPORT, MOTHER[6:14], CHILD[6:14])
 ANSWERS = {
     "symptoms": ["none"],
     "temperature": "36.8",
@@ -49,7 +54,15 @@ def live(town: Town, clock: Clock) -> None:
         office.households.register(mother, {**entry("other", NAMES[0], MOTHER), **wrong})
     office.households.edit(mother, guest.resident, {"phone": PHONES[1], "district": "moon"})
     office.households.edit(mother, guest.resident, {"phone": PHONES[1]})
-    office.households.correct_identity(officer, guest.resident, {"name": NAMES[3], "paper": "citizen", "number": OTHER})
+    waits = office.number_proposals.propose(officer, guest.resident, {"paper": "citizen", "number": MOTHER}, NumberReason.OTHER_PAPER)
+    assert isinstance(waits, NotProposed) and waits.fault is ProposalFault.NUMBER_KNOWN
+    office.households.edit(mother, guest.resident, {"name": NAMES[3]})
+    put_right(office, guest.resident, OTHER)
+    typed = {"paper": "citizen", "number": PROPOSED}
+    office.number_proposals.preview(officer, guest.resident, typed)
+    waits = office.number_proposals.propose(officer, guest.resident, typed, NumberReason.REISSUED)
+    assert isinstance(waits, Proposal)
+    office.proposals.look(officer, waits.number, shows=True)
     office.drafts.save(mother, DraftKind.REGISTRATION, "", {"name": NAMES[3], "number": OTHER})
     office.drafts.load(mother, DraftKind.REGISTRATION)
     with office.store.write() as tx:

@@ -29,6 +29,7 @@ from server.intake import Intake
 from server.issuer import Issuer, Pack
 from server.office import Office, open_office
 from tests.server.chromium import chromium, serving
+from tests.server.family import put_right
 from tests.server.office import CAPACITY, ISSUER, Town
 from tests.server.reports import batch, passed
 from tests.server.web import PASSWORD, Browser, make_app, quick
@@ -91,6 +92,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         with office.store.write() as tx:
             office.registry.record(tx, found.who["red"], Case(time.time() - 3600, CaseCategory.CONFIRMED, "clinic"), time.time(), BY_RULES)
         found.who["pending"] = join(browser, "Maria da Conceição Albuquerque", "19900101", "other", 10)
+        put_right(office, found.who["green"], number("19800110"))
         look_and_ask(town, office, browser, found.who["red"])
         yield found
     office.store.close()
