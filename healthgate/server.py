@@ -23,7 +23,6 @@ from healthgate import broker_folder
 from healthgate.cells import cell
 from healthgate.errors import one_line_errors
 from healthgate.keyring_files import KeysError, read_file
-from server import __main__ as process
 from server import mosquitto
 from server.actors import Agent, Part
 from server.config import ConfigError, load, parse
@@ -156,6 +155,8 @@ def certificate(
 @app.command("run")
 def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Run the server until SIGTERM or Ctrl-C: bridge, lists, acknowledgements, answers."""
+    from server import __main__ as process  # the bridge and all that it needs: no other command does
+
     raise typer.Exit(process.main(config))
 
 

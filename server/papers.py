@@ -14,7 +14,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import segno
-from fpdf import FPDF
 
 from server.identity import mask_name
 from server.issuer import Pack
@@ -93,6 +92,8 @@ class _Sheet:
     def __init__(
         self, pack: Pack, holder: Holder, language: Language, zone: ZoneInfo, fonts: dict[str, Path], page: tuple[float, float]
     ) -> None:
+        from fpdf import FPDF  # with its fonts half a second, which a command or a server that prints nothing need not wait for
+
         code = pack.codes[0]
         self._texts = sentences(language)
         self._blanks = {
