@@ -59,6 +59,7 @@ def ask(url: str, verify: ssl.SSLContext | bool = True) -> httpx2.Response:
 
 
 def test_it_serves_and_ends_when_told(town: Town, processes: list[subprocess.Popen[str]]) -> None:
+    (town.folder / "data" / "registry.sqlite").unlink(missing_ok=True)  # whoever makes it makes it private
     process = start(configure(town, "port = 0"))
     processes.append(process)
     site = address(process)
