@@ -163,3 +163,8 @@ def test_the_example_for_telegraf_reads_what_there_is() -> None:
     numbers = msgspec.to_builtins(examples.JSON["status"])
     assert all(isinstance(value, int | float) for value in numbers.values()), "Telegraf drops texts and opens what is not flat"
     assert set(consumer["json_string_fields"]) <= set(messages.UnitSeen.__struct_fields__)
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs" / "decisions").glob("*.md")]
+    assert {number for number in numbers if numbers.count(number) > 1} == set()
