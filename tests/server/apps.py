@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from server.apps import Credentials, Scope
 from server.office import Office
 from tests.server.family import number
+from tests.server.web import LOOP
 
 ROOT = "/api/v1"
 WELL: dict[str, Any] = {
@@ -41,6 +42,7 @@ class AppClient:
         assert isinstance(made, Credentials), made
         self.id, self.secret = made.app.app, made.secret
         self.http = TestClient(app, base_url="http://testserver", headers={"accept": "application/json"})
+        self.http.portal = LOOP[0] if LOOP else None
         self._keys = (f"request-{self.id}-{count}" for count in itertools.count())
         self.token = self.fetch_token().json()["access_token"]
 

@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from bench.postgres import Cluster, running
 from server.office import Office
 from server.store import Store
 from tests.server.office import Clock, Town
+from tests.server.web import LOOP
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loop() -> Iterator[None]:
+    """The browsers' event loop."""
+    with start_blocking_portal() as started:
+        LOOP.append(started)
+        yield
+        LOOP.clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import httpx2
+from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -20,6 +21,8 @@ from tests.server.office import Town
 
 PASSWORD = "three blue herons"
 SITE = "http://testserver"
+LOOP: list[BlockingPortal] = []
+"""The event loop in which all browsers of a process ask: to start one for each request takes as long as most requests."""
 
 
 def quick(office: Office, clock: Callable[[], float]) -> Office:
@@ -40,6 +43,7 @@ class Browser:
         self.http = TestClient(
             app, base_url=SITE, follow_redirects=True, headers={"accept": "text/html", "accept-language": language}, client=(address, 50000)
         )
+        self.http.portal = LOOP[0] if LOOP else None
 
     def get(self, path: str) -> httpx2.Response:
         """Opens a page."""
