@@ -53,7 +53,8 @@ def test_more_than_there_are_slots_come_again_and_nobody_holds_one_for_ever(tmp_
     scope = {"type": "http", "method": "GET", "headers": []}
 
     async def receive() -> Message:
-        return {"type": "http.request"}
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
 
     async def story() -> tuple[list[int], list[int]]:
         slots, reads_on, begun = asyncio.Semaphore(1), asyncio.Event(), asyncio.Event()
